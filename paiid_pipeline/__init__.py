@@ -1,0 +1,1 @@
+"""News and market bars in; sentiment, indicators and trading signals out."""

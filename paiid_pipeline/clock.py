@@ -1,0 +1,113 @@
+"""The only place that asks what time it is.
+
+Every other module takes a ``Clock`` or a moment; a test holds the package to it. All moments are
+timezone-aware and UTC.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells the time, and waits."""
+
+    @property
+    def real_time(self) -> bool:
+        """True where a moment on this clock is the wall's own: a receipt time means something only then."""
+        ...
+
+    def now(self) -> datetime:
+        """The current moment, UTC."""
+        ...
+
+    def wait_until(self, moment: datetime) -> None:
+        """Return once ``now() >= moment``; at once if it has passed."""
+        ...
+
+
+@dataclass(frozen=True)
+class SystemClock:
+    """The wall clock."""
+
+    real_time: bool = field(default=True, init=False)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def wait_until(self, moment: datetime) -> None:
+        _sleep((moment - self.now()).total_seconds())
+
+
+@dataclass(frozen=True)
+class ReplayClock:
+    """A past moment that runs on: ``start`` at wall time ``origin``, ``speed`` seconds a wall second."""
+
+    start: datetime
+    speed: float = 1.0
+    origin: datetime = field(default_factory=lambda: datetime.now(UTC))
+    real_time: bool = field(default=False, init=False)
+
+    def now(self) -> datetime:
+        elapsed = (datetime.now(UTC) - self.origin).total_seconds()
+        return self.start + timedelta(seconds=elapsed * self.speed)
+
+    def wait_until(self, moment: datetime) -> None:
+        _sleep((moment - self.now()).total_seconds() / self.speed)
+
+
+@dataclass
+class FixedClock:
+    """A clock that stands still until it is told otherwise: for a single pass at one moment."""
+
+    moment: datetime
+    real_time: bool = field(default=False, init=False)
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def wait_until(self, moment: datetime) -> None:
+        self.moment = max(self.moment, moment)
+
+
+_REPLAY = re.compile(r"replay:(?P<start>.+?)(?:@(?P<speed>[0-9.]+))?$")
+
+
+def parse_clock(spec: str, origin: datetime | None = None) -> Clock:
+    """The clock that ``PAIID_CLOCK`` names: ``system`` or ``replay:<ISO start>@<speed>``.
+
+    ``origin`` is the wall moment at which a replay began, so that several processes share one replay.
+    Raises ValueError naming the value and the remedy.
+    """
+    if spec in ("", "system"):
+        return SystemClock()
+    match = _REPLAY.fullmatch(spec)
+    remedy = "use 'system' or 'replay:2014-06-09T15:00:00-04:00@1'"
+    if match is None:
+        raise ValueError(f"PAIID_CLOCK={spec!r} is not a clock: {remedy}")
+    try:
+        start = datetime.fromisoformat(match["start"])
+        speed = float(match["speed"] or 1.0)
+    except ValueError as error:
+        raise ValueError(f"PAIID_CLOCK={spec!r}: {error}; {remedy}") from None
+    if start.tzinfo is None:
+        raise ValueError(f"PAIID_CLOCK={spec!r} has no UTC offset, so its moment is ambiguous: {remedy}")
+    if speed <= 0:
+        raise ValueError(f"PAIID_CLOCK={spec!r}: the speed must be above 0; {remedy}")
+    return ReplayClock(start.astimezone(UTC), speed, origin or datetime.now(UTC))
+
+
+def clock_from_environment() -> Clock:
+    """The clock of this process: ``PAIID_CLOCK``, and for a replay ``PAIID_CLOCK_ORIGIN`` (ISO)."""
+    origin = os.environ.get("PAIID_CLOCK_ORIGIN")
+    return parse_clock(os.environ.get("PAIID_CLOCK", ""), datetime.fromisoformat(origin) if origin else None)
+
+
+def _sleep(seconds: float) -> None:
+    if seconds > 0:
+        time.sleep(seconds)

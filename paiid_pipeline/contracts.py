@@ -1,0 +1,149 @@
+"""The frames that pass between the stages: one polars schema a table, in the order of its columns.
+
+Moments are UTC to the microsecond. ``known_at`` is when a row became known to us; where ``nominal`` is
+true it was loaded afterwards and the moment is when it would have been available.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+MOMENT = pl.Datetime("us", "UTC")
+
+BARS = {
+    "symbol": pl.String,
+    "timeframe": pl.String,  # 1Min | 1Day
+    "bar_start": MOMENT,
+    "bar_end": MOMENT,  # a daily bar: its session's close
+    "open": pl.Float64,  # prices raw as traded
+    "high": pl.Float64,
+    "low": pl.Float64,
+    "close": pl.Float64,
+    "volume": pl.Float64,
+    "vwap": pl.Float64,  # null where the vendor gives none
+    "trade_count": pl.Int64,  # null where the vendor gives none
+    "source": pl.String,
+}
+"""What a source hands over: bars that have ended, one per (symbol, timeframe, bar_start)."""
+
+KNOWN = {"known_at": MOMENT, "nominal": pl.Boolean}
+STORED_BARS = {**BARS, **KNOWN}
+
+CORPORATE_ACTIONS = {
+    "action_id": pl.String,
+    "symbol": pl.String,
+    "kind": pl.String,  # split | cash_dividend | stock_dividend | or the vendor's name for a kind that moves no price
+    "ex_date": pl.Date,
+    "effective_at": MOMENT,  # local midnight of ex_date: bars that end at or before it are adjusted
+    "ratio": pl.Float64,  # new shares per old share (7.0 for a 7:1 split, 0.05 for 1:20); null otherwise
+    "amount": pl.Float64,  # cash per old share; null otherwise
+    "source": pl.String,
+}
+STORED_CORPORATE_ACTIONS = {**CORPORATE_ACTIONS, **KNOWN}
+
+NEWS = {
+    "article_id": pl.String,  # "<source>:<vendor's id>", or "sha256:<hash of canonical content>"
+    "published_at": MOMENT,
+    "updated_at": MOMENT,  # when this version became public
+    "source": pl.String,
+    "headline": pl.String,
+    "summary": pl.String,
+    "url": pl.String,
+    "symbols": pl.List(pl.String),
+    "content_hash": pl.String,  # sha256 of headline, summary and symbols
+}
+STORED_NEWS = {**NEWS, **KNOWN}
+
+REFUSALS = {"source": pl.String, "reason": pl.String, "payload": pl.String}
+"""What a source refused: a reason in snake_case, and the whole of what came as JSON text."""
+
+ARTICLE_SENTIMENT = {
+    "article_id": pl.String,
+    "content_hash": pl.String,  # the version of the article that was scored
+    "symbol": pl.String,
+    "model": pl.String,
+    "model_version": pl.String,
+    "published_at": MOMENT,
+    "score": pl.Float64,  # p_positive - p_negative, in [-1, 1]
+    "p_negative": pl.Float64,
+    "p_neutral": pl.Float64,
+    "p_positive": pl.Float64,
+    "confidence": pl.Float64,  # in [0, 1]
+    "flags": pl.List(pl.String),
+}
+STORED_ARTICLE_SENTIMENT = {**ARTICLE_SENTIMENT, **KNOWN}
+
+DECISIONS = {
+    "symbol": pl.String,
+    "horizon": pl.String,  # intraday | daily
+    "as_of": MOMENT,  # the decision time T on the grid
+    "known_by": MOMENT,  # T plus the settle time: only rows with known_at <= known_by count
+    "session": pl.Date,
+    "session_open": MOMENT,
+    "anchor": MOMENT,  # start of the history that the decision may use
+}
+"""What is to be decided: one row a symbol, horizon and decision time."""
+
+SYMBOL_SENTIMENT = {
+    "symbol": pl.String,
+    "horizon": pl.String,
+    "as_of": MOMENT,
+    "score": pl.Float64,  # decayed mean in [-1, 1]; null without articles
+    "confidence": pl.Float64,  # null without articles
+    "article_count": pl.Int64,
+    "disagreement": pl.Float64,  # weighted standard deviation of the scores; null without articles
+    "newest_published_at": MOMENT,
+    "model": pl.String,
+    "model_version": pl.String,
+    "inputs_hash": pl.String,
+}
+
+INDICATORS = {
+    "symbol": pl.String,
+    "horizon": pl.String,
+    "as_of": MOMENT,
+    "bar_start": MOMENT,  # the newest bar used
+    "bar_end": MOMENT,
+    "bars": pl.Int64,  # how many bars the values rest on, at least 250
+    "close": pl.Float64,  # raw price of the newest bar
+    "rsi_14": pl.Float64,
+    "macd": pl.Float64,
+    "macd_signal": pl.Float64,
+    "macd_histogram": pl.Float64,
+    "macd_cross": pl.String,  # bullish | bearish | none: at the newest bar
+    "bb_upper": pl.Float64,
+    "bb_middle": pl.Float64,
+    "bb_lower": pl.Float64,
+    "bb_percent_b": pl.Float64,  # (close - lower) / (upper - lower); null for flat bands
+    "bb_bandwidth": pl.Float64,  # (upper - lower) / middle
+    "bb_position": pl.String,  # above | upper | lower | below
+    "bb_cross": pl.String,  # crossed_{above|below}_{upper|lower} | none: at the newest bar
+    "inputs_hash": pl.String,  # of the bars and corporate actions used
+}
+
+WITHHELD = {"symbol": pl.String, "horizon": pl.String, "as_of": MOMENT, "reason": pl.String}
+"""A decision that could not be made, and why; counted in metadata, never silently absent."""
+
+SIGNALS = {
+    "symbol": pl.String,
+    "horizon": pl.String,
+    "as_of": MOMENT,
+    "engine": pl.String,  # rules
+    "signal": pl.String,  # STRONG_BUY | BUY | HOLD | SELL | STRONG_SELL
+    "strength": pl.Float64,  # in [-1, 1], negative sells
+    "confidence": pl.Float64,  # in [0, 1]
+    "reasons": pl.String,  # JSON list of {"rule", "contribution", "text"}
+    "price": pl.Float64,
+    "stop_loss": pl.Float64,  # null until a risk manager sets it
+    "take_profit": pl.Float64,
+    "position_fraction": pl.Float64,
+    "inputs_hash": pl.String,
+    "model_version": pl.String,
+    "valid_until": MOMENT,
+}
+STORED_SIGNALS = {**SIGNALS, "run_id": pl.String}
+
+
+def empty(schema: dict[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:
+    """A frame of no rows with the schema given."""
+    return pl.DataFrame(schema=schema)

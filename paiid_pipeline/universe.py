@@ -1,0 +1,202 @@
+"""Which symbols, in which segments, on which trading calendar, decided at which moments.
+
+A session is half-open in decisions: a decision time T belongs to the session with open < T <= close, so
+that the decision at a 24/7 session's midnight close belongs to the day that ends.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from zoneinfo import ZoneInfo
+
+if TYPE_CHECKING:
+    import polars as pl
+    from exchange_calendars import ExchangeCalendar
+
+Horizon = Literal["intraday", "daily"]
+Timeframe = Literal["1Min", "1Day"]
+
+HORIZONS: tuple[Horizon, ...] = ("intraday", "daily")
+TIMEFRAME: Mapping[Horizon, Timeframe] = {"intraday": "1Min", "daily": "1Day"}
+INTRADAY_STEP = timedelta(minutes=5)
+
+_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,14}")
+_SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]*")
+
+
+@dataclass(frozen=True)
+class Session:
+    """One trading session: its label, and its open and close in UTC."""
+
+    day: date
+    open: datetime
+    close: datetime
+
+
+@dataclass(frozen=True)
+class TradingCalendar:
+    """Sessions of one exchange, by `exchange_calendars` name (``XNYS``, ``24/7`` …)."""
+
+    name: str
+
+    @cached_property
+    def timezone(self) -> ZoneInfo:
+        """The exchange's own time zone."""
+        return ZoneInfo(str(_exchange(self.name, 2020).tz))
+
+    def session(self, day: date) -> Session | None:
+        """The session labelled ``day``, or None on a day without one."""
+        calendar = _exchange(self.name, day.year)
+        if not calendar.is_session(day.isoformat()):
+            return None
+        label = day.isoformat()
+        return Session(day, _utc(calendar.session_open(label)), _utc(calendar.session_close(label)))
+
+    def sessions(self, first: date, last: date) -> list[Session]:
+        """All sessions labelled from ``first`` to ``last``, both included, in order."""
+        found: list[Session] = []
+        for year in range(first.year, last.year + 1):
+            begin, end = max(first, date(year, 1, 1)), min(last, date(year, 12, 31))
+            schedule = _exchange(self.name, year).schedule.loc[begin.isoformat() : end.isoformat()]
+            found += [
+                Session(label.date(), _utc(opens), _utc(closes))
+                for label, opens, closes in zip(schedule.index, schedule["open"], schedule["close"], strict=True)
+            ]
+        return found
+
+    def session_of(self, moment: datetime) -> Session | None:
+        """The session whose open < moment <= close, or None outside one."""
+        local = moment.astimezone(self.timezone).date()
+        for session in self.sessions(local - timedelta(days=1), local):
+            if session.open < moment <= session.close:
+                return session
+        return None
+
+    def latest_session(self, moment: datetime) -> Session:
+        """The newest session that has opened strictly before ``moment``."""
+        last = moment.astimezone(self.timezone).date()
+        return next(s for s in reversed(self.sessions(last - timedelta(days=14), last)) if s.open < moment)
+
+    def session_back(self, day: date, count: int) -> Session:
+        """The session ``count`` sessions before the one labelled ``day`` (0: that one, or the last before)."""
+        span = timedelta(days=count * 2 + 14)
+        return self.sessions(day - span, day)[-1 - count]
+
+    def day_start(self, day: date) -> datetime:
+        """Local midnight at the start of ``day``, in UTC: when a corporate action with that ex-date applies."""
+        return datetime.combine(day, time(), self.timezone).astimezone(UTC)
+
+    def decision_times(self, session: Session, horizon: Horizon) -> list[datetime]:
+        """The grid of decisions of one session: every five minutes after the open, or its close."""
+        if horizon == "daily":
+            return [session.close]
+        count = int((session.close - session.open) / INTRADAY_STEP)
+        return [session.open + INTRADAY_STEP * step for step in range(1, count + 1)]
+
+    def latest_decision(self, moment: datetime, horizon: Horizon) -> datetime:
+        """The newest decision time at or before ``moment``."""
+        last = moment.astimezone(self.timezone).date()
+        for session in reversed(self.sessions(last - timedelta(days=14), last)):
+            past = [t for t in self.decision_times(session, horizon) if t <= moment]
+            if past:
+                return past[-1]
+        raise ValueError(f"calendar {self.name} has no {horizon} decision in the 14 days before {moment}")
+
+    def frame(self, first: date, last: date) -> pl.DataFrame:
+        """The sessions as a frame: session (date), open, close (UTC)."""
+        import polars as pl
+
+        moment = pl.Datetime("us", "UTC")
+        rows = [(s.day, s.open, s.close) for s in self.sessions(first, last)]
+        return pl.DataFrame(rows, schema={"session": pl.Date, "open": moment, "close": moment}, orient="row")
+
+
+@dataclass(frozen=True)
+class Universe:
+    """Symbols in segments; a symbol belongs to exactly one segment."""
+
+    segments: Mapping[str, tuple[str, ...]]
+    calendar: TradingCalendar
+
+    @cached_property
+    def symbols(self) -> tuple[str, ...]:
+        """All symbols, in the order of the file."""
+        return tuple(symbol for members in self.segments.values() for symbol in members)
+
+    def members(self, segments: Sequence[str]) -> tuple[str, ...]:
+        """The symbols of some segments. Raises KeyError with the nearest name for an unknown one."""
+        for segment in segments:
+            if segment not in self.segments:
+                raise KeyError(f"unknown segment {segment!r}{_did_you_mean(segment, self.segments)}")
+        return tuple(symbol for segment in segments for symbol in self.segments[segment])
+
+
+def load_universe(path: Path, default_calendar: str) -> Universe:
+    """Read a universe file. Raises ValueError naming the file, the entry and the remedy."""
+    try:
+        document = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"universe file {path} does not exist: set PAIID_UNIVERSE to one that does") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"universe file {path} is not valid TOML: {error}") from None
+    for key in document:
+        if key not in ("calendar", "segments"):
+            raise ValueError(f"{path}: unknown key {key!r}{_did_you_mean(key, ('calendar', 'segments'))}")
+    segments = document.get("segments")
+    if not isinstance(segments, dict) or not segments:
+        raise ValueError(f'{path}: no [segments] table: write, for example, [segments]\ntech = ["AAPL", "MSFT"]')
+    owner: dict[str, str] = {}
+    for segment, members in segments.items():
+        _check_segment(path, segment, members)
+        for symbol in members:
+            if symbol in owner:
+                raise ValueError(f"{path}: {symbol} is in both {owner[symbol]!r} and {segment!r}: keep it in one")
+            owner[symbol] = segment
+    calendar = TradingCalendar(document.get("calendar", default_calendar))
+    _check_calendar(path, calendar.name)
+    return Universe({name: tuple(members) for name, members in segments.items()}, calendar)
+
+
+def _check_segment(path: Path, segment: str, members: object) -> None:
+    if not _SEGMENT.fullmatch(segment):
+        raise ValueError(f"{path}: segment name {segment!r} may hold only letters, digits, '_' and '-'")
+    if not isinstance(members, list) or not members:
+        raise ValueError(f'{path}: segment {segment!r} must be a list of symbols, such as ["AAPL"]')
+    for symbol in members:
+        if not isinstance(symbol, str) or not _SYMBOL.fullmatch(symbol):
+            raise ValueError(f"{path}: {symbol!r} in segment {segment!r} is not a symbol: use capitals, such as BRK.B")
+
+
+def _check_calendar(path: Path, name: str) -> None:
+    import exchange_calendars
+
+    known = exchange_calendars.get_calendar_names()
+    if name not in known:
+        raise ValueError(f"{path}: unknown calendar {name!r}{_did_you_mean(name, known)}")
+
+
+def _did_you_mean(word: str, known: Sequence[str] | Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f": did you mean {close[0]!r}?" if close else f": known are {', '.join(sorted(known)[:20])}"
+
+
+@lru_cache(maxsize=32)
+def _exchange(name: str, year: int) -> ExchangeCalendar:
+    # One year at a time: building a calendar costs in proportion to its span (0.5 s for the default 20 years).
+    import exchange_calendars
+
+    factory = exchange_calendars.get_calendar
+    return factory(name, start=f"{year - 1}-12-20", end=f"{year + 1}-01-10")
+
+
+def _utc(stamp: object) -> datetime:
+    moment: datetime = stamp.to_pydatetime()  # type: ignore[attr-defined]
+    return moment.astimezone(UTC)
