@@ -1,0 +1,155 @@
+"""Processes that live no longer than the one that started them.
+
+Three nets, each for what the one before lets through: `stop` ends a process and all that it started; a
+process whose parent is killed is told so by the kernel (Linux); and every process carries a marker in its
+environment, by which the next start finds what a killed supervisor left behind (`sweep`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+MARKER = "_PAIID_SUPERVISED_FROM"
+"""Environment variable naming the home of the `paiid` that started a process."""
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True)
+class Account:
+    """The system user that a process runs as."""
+
+    uid: int
+    gid: int
+
+
+def spawn(
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    account: Account | None = None,
+    parent_gone: signal.Signals = signal.SIGTERM,
+    stdin: bytes | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, its output appended to ``log``.
+
+    ``parent_gone`` is what the kernel sends it when the calling *thread* ends, so call this from a thread
+    that stays. Raises OSError where the command cannot be started.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603
+            [str(word) for word in command],
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=env,
+            start_new_session=True,
+            preexec_fn=_tie_to_parent(parent_gone),
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
+        )
+    if stdin is not None and process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError), process.stdin:
+            process.stdin.write(stdin)
+    return process
+
+
+def stop(process: subprocess.Popen[bytes], steps: Iterable[tuple[signal.Signals, float]]) -> int:
+    """End a process: send each signal and wait its seconds, then kill it and all that it started.
+
+    Returns the exit status. Does nothing to a process that has ended.
+    """
+    family = descendants(process.pid)
+    for number, grace in steps:
+        if process.poll() is not None:
+            break
+        process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(grace)
+    if process.poll() is None:
+        family = descendants(process.pid)
+        process.kill()
+    kill(family)
+    return process.wait()
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    """All living processes that ``pid`` started, directly or not."""
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return []
+
+
+def kill(processes: Sequence[psutil.Process], grace: float = 0.0) -> None:
+    """End processes that need not be our children: ask, wait ``grace`` seconds, kill, wait until they are gone."""
+    if grace:
+        _each(processes, psutil.Process.terminate)
+        psutil.wait_procs(processes, timeout=grace)
+    _each(processes, psutil.Process.kill)
+    psutil.wait_procs(processes, timeout=10)
+
+
+def sweep(home: Path) -> list[str]:
+    """Kill what a `paiid` that was itself killed left running under ``home``; the caller holds its lock.
+
+    Returns the names of the processes found.
+    """
+    left = [process for process in psutil.process_iter() if _marker(process) == str(home)]
+    names = [_name(process) for process in left]
+    kill(left, grace=2.0)
+    return names
+
+
+def adopt_orphans() -> None:
+    """Let processes whose parents end become children of this one, so that none is lost sight of (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _tie_to_parent(number: signal.Signals) -> Callable[[], None] | None:
+    if sys.platform != "linux":
+        return None
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def tie() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        if os.getppid() != parent:  # it ended before the line above took hold
+            os._exit(1)
+
+    return tie
+
+
+def _each(processes: Sequence[psutil.Process], action: Callable[[psutil.Process], None]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            action(process)
+
+
+def _marker(process: psutil.Process) -> str | None:
+    try:
+        value: str | None = process.environ().get(MARKER)
+    except (psutil.Error, OSError):  # another user's process, or one that has just ended
+        return None
+    return value
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return f"{process.name()} ({process.pid})"
+    except psutil.Error:
+        return str(process.pid)
