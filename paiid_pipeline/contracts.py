@@ -9,8 +9,9 @@ from __future__ import annotations
 import polars as pl
 
 MOMENT = pl.Datetime("us", "UTC")
+Schema = dict[str, pl.DataType | type[pl.DataType]]
 
-BARS = {
+BARS: Schema = {
     "symbol": pl.String,
     "timeframe": pl.String,  # 1Min | 1Day
     "bar_start": MOMENT,
@@ -26,10 +27,10 @@ BARS = {
 }
 """What a source hands over: bars that have ended, one per (symbol, timeframe, bar_start)."""
 
-KNOWN = {"known_at": MOMENT, "nominal": pl.Boolean}
-STORED_BARS = {**BARS, **KNOWN}
+KNOWN: Schema = {"known_at": MOMENT, "nominal": pl.Boolean}
+STORED_BARS: Schema = {**BARS, **KNOWN}
 
-CORPORATE_ACTIONS = {
+CORPORATE_ACTIONS: Schema = {
     "action_id": pl.String,
     "symbol": pl.String,
     "kind": pl.String,  # split | cash_dividend | stock_dividend | or the vendor's name for a kind that moves no price
@@ -39,9 +40,9 @@ CORPORATE_ACTIONS = {
     "amount": pl.Float64,  # cash per old share; null otherwise
     "source": pl.String,
 }
-STORED_CORPORATE_ACTIONS = {**CORPORATE_ACTIONS, **KNOWN}
+STORED_CORPORATE_ACTIONS: Schema = {**CORPORATE_ACTIONS, **KNOWN}
 
-NEWS = {
+NEWS: Schema = {
     "article_id": pl.String,  # "<source>:<vendor's id>", or "sha256:<hash of canonical content>"
     "published_at": MOMENT,
     "updated_at": MOMENT,  # when this version became public
@@ -52,12 +53,12 @@ NEWS = {
     "symbols": pl.List(pl.String),
     "content_hash": pl.String,  # sha256 of headline, summary and symbols
 }
-STORED_NEWS = {**NEWS, **KNOWN}
+STORED_NEWS: Schema = {**NEWS, **KNOWN}
 
-REFUSALS = {"source": pl.String, "reason": pl.String, "payload": pl.String}
+REFUSALS: Schema = {"source": pl.String, "reason": pl.String, "payload": pl.String}
 """What a source refused: a reason in snake_case, and the whole of what came as JSON text."""
 
-ARTICLE_SENTIMENT = {
+ARTICLE_SENTIMENT: Schema = {
     "article_id": pl.String,
     "content_hash": pl.String,  # the version of the article that was scored
     "symbol": pl.String,
@@ -71,9 +72,9 @@ ARTICLE_SENTIMENT = {
     "confidence": pl.Float64,  # in [0, 1]
     "flags": pl.List(pl.String),
 }
-STORED_ARTICLE_SENTIMENT = {**ARTICLE_SENTIMENT, **KNOWN}
+STORED_ARTICLE_SENTIMENT: Schema = {**ARTICLE_SENTIMENT, **KNOWN}
 
-DECISIONS = {
+DECISIONS: Schema = {
     "symbol": pl.String,
     "horizon": pl.String,  # intraday | daily
     "as_of": MOMENT,  # the decision time T on the grid
@@ -84,7 +85,7 @@ DECISIONS = {
 }
 """What is to be decided: one row a symbol, horizon and decision time."""
 
-SYMBOL_SENTIMENT = {
+SYMBOL_SENTIMENT: Schema = {
     "symbol": pl.String,
     "horizon": pl.String,
     "as_of": MOMENT,
@@ -98,7 +99,7 @@ SYMBOL_SENTIMENT = {
     "inputs_hash": pl.String,
 }
 
-INDICATORS = {
+INDICATORS: Schema = {
     "symbol": pl.String,
     "horizon": pl.String,
     "as_of": MOMENT,
@@ -121,10 +122,10 @@ INDICATORS = {
     "inputs_hash": pl.String,  # of the bars and corporate actions used
 }
 
-WITHHELD = {"symbol": pl.String, "horizon": pl.String, "as_of": MOMENT, "reason": pl.String}
+WITHHELD: Schema = {"symbol": pl.String, "horizon": pl.String, "as_of": MOMENT, "reason": pl.String}
 """A decision that could not be made, and why; counted in metadata, never silently absent."""
 
-SIGNALS = {
+SIGNALS: Schema = {
     "symbol": pl.String,
     "horizon": pl.String,
     "as_of": MOMENT,
@@ -141,9 +142,9 @@ SIGNALS = {
     "model_version": pl.String,
     "valid_until": MOMENT,
 }
-STORED_SIGNALS = {**SIGNALS, "run_id": pl.String}
+STORED_SIGNALS: Schema = {**SIGNALS, "run_id": pl.String}
 
 
-def empty(schema: dict[str, pl.DataType | type[pl.DataType]]) -> pl.DataFrame:
+def empty(schema: Schema) -> pl.DataFrame:
     """A frame of no rows with the schema given."""
     return pl.DataFrame(schema=schema)

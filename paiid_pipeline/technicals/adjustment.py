@@ -1,0 +1,70 @@
+"""Back-adjust raw prices for splits, stock dividends and cash dividends, as of the moment asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+PRICES = ("open", "high", "low", "close", "vwap")
+_SHARES = ("split", "stock_dividend")
+
+
+def adjust(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str] = ("symbol",)) -> pl.DataFrame:
+    """Put every series on the footing of its newest bar, so that no corporate action looks like a move.
+
+    ``bars``: sorted by time within each series, with ``keys``, ``bar_end``, ``close`` and any other of
+    open, high, low, vwap (all raw, per share) and volume (shares). ``actions``: `contracts.CORPORATE_ACTIONS`
+    with ``keys``, one row an action, holding only what applies and was known at the moment asked for:
+    that choice is the caller's.
+
+    A bar that ended at or before an action's ``effective_at`` is adjusted by it; later bars are left as
+    they are, and so is the whole of a series without actions. A split or stock dividend divides prices by
+    ``ratio`` and multiplies volume by it; a cash dividend multiplies prices by 1 - amount / (last raw close
+    before it in the series given), the CRSP way. Several multiply, the newest first, so the bits do not depend on
+    what lies further back. An action without a usable factor (no ratio or amount, nothing before it, a
+    dividend of the whole price or more) moves nothing.
+    """
+    factors = _factors(bars, actions, keys)
+    if factors.is_empty():
+        return bars
+    prices = [name for name in PRICES if name in bars.columns]
+    volumes = [name for name in ("volume",) if name in bars.columns]
+    ordered = bars.with_row_index("_row").sort("bar_end", maintain_order=True)
+    matched = ordered.join_asof(
+        factors, left_on="bar_end", right_on="_effective_at", by=list(keys), strategy="forward", check_sortedness=False
+    )
+    adjusted = matched.sort("_row").with_columns(
+        *(pl.col(name) * pl.col("_price").fill_null(1.0) for name in prices),
+        *(pl.col(name) * pl.col("_volume").fill_null(1.0) for name in volumes),
+    )
+    return adjusted.select(bars.columns)
+
+
+def _factors(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """One row a series and effective moment: the product of the factors at and after it."""
+    moved = actions.select(*keys, "action_id", "kind", "ratio", "amount", pl.col("effective_at").alias("_effective_at"))
+    moved = moved.join(bars.select(keys).unique(), on=list(keys), how="semi")
+    if moved.is_empty():
+        return pl.DataFrame()
+    closes = bars.select(*keys, "bar_end", pl.col("close").alias("_before")).drop_nulls().sort("bar_end")
+    priced = moved.sort("_effective_at", "action_id").join_asof(
+        closes, left_on="_effective_at", right_on="bar_end", by=list(keys), strategy="backward", check_sortedness=False
+    )
+    shares = pl.col("kind").is_in(_SHARES)
+    cash = pl.col("kind") == "cash_dividend"
+    price = pl.when(shares).then(1.0 / pl.col("ratio")).when(cash).then(1.0 - pl.col("amount") / pl.col("_before"))
+    volume = pl.when(shares).then(pl.col("ratio")).otherwise(1.0)
+    usable = priced.with_columns(price.alias("_price"), volume.alias("_volume")).filter(
+        pl.col("_price").is_finite() & (pl.col("_price") > 0) & pl.col("_before").is_not_null()
+    )
+    return (
+        usable.sort(*keys, "_effective_at", "action_id")
+        .select(
+            *keys,
+            "_effective_at",
+            *(pl.col(name).cum_prod(reverse=True).over(list(keys)) for name in ("_price", "_volume")),
+        )
+        .unique([*keys, "_effective_at"], keep="first", maintain_order=True)
+        .sort("_effective_at")
+    )

@@ -1,0 +1,172 @@
+"""RSI 14, MACD 12/26/9 and Bollinger bands 20/2 over many series at once, by TA-Lib.
+
+Wilder's RSI, exponential MACD and SMA bands as TA-Lib defines them; every parameter is passed, because
+TA-Lib's defaults change between versions. RSI and MACD are recursive: they remember their start, so
+nothing is emitted before ``MINIMUM_BARS`` bars, where that memory has faded below 1e-6 of a point. All
+three are prefix-pure: the value at a bar does not depend on how many bars follow it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+MINIMUM_BARS = 250
+VALUES = ("rsi_14", "macd", "macd_signal", "macd_histogram", "bb_upper", "bb_middle", "bb_lower")
+"""The columns that TA-Lib computes, in the order of :func:`series_values`."""
+
+FLAT_BANDWIDTH = 1e-6
+"""Bands narrower than this share of the price are the rounding of TA-Lib's running sums, not a width."""
+
+_SMA = 0
+
+
+@cache
+def _talib() -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+    # Imported late, since it loads pandas where that is installed; unwrapped, since the wrappers that
+    # look for pandas and polars arguments cost as much as the indicators themselves.
+    import talib
+
+    rsi, macd, bbands = (getattr(f, "__wrapped__", f) for f in (talib.RSI, talib.MACD, talib.BBANDS))
+    return rsi, macd, bbands
+
+
+def series_values(close: Floats, bounds: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, tuple[Floats, ...]]]:
+    """TA-Lib's values of each of the series ``close[start:stop]``.
+
+    ``close`` is finite, positive and contiguous, in one currency unit a series. Yields (start, stop,
+    one array a name in ``VALUES``), each as long as its series and NaN until TA-Lib's own lookback.
+    """
+    rsi, macd, bbands = _talib()
+    for start, stop in bounds:
+        prices = close[start:stop]
+        yield start, stop, (rsi(prices, 14), *macd(prices, 12, 26, 9), *bbands(prices, 20, 2.0, 2.0, _SMA))
+
+
+def defined_rsi(prices: Floats, rsi: Floats) -> Floats:
+    """``rsi`` with NaN where the price has not moved at all, which TA-Lib reads as 0: "oversold".
+
+    A falling series is 0 as well, but 100 when turned upside down; a flat one is 0 both ways up.
+    """
+    zero = rsi == 0.0
+    if zero.any():
+        upside_down = _talib()[0](-prices, 14)
+        rsi = np.where(zero & (upside_down == 0.0), np.nan, rsi)
+    return rsi
+
+
+def series_offsets(bars: pl.DataFrame, keys: Sequence[str]) -> Indices:
+    """Where each series starts in a frame whose series lie in one piece, and, last, where the frame ends."""
+    if bars.is_empty():
+        return np.zeros(1, dtype=np.int64)
+    changed = pl.any_horizontal(pl.col(key).ne_missing(pl.col(key).shift(1)) for key in keys)
+    starts = bars.select(changed.arg_true()).to_series().to_numpy().astype(np.int64)
+    first = np.zeros(1, dtype=np.int64)
+    return np.concatenate([first, starts[starts > 0], np.array([bars.height])])
+
+
+def indicators(bars: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """RSI, MACD and Bollinger values at every bar.
+
+    ``bars``: sorted by ``keys`` and time, each series in one piece, with a Float64 ``close`` in one unit
+    a series (adjusted). Returns the same rows with ``bars`` (how many bars of its series the value rests
+    on) and the columns of ``VALUES``: null before ``MINIMUM_BARS``, and RSI null for a price that never
+    moved. A close that is null, NaN, infinite or not above 0 is a hole: the series goes on as if the bar
+    were not there, and the bar reads null. Raises ValueError if a value overflows.
+    """
+    usable = (bars["close"].is_finite() & (bars["close"] > 0)).fill_null(False)
+    if not usable.all():
+        rows = bars.with_row_index("_row")
+        read = indicators(rows.filter(usable), keys).select("_row", "bars", *VALUES)
+        return rows.join(read, on="_row", how="left", maintain_order="left").drop("_row")
+    close = np.ascontiguousarray(bars["close"].to_numpy())
+    offsets = series_offsets(bars, keys)
+    columns = [np.empty(bars.height) for _ in VALUES]
+    for start, stop, values in series_values(close, pairwise(offsets.tolist())):
+        for column, value in zip(columns, values, strict=True):
+            column[start:stop] = value
+    lengths = np.diff(offsets)
+    _refuse_overflow(columns, offsets[1:][lengths >= MINIMUM_BARS] - 1)
+    columns[0] = _without_flat(close, columns[0], offsets)
+    count = np.arange(1, bars.height + 1) - np.repeat(offsets[:-1], lengths)
+    enough = pl.col("bars") >= MINIMUM_BARS
+    return bars.with_columns(
+        pl.Series("bars", count), *(pl.Series(n, c) for n, c in zip(VALUES, columns, strict=True))
+    ).with_columns(
+        pl.when(enough).then(pl.col("rsi_14").fill_nan(None)), *(pl.when(enough).then(n) for n in VALUES[1:])
+    )
+
+
+def _refuse_overflow(columns: Sequence[Floats], last: Indices) -> None:
+    # What is not finite once stays so to the end of its series: the last bar tells of all before it.
+    for name, column in zip(VALUES, columns, strict=True):
+        if not np.isfinite(column[last]).all():
+            raise ValueError(f"{name} is not finite: a close is too large to compute with; quarantine such bars")
+
+
+def _without_flat(close: Floats, rsi: Floats, offsets: Indices) -> Floats:
+    suspects = np.unique(np.searchsorted(offsets, np.flatnonzero(rsi == 0.0), side="right") - 1)
+    for series in suspects.tolist():
+        part = slice(offsets[series], offsets[series + 1])
+        rsi[part] = defined_rsi(close[part], rsi[part])
+    return rsi
+
+
+def with_readings(frame: pl.DataFrame) -> pl.DataFrame:
+    """Add what an analyst reads off the values: crossovers at the bar, %B, bandwidth and position.
+
+    ``frame`` has ``VALUES``, ``price`` (the adjusted close) and ``previous_`` + each of price,
+    macd_histogram, bb_upper and bb_lower at the bar before. Adds ``macd_cross`` (bullish: the line rises
+    through its signal), ``bb_percent_b`` ((price - lower) / (upper - lower); null for flat bands),
+    ``bb_bandwidth`` ((upper - lower) / middle), ``bb_position`` (above | upper | lower | below, null for
+    flat bands) and ``bb_cross`` (none for flat bands), as `contracts.INDICATORS` says.
+    """
+    width = pl.col("bb_upper") - pl.col("bb_lower")
+    bandwidth = width / pl.col("bb_middle")
+    now_flat = bandwidth <= FLAT_BANDWIDTH
+    before = pl.col("previous_macd_histogram")
+    return frame.with_columns(
+        pl.when((before <= 0) & (pl.col("macd_histogram") > 0))
+        .then(pl.lit("bullish"))
+        .when((before >= 0) & (pl.col("macd_histogram") < 0))
+        .then(pl.lit("bearish"))
+        .otherwise(pl.lit("none"))
+        .alias("macd_cross"),
+        pl.when(~now_flat).then((pl.col("price") - pl.col("bb_lower")) / width).alias("bb_percent_b"),
+        bandwidth.alias("bb_bandwidth"),
+        pl.when(now_flat)
+        .then(None)
+        .when(pl.col("price") > pl.col("bb_upper"))
+        .then(pl.lit("above"))
+        .when(pl.col("price") < pl.col("bb_lower"))
+        .then(pl.lit("below"))
+        .when(pl.col("price") >= pl.col("bb_middle"))
+        .then(pl.lit("upper"))
+        .otherwise(pl.lit("lower"))
+        .alias("bb_position"),
+        _band_cross(now_flat).alias("bb_cross"),
+    )
+
+
+def _band_cross(now_flat: pl.Expr) -> pl.Expr:
+    crossing: pl.Expr = pl.lit("none")
+    for band in ("lower", "upper"):
+        now = pl.col("price") - pl.col(f"bb_{band}")
+        before = pl.col("previous_price") - pl.col(f"previous_bb_{band}")
+        crossing = (
+            pl.when((before <= 0) & (now > 0))
+            .then(pl.lit(f"crossed_above_{band}"))
+            .when((before >= 0) & (now < 0))
+            .then(pl.lit(f"crossed_below_{band}"))
+            .otherwise(crossing)
+        )
+    return pl.when(now_flat).then(pl.lit("none")).otherwise(crossing)
