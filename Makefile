@@ -1,0 +1,44 @@
+# make run: start everything and stay.  make demo: one pass.  make test: what CI runs.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-from-lock
+FIND_PYTHON := for p in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; exit; }; done
+
+.PHONY: run demo test test-slow lint bench install clean
+
+run: install
+	@exec $(BIN)/paiid up
+
+demo: install
+	@exec $(BIN)/paiid demo
+
+test: lint
+	$(BIN)/pytest
+
+test-slow: install
+	$(BIN)/pytest -m 'slow or browser or soak'
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/python -m paiid_pipeline_tests.benchmarks
+
+install: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@python=$$($(FIND_PYTHON)); \
+	if [ -z "$$python" ]; then echo "PaiiD needs Python 3.11 or newer: install it, or run make PYTHON=/path/to/python3"; exit 1; fi; \
+	echo "Making $(VENV) with $$($$python --version), from requirements.lock (about a minute the first time) …"; \
+	"$$python" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,6 @@
+"""Hot results in Redis: the final bytes, in an envelope that says how fresh they are."""
+
+from paiid_pipeline.cache.envelope import SCHEMA_VERSION, Envelope, cache_key
+from paiid_pipeline.cache.manager import CacheManager
+
+__all__ = ["SCHEMA_VERSION", "CacheManager", "Envelope", "cache_key"]

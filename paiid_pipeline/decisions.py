@@ -1,0 +1,70 @@
+"""Which decisions a slice of the universe has to make: the grid T, when its inputs must be known, its history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import polars as pl
+
+from paiid_pipeline.contracts import DECISIONS
+from paiid_pipeline.settings import Settings
+from paiid_pipeline.universe import HORIZONS, TradingCalendar
+
+
+def due_decisions(
+    symbols: Sequence[str], days: Iterable[date], calendar: TradingCalendar, settings: Settings, now: datetime
+) -> pl.DataFrame:
+    """All decisions of the sessions ``days`` that have settled by ``now``; schema DECISIONS.
+
+    A decision for T is due at T plus the settle time, and may use rows known by that moment only. Its
+    history starts at the open of the session ``lookback.sessions`` before its own, a pure function of T.
+    """
+    grid = []
+    for day in sorted(set(days)):
+        session = calendar.session(day)
+        if session is None or session.open >= now:
+            continue
+        for horizon in HORIZONS:
+            anchor = calendar.session_back(day, settings.lookback[horizon].sessions).open
+            for moment in calendar.decision_times(session, horizon):
+                known_by = moment + settings.settle
+                if known_by <= now:
+                    grid.append((horizon, moment, known_by, day, session.open, anchor))
+    schema = {name: kind for name, kind in DECISIONS.items() if name != "symbol"}
+    moments = pl.DataFrame(grid, schema=schema, orient="row")
+    return pl.DataFrame({"symbol": list(symbols)}, schema={"symbol": pl.String}).join(moments, how="cross")
+
+
+def undecided(decisions: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    """The decisions newer than the newest stored one of their symbol and horizon.
+
+    ``stored`` has symbol, horizon, as_of. What is older has been decided or withheld, and a full
+    recomputation of the partition is the way to look at it again.
+    """
+    newest = stored.group_by("symbol", "horizon").agg(pl.col("as_of").max().alias("newest"))
+    joined = decisions.join(newest, on=["symbol", "horizon"], how="left", maintain_order="left")
+    return joined.filter(pl.col("newest").is_null() | (pl.col("as_of") > pl.col("newest"))).drop("newest")
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What a set of decisions of one horizon may read: whose rows, between which moments, known by when."""
+
+    symbols: list[str]
+    anchor: datetime
+    first: datetime
+    last: datetime
+    known_by: datetime
+
+
+def reach(decisions: pl.DataFrame) -> Reach:
+    """The reach of a frame of at least one decision."""
+    row = decisions.select(
+        pl.col("anchor").min(),
+        first=pl.col("as_of").min(),
+        last=pl.col("as_of").max(),
+        known_by=pl.col("known_by").max(),
+    ).row(0)
+    return Reach(decisions["symbol"].unique(maintain_order=True).to_list(), *row)

@@ -1,0 +1,1 @@
+"""All that Dagster sees: wiring only. Each asset reads, calls one domain function, writes and reports."""

@@ -1,0 +1,107 @@
+"""Schedules that keep to the trading session and never overlap themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+
+from paiid_pipeline.defs.partitions import run_tags
+from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.universe import TradingCalendar
+
+CADENCE_TAG = "paiid/cadence"
+AFTER_CLOSE = timedelta(minutes=3)
+"""How long after the close the cadences still run, so that the session's last bars and decisions are made."""
+ACTIVE = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+RunConfig = Callable[[datetime, TradingCalendar], Mapping[str, Any]]
+
+
+def refresh_job(name: str, *assets: dg.AssetsDefinition, minutes: float, description: str) -> Any:
+    """A job over assets of one kind of partition, killed and retried after ``minutes``."""
+    return dg.define_asset_job(
+        name,
+        selection=dg.AssetSelection.assets(*assets),
+        executor_def=dg.in_process_executor,
+        tags={CADENCE_TAG: name, "dagster/max_runtime": str(int(minutes * 60))},
+        description=description,
+    )
+
+
+def active_run(instance: dg.DagsterInstance, job_name: str) -> str | None:
+    """The id of a run of the job that has not ended."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=job_name, statuses=ACTIVE), limit=1)
+    return runs[0].run_id if runs else None
+
+
+def session_day(pipeline: Pipeline) -> date | None:
+    """The date of the session in progress, or just over; None outside one."""
+    now = pipeline.clock.now()
+    session = pipeline.calendar.latest_session(now)
+    return session.day if now <= session.close + AFTER_CLOSE else None
+
+
+def closed(pipeline: Pipeline) -> str:
+    """Why nothing is refreshed now."""
+    now, calendar = pipeline.clock.now(), pipeline.calendar
+    session = calendar.latest_session(now)
+    return f"{calendar.name} is closed at {now:%Y-%m-%d %H:%M}Z: its last session ended {session.close:%Y-%m-%d %H:%M}Z"
+
+
+def cadence(
+    job: Any, cron: str, *, by_segment: bool, config: RunConfig | None = None, decides: bool = False
+) -> dg.ScheduleDefinition:
+    """A schedule of ``job`` for the session's partition; with ``decides``, that of the newest decision time."""
+
+    @dg.schedule(
+        job=job,
+        cron_schedule=cron,
+        name=f"{job.name}_schedule",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        execution_timezone="UTC",
+        description=f"{job.description} Skips outside the session, and while its previous run is active.",
+    )
+    def tick(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> dg.RunRequest | dg.SkipReason:
+        return request(context.instance, pipeline, job.name, by_segment=by_segment, config=config, decides=decides)
+
+    return tick
+
+
+def request(
+    instance: dg.DagsterInstance,
+    pipeline: Pipeline,
+    job_name: str,
+    *,
+    by_segment: bool,
+    config: RunConfig | None = None,
+    decides: bool = False,
+) -> dg.RunRequest | dg.SkipReason:
+    """A run of the job for the current session, or the reason why not."""
+    day = session_day(pipeline)
+    if day is None:
+        return dg.SkipReason(closed(pipeline))
+    if run_id := active_run(instance, job_name):
+        return dg.SkipReason(f"the previous run of {job_name} is still active: {run_id}")
+    now = pipeline.clock.now()
+    if decides:
+        decided = pipeline.calendar.session_of(pipeline.calendar.latest_decision(now, "intraday"))
+        day = decided.day if decided else day
+    return dg.RunRequest(
+        job_name=job_name,
+        tags=run_tags(day, day, by_segment=by_segment),
+        run_config=dict(config(now, pipeline.calendar)) if config else {},
+    )
+
+
+def ops(**configs: Mapping[str, Any]) -> dict[str, Any]:
+    """Run config for some assets by name."""
+    return {"ops": {name: {"config": dict(config)} for name, config in configs.items()}}

@@ -1,0 +1,81 @@
+"""What the assets with one row a decision share: which decisions a run has to make, and what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import dagster as dg
+import polars as pl
+
+from paiid_pipeline.contracts import WITHHELD
+from paiid_pipeline.decisions import due_decisions, undecided
+from paiid_pipeline.defs.asset import counted, described
+from paiid_pipeline.defs.partitions import selected
+from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.universe import HORIZONS
+from paiid_pipeline.warehouse import Written
+
+DecisionTable = Literal["symbol_sentiment", "technical_indicators", "signals"]
+
+
+class Refresh(dg.Config):
+    """How much of the partition to make."""
+
+    only_new: bool = False
+    """True appends the decisions newer than the newest stored; false recomputes the whole partition."""
+    through: str | None = None
+    """A decision time (ISO): wait until it has settled, so that it is among the decisions made."""
+
+
+def to_make(
+    context: dg.AssetExecutionContext, config: Refresh, pipeline: Pipeline, table: DecisionTable
+) -> Iterator[pl.DataFrame]:
+    """The decisions to make, one frame a session and horizon, none of them empty."""
+    part = selected(context)
+    if config.through:
+        settled = datetime.fromisoformat(config.through) + pipeline.settings.settle
+        pipeline.clock.wait_until(settled)
+    now = pipeline.clock.now()
+    for day in part.days:
+        decisions = due_decisions(part.symbols, [day], pipeline.calendar, pipeline.settings, now)
+        for horizon in HORIZONS:
+            due = decisions.filter(pl.col("horizon") == horizon)
+            if config.only_new and due.height:
+                bounds = due["as_of"].min(), due["as_of"].max()
+                due = undecided(due, pipeline.warehouse.decided(table, part.symbols, horizon, *bounds))
+            if due.height:
+                context.log.info(f"{day} {horizon}: {due.height} decisions")
+                yield due
+
+
+class Made:
+    """Rows made and withheld over the sessions of a run, and what the warehouse said to them."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._rows = pl.DataFrame(schema=schema)
+        self._withheld = pl.DataFrame(schema=WITHHELD)
+        self._written = Written(0, 0, 0)
+
+    def add(self, rows: pl.DataFrame, written: Written, withheld: pl.DataFrame | None = None) -> None:
+        """Count what one session's decisions came to."""
+        self._rows = pl.concat([self._rows, rows])
+        self._written += written
+        if withheld is not None:
+            self._withheld = pl.concat([self._withheld, withheld])
+
+    def metadata(self) -> dict[str, Any]:
+        """What the asset reports."""
+        return {
+            **described(self._rows, "as_of"),
+            "inserted": self._written.inserted,
+            "changed": self._written.restated,
+            "unchanged": self._written.unchanged,
+            "withheld": self._withheld.height,
+            "withheld because": counted(self._withheld.with_columns(pl.col("reason").str.replace_all(r"\d+", "n"))),
+        }
+
+    def counts(self, column: str) -> dg.MetadataValue:
+        """How often each value of a column was made."""
+        return counted(self._rows, column)

@@ -1,0 +1,1 @@
+"""Vendors' bars, news and corporate actions, as they become known."""

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import dagster as dg
+
+from paiid_pipeline.contracts import BARS, CORPORATE_ACTIONS, NEWS
+from paiid_pipeline.defs.asset import OWNERS, SINGLE_RUN, counted, described, freshness
+from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected
+from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.ingestion import Gathered
+from paiid_pipeline.settings import TTL
+
+
+@dg.asset(
+    group_name="ingestion",
+    partitions_def=DATE_BY_SEGMENT,
+    backfill_policy=SINGLE_RUN,
+    owners=OWNERS,
+    kinds={"postgres", "polars"},
+    tags={"layer": "raw", "cadence": "market"},
+    freshness_policy=freshness(TTL["market"]),
+    pool="source",
+)
+def market_bars(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Minute and daily bars, raw as traded, with splits and dividends beside them.
+
+    A partition holds the bars of its session, and fetches whatever the warehouse still lacks of the
+    history that the session's decisions may use. Bitemporal: a restated bar is a new row with its own
+    `known_at`. What the vendor sent and we refused is in `quarantine`.
+    """
+    part = selected(context)
+    ingestion = pipeline.ingestion
+    got = ingestion.gather(ingestion.needed_market(part.days), part.symbols, log=context.log.info)
+    return dg.MaterializeResult(
+        metadata={**described(got.rows(BARS, "1Min", "1Day"), "bar_end"), **_report(got), **_actions(got)}
+    )
+
+
+@dg.asset(
+    group_name="ingestion",
+    partitions_def=DATE,
+    backfill_policy=SINGLE_RUN,
+    owners=OWNERS,
+    kinds={"postgres", "polars"},
+    tags={"layer": "raw", "cadence": "news"},
+    freshness_policy=freshness(TTL["news"]),
+    pool="source",
+)
+def news_articles(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """Articles about the universe, every version of each.
+
+    A partition holds what was published from its session's date up to the next session's, and fetches
+    what the warehouse still lacks of the look-back of sentiment. An edited article is a new row.
+    """
+    part = selected(context)
+    ingestion = pipeline.ingestion
+    got = ingestion.gather(ingestion.needed_news(part.days), part.symbols, log=context.log.info)
+    return dg.MaterializeResult(metadata={**described(got.rows(NEWS, "news"), "published_at"), **_report(got)})
+
+
+def _report(got: Gathered) -> dict[str, dg.MetadataValue | int | str]:
+    return {
+        "inserted": got.written.inserted,
+        "restated": got.written.restated,
+        "unchanged": got.written.unchanged,
+        "quarantined": got.quarantined,
+        "refused": counted(got.refusals),
+        "symbols without data": ", ".join(got.silent) or "none",
+        "errors": dg.MetadataValue.md("\n".join(f"- {error}" for error in got.errors) or "none"),
+        "requests": got.requests,
+        "retries": got.retries,
+    }
+
+
+def _actions(got: Gathered) -> dict[str, dg.MetadataValue]:
+    return {"corporate actions": counted(got.rows(CORPORATE_ACTIONS, "actions"), "kind")}

@@ -1,0 +1,39 @@
+"""A logger that tells a person how a run gets on, a line an asset."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import dagster as dg
+
+
+class _Lines(logging.Handler):
+    """Prints what was made, what failed, and nothing else."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        event: dg.DagsterEvent | None = (getattr(record, "dagster_meta", None) or {}).get("dagster_event")
+        if event is None:
+            return
+        name = event.step_key or ""
+        if event.is_step_start:
+            self._print(f"  {name} …")
+        elif event.is_step_success:
+            self._print(f"  {name} done in {event.step_success_data.duration_ms / 1000:.1f} s")
+        elif event.is_step_failure:
+            error = event.step_failure_data.error
+            cause = error.cause or error if error else None
+            self._print(f"  {name} FAILED: {cause.message.strip() if cause else 'no reason was given'}")
+        elif event.event_type_value == "ASSET_CHECK_EVALUATION" and not event.asset_check_evaluation_data.passed:
+            self._print(f"  {name} CHECK FAILED: {event.asset_check_evaluation_data.description}")
+
+    def _print(self, line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+@dg.logger(description="One line an asset, for a person at a terminal.")
+def progress(_init: dg.InitLoggerContext) -> logging.Logger:
+    logger = logging.Logger("progress", logging.DEBUG)
+    logger.addHandler(_Lines())
+    return logger

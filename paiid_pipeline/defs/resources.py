@@ -1,0 +1,51 @@
+"""The one resource: the settings and clock of this process, and what they open."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import dagster as dg
+
+from paiid_pipeline.cache import CacheManager
+from paiid_pipeline.clock import Clock, clock_from_environment
+from paiid_pipeline.ingestion import Ingestion
+from paiid_pipeline.settings import Settings, load_settings
+from paiid_pipeline.sources import Source, open_source
+from paiid_pipeline.universe import TradingCalendar, Universe
+from paiid_pipeline.warehouse import Warehouse
+
+
+class Pipeline(dg.ConfigurableResource["Pipeline"]):
+    """Settings, clock, universe, source, warehouse and cache, each opened when first asked for."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        return load_settings()
+
+    @cached_property
+    def clock(self) -> Clock:
+        return clock_from_environment()
+
+    @cached_property
+    def universe(self) -> Universe:
+        return self.settings.universe
+
+    @property
+    def calendar(self) -> TradingCalendar:
+        return self.universe.calendar
+
+    @cached_property
+    def source(self) -> Source:
+        return open_source(self.settings)
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        return Warehouse(self.settings.require_postgres())
+
+    @cached_property
+    def ingestion(self) -> Ingestion:
+        return Ingestion(self.source, self.warehouse, self.calendar, self.settings, self.clock)
+
+    @cached_property
+    def cache(self) -> CacheManager:
+        return CacheManager.connect(self.settings.require_redis())

@@ -1,0 +1,1 @@
+"""Scores of articles and their decayed aggregate per symbol."""

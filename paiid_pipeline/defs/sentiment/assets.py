@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import dagster as dg
+
+from paiid_pipeline.contracts import SYMBOL_SENTIMENT
+from paiid_pipeline.decisions import reach
+from paiid_pipeline.defs.asset import OWNERS, SINGLE_RUN, counted, described, freshness
+from paiid_pipeline.defs.deciding import Made, Refresh, to_make
+from paiid_pipeline.defs.ingestion.assets import news_articles
+from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected
+from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.sentiment.aggregate import aggregate
+from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
+from paiid_pipeline.settings import TTL
+
+
+@dg.asset(
+    group_name="sentiment",
+    partitions_def=DATE,
+    backfill_policy=SINGLE_RUN,
+    deps=[news_articles],
+    owners=OWNERS,
+    kinds={"postgres", "python"},
+    tags={"layer": "feature", "cadence": "sentiment"},
+    freshness_policy=freshness(TTL["sentiment"]),
+)
+def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """One score per article, symbol and model: probabilities of negative, neutral and positive.
+
+    Scores every version of an article that this model version has not scored, published within the
+    partition or the look-back before it. A score becomes known when its article does, or when it was
+    made if a decision has been taken without it.
+    """
+    days = selected(context).days
+    start, end = pipeline.ingestion.news_window(days[0])[0], pipeline.ingestion.news_window(days[-1])[1]
+    analyzer = SentimentAnalyzer()
+    news = pipeline.warehouse.news_to_score(start, end, analyzer.model, analyzer.model_version)
+    scores = analyzer.score_articles(news)
+    written = pipeline.warehouse.write_article_sentiment(scores, pipeline.clock.now(), live=pipeline.clock.real_time)
+    return dg.MaterializeResult(
+        metadata={
+            **described(scores, "published_at"),
+            "articles scored": news.height,
+            "inserted": written.inserted,
+            "model": f"{analyzer.model} {analyzer.model_version}",
+            "flags": counted(scores.explode("flags").drop_nulls("flags"), "flags"),
+        }
+    )
+
+
+@dg.asset(
+    group_name="sentiment",
+    partitions_def=DATE_BY_SEGMENT,
+    backfill_policy=SINGLE_RUN,
+    deps=[article_sentiment],
+    owners=OWNERS,
+    kinds={"postgres", "polars"},
+    tags={"layer": "feature", "cadence": "signals"},
+    freshness_policy=freshness(TTL["signals"]),
+)
+def symbol_sentiment(
+    context: dg.AssetExecutionContext, config: Refresh, pipeline: Pipeline
+) -> dg.MaterializeResult[None]:
+    """The decayed mean of the scores known at each decision time, per symbol.
+
+    Weights halve with the age of the article and grow with confidence. A symbol without articles has a
+    row with `article_count` 0 and no score.
+    """
+    warehouse, settings = pipeline.warehouse, pipeline.settings
+    made = Made(SYMBOL_SENTIMENT)
+    for decisions in to_make(context, config, pipeline, "symbol_sentiment"):
+        span = reach(decisions)
+        scores = warehouse.article_sentiment(
+            span.symbols, SentimentAnalyzer.model, span.first - settings.news_lookback, span.last, span.known_by
+        )
+        rows = aggregate(scores, decisions, settings.news_lookback, settings.news_half_life)
+        made.add(rows, warehouse.write_symbol_sentiment(rows))
+    return dg.MaterializeResult(metadata=made.metadata())

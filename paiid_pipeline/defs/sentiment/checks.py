@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import polars as pl
+
+from paiid_pipeline import quality
+from paiid_pipeline.defs.checking import moments, rules_check
+from paiid_pipeline.defs.partitions import Slice
+from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.sentiment.assets import article_sentiment, symbol_sentiment
+from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
+from paiid_pipeline.universe import HORIZONS
+
+
+def _articles(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
+    start, end = pipeline.calendar.day_start(part.days[0]), pipeline.ingestion.news_window(part.days[-1])[1]
+    return pipeline.warehouse.article_sentiment(part.symbols, SentimentAnalyzer.model, start, end, pipeline.clock.now())
+
+
+def _symbols(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
+    start, end = moments(pipeline, part)
+    return pl.concat(pipeline.warehouse.symbol_sentiment(part.symbols, horizon, start, end) for horizon in HORIZONS)
+
+
+article_sentiment_is_sound = rules_check(article_sentiment, quality.ARTICLE_SENTIMENT, _articles)
+symbol_sentiment_is_sound = rules_check(symbol_sentiment, quality.SYMBOL_SENTIMENT, _symbols)

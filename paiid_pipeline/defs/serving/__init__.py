@@ -1,0 +1,1 @@
+"""Hot results in Redis."""

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import dagster as dg
+from pydantic import Field
+
+from paiid_pipeline.cache import cache_key
+from paiid_pipeline.defs.asset import OWNERS, SINGLE_RUN, freshness
+from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT, selected
+from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.signals.assets import trading_signals
+from paiid_pipeline.serving import KINDS, envelopes
+from paiid_pipeline.settings import TTL
+
+
+class Publish(dg.Config):
+    """What to publish."""
+
+    kinds: list[str] = Field(default=list(KINDS), description="Some of market, signals, sentiment and news.")
+
+
+@dg.asset(
+    group_name="serving",
+    partitions_def=DATE_BY_SEGMENT,
+    backfill_policy=SINGLE_RUN,
+    deps=[trading_signals],
+    owners=OWNERS,
+    kinds={"redis"},
+    tags={"layer": "serving", "cadence": "market"},
+    freshness_policy=freshness(TTL["market"]),
+)
+def hot_results(context: dg.AssetExecutionContext, config: Publish, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """The newest price, signals, sentiment and articles of each symbol, as bytes in Redis.
+
+    Keys are `{market|signals|sentiment|news}:v1:{SYMBOL}`; each value says until when it is fresh. Always
+    publishes what is newest now, whichever partition is being made, so that a backfill of the past
+    cannot overwrite the present.
+    """
+    symbols, now = selected(context).symbols, pipeline.clock.now()
+    counts: dict[str, int] = {}
+    for kind in config.kinds:
+        ready = envelopes(kind, symbols, pipeline.warehouse, now)
+        counts[f"published {kind}"] = pipeline.cache.cache_results(ready)
+    example = cache_key("market", symbols[0])
+    return dg.MaterializeResult(
+        metadata={"dagster/row_count": sum(counts.values()), **counts, "symbols": len(symbols), "a key": example}
+    )

@@ -1,0 +1,1 @@
+"""Trading signals at each decision time."""

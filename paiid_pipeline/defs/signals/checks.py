@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import polars as pl
+
+from paiid_pipeline import quality
+from paiid_pipeline.defs.checking import moments, rules_check
+from paiid_pipeline.defs.partitions import Slice
+from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.signals.assets import trading_signals
+from paiid_pipeline.universe import HORIZONS
+
+
+def _signals(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
+    start, end = moments(pipeline, part)
+    return pl.concat(pipeline.warehouse.signals(part.symbols, horizon, start, end) for horizon in HORIZONS)
+
+
+trading_signals_are_sound = rules_check(trading_signals, quality.SIGNALS, _signals)

@@ -1,0 +1,1 @@
+"""Indicators at each decision time."""

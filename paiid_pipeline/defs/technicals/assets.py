@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import dagster as dg
+
+from paiid_pipeline.contracts import INDICATORS
+from paiid_pipeline.decisions import reach
+from paiid_pipeline.defs.asset import OWNERS, SINGLE_RUN, freshness
+from paiid_pipeline.defs.deciding import Made, Refresh, to_make
+from paiid_pipeline.defs.ingestion.assets import market_bars
+from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT
+from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.settings import TTL
+from paiid_pipeline.technicals.decide import decide_indicators
+from paiid_pipeline.universe import TIMEFRAME
+
+
+@dg.asset(
+    group_name="technicals",
+    partitions_def=DATE_BY_SEGMENT,
+    backfill_policy=SINGLE_RUN,
+    deps=[market_bars],
+    owners=OWNERS,
+    kinds={"postgres", "polars"},
+    tags={"layer": "feature", "cadence": "signals"},
+    freshness_policy=freshness(TTL["signals"]),
+)
+def technical_indicators(
+    context: dg.AssetExecutionContext, config: Refresh, pipeline: Pipeline
+) -> dg.MaterializeResult[None]:
+    """RSI 14, MACD 12/26/9 and Bollinger 20/2 at each decision time, on prices adjusted as of that moment.
+
+    Intraday decisions read minute bars, daily decisions daily bars; only bars known 15 s after the
+    decision time count, and none that ended after it. A decision on fewer than 250 bars, or on a stale
+    newest bar, is withheld and counted.
+    """
+    warehouse = pipeline.warehouse
+    made = Made(INDICATORS)
+    for decisions in to_make(context, config, pipeline, "technical_indicators"):
+        span = reach(decisions)
+        timeframe = TIMEFRAME[decisions["horizon"][0]]
+        bars = warehouse.bar_versions(span.symbols, timeframe, span.anchor, span.last, span.known_by)
+        actions = warehouse.corporate_action_versions(span.symbols, span.known_by)
+        max_age = {horizon: lookback.max_bar_age for horizon, lookback in pipeline.settings.lookback.items()}
+        rows, withheld = decide_indicators(bars, actions, decisions, max_age)
+        made.add(rows, warehouse.write_indicators(rows), withheld)
+    return dg.MaterializeResult(metadata=made.metadata())

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import polars as pl
+
+from paiid_pipeline import quality
+from paiid_pipeline.defs.checking import moments, rules_check
+from paiid_pipeline.defs.partitions import Slice
+from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.technicals.assets import technical_indicators
+from paiid_pipeline.universe import HORIZONS
+
+
+def _indicators(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
+    start, end = moments(pipeline, part)
+    return pl.concat(pipeline.warehouse.indicators(part.symbols, horizon, start, end) for horizon in HORIZONS)
+
+
+technical_indicators_are_sound = rules_check(technical_indicators, quality.INDICATORS, _indicators)

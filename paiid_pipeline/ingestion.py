@@ -1,0 +1,177 @@
+"""From a source to the warehouse: ask for what is missing, store what is sound, quarantine the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import polars as pl
+
+from paiid_pipeline.clock import Clock
+from paiid_pipeline.contracts import REFUSALS
+from paiid_pipeline.settings import Settings
+from paiid_pipeline.sources import Fetched, Source, Wanted, fetch
+from paiid_pipeline.sources.fetch import Kind
+from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.warehouse import Span, Warehouse, Written
+
+RECHECK: dict[Kind, timedelta] = {
+    "1Min": timedelta(minutes=10),
+    "1Day": timedelta(days=5),
+    "news": timedelta(hours=1),
+    "actions": timedelta(days=5),
+}
+"""How far behind its newest coverage a refresh asks again, so that late rows and restatements are seen."""
+
+
+@dataclass(frozen=True)
+class Needed:
+    """A span of time of one kind of data that must be in the warehouse; the end is exclusive."""
+
+    kind: Kind
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What one refresh fetched and what became of it."""
+
+    fetched: tuple[Fetched, ...]
+    written: Written
+    quarantined: int
+
+    def rows(self, schema: dict[str, pl.DataType | type[pl.DataType]], *kinds: Kind) -> pl.DataFrame:
+        """All rows fetched of some kinds."""
+        frames = [one.rows for one in self.fetched if one.wanted.kind in kinds]
+        return pl.concat([pl.DataFrame(schema=schema), *frames])
+
+    @property
+    def refusals(self) -> pl.DataFrame:
+        return pl.concat([pl.DataFrame(schema=REFUSALS), *(one.refusals for one in self.fetched)])
+
+    @property
+    def errors(self) -> list[str]:
+        return [error for one in self.fetched for error in one.errors]
+
+    @property
+    def silent(self) -> list[str]:
+        """Symbols that were asked for and answered with nothing, with the kind."""
+        return sorted({f"{symbol} ({one.wanted.kind})" for one in self.fetched for symbol in one.silent_symbols})
+
+    @property
+    def requests(self) -> int:
+        return sum(one.requests for one in self.fetched)
+
+    @property
+    def retries(self) -> int:
+        return sum(one.retries for one in self.fetched)
+
+
+@dataclass(frozen=True)
+class Ingestion:
+    """One source, feeding one warehouse, for one calendar."""
+
+    source: Source
+    warehouse: Warehouse
+    calendar: TradingCalendar
+    settings: Settings
+    clock: Clock
+
+    def needed_market(self, days: Iterable[date]) -> list[Needed]:
+        """Bars and corporate actions that the decisions of the sessions ``days`` may use, as far as they exist.
+
+        Minute bars are asked for session by session, so that pre- and post-market bars do not come at all.
+        """
+        now = self.clock.now()
+        needed: list[Needed] = []
+        for day in sorted(days):
+            first = self.calendar.session_back(day, self.settings.lookback["intraday"].sessions)
+            for session in self.calendar.sessions(first.day, day):
+                end = min(session.close, _whole_minute(now - self.settings.feed_delay))
+                needed.append(Needed("1Min", session.open, end))
+            needed += self._needed_daily(day, now)
+        return _merged(needed)
+
+    def needed_news(self, days: Iterable[date]) -> list[Needed]:
+        """Articles that the decisions of the sessions ``days`` may use, up to the next session's date."""
+        now = self.clock.now()
+        windows = (self.news_window(day) for day in days)
+        return _merged([Needed("news", start, min(end, now)) for start, end in windows])
+
+    def news_window(self, day: date) -> tuple[datetime, datetime]:
+        """When articles of the partition ``day`` are published: the look-back before it, to the next session's date."""
+        after = self.calendar.sessions(day + timedelta(days=1), day + timedelta(days=14))[0].day
+        return self.calendar.day_start(day) - self.settings.news_lookback, self.calendar.day_start(after)
+
+    def gather(self, needed: Sequence[Needed], symbols: Sequence[str], log: Callable[[str], None]) -> Gathered:
+        """Fetch what the warehouse lacks of ``needed`` for ``symbols``, and store it.
+
+        Rows and the coverage they stand for are committed together; a span that was not fetched to its
+        end stays uncovered and is asked for again by the next refresh.
+        """
+        wanted = [w for need in needed if need.kind in self.source.provides for w in self._wanted(need, symbols)]
+        log(f"{self.source.name}: {len(wanted)} spans to fetch: " + ("; ".join(map(_said, wanted[:12])) or "none"))
+        fetched = tuple(fetch(self.source, wanted, self.calendar, self.clock.now()))
+        received_at = self.clock.now()
+        written = sum((self._store(one, received_at) for one in fetched), Written(0, 0, 0))
+        refusals = pl.concat([pl.DataFrame(schema=REFUSALS), *(one.refusals for one in fetched)])
+        return Gathered(fetched, written, self.warehouse.quarantine(refusals, received_at))
+
+    def _needed_daily(self, day: date, now: datetime) -> list[Needed]:
+        calendar, delay = self.calendar, self.settings.feed_delay
+        start = calendar.day_start(calendar.session_back(day, self.settings.lookback["daily"].sessions).day)
+        closes = [s.close for s in calendar.sessions(day - timedelta(days=14), day) if s.close + delay <= now]
+        # An action is known at the start of its day at the earliest; asking hourly finds one announced late.
+        actions_end = min(calendar.day_start(day + timedelta(days=1)), _whole_hour(now))
+        bars = [Needed("1Day", start, closes[-1])] if closes else []
+        return [*bars, Needed("actions", start, actions_end)]
+
+    def _wanted(self, need: Needed, symbols: Sequence[str]) -> list[Wanted]:
+        gaps = self.warehouse.missing(self.source.name, need.kind, symbols, need.start, need.end)
+        return [
+            Wanted(need.kind, tuple(gap.symbols), max(need.start, gap.start - RECHECK[need.kind]), gap.end)
+            for gap in gaps
+        ]
+
+    def _store(self, one: Fetched, received_at: datetime) -> Written:
+        want = one.wanted
+        whole = tuple(symbol for symbol in want.symbols if symbol not in one.failed_symbols)
+        write = {
+            "1Min": self.warehouse.write_bars,
+            "1Day": self.warehouse.write_bars,
+            "news": self.warehouse.write_news,
+            "actions": self.warehouse.write_corporate_actions,
+        }[want.kind]
+        return write(
+            one.rows,
+            received_at,
+            live=self.clock.real_time,
+            feed_delay=self.settings.feed_delay,
+            covers=[Span(self.source.name, want.kind, whole, want.start, want.end)] if whole else [],
+        )
+
+
+def _merged(spans: list[Needed]) -> list[Needed]:
+    """The spans that are not empty, by kind, with touching and overlapping ones joined."""
+    merged: list[Needed] = []
+    for span in sorted((s for s in spans if s.start < s.end), key=lambda s: (s.kind, s.start)):
+        last = merged[-1] if merged else None
+        if last and last.kind == span.kind and span.start <= last.end:
+            merged[-1] = Needed(span.kind, last.start, max(last.end, span.end))
+        else:
+            merged.append(span)
+    return merged
+
+
+def _said(want: Wanted) -> str:
+    return f"{want.kind} {len(want.symbols)} symbols {want.start:%Y-%m-%d %H:%M} to {want.end:%Y-%m-%d %H:%M}Z"
+
+
+def _whole_minute(moment: datetime) -> datetime:
+    return moment.replace(second=0, microsecond=0)
+
+
+def _whole_hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)

@@ -1,0 +1,73 @@
+"""What must hold of every row of a table: named rules, and how many rows break each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+Rules = Mapping[str, pl.Expr]
+"""A rule's name, in words, and the expression that is true of a sound row."""
+
+_c = pl.col
+
+BARS: Rules = {
+    "prices are positive and finite": pl.all_horizontal(
+        _c("open", "high", "low", "close").is_finite() & (_c("open", "high", "low", "close") > 0)
+    ),
+    "high and low contain open and close": (_c("low") <= pl.min_horizontal("open", "close"))
+    & (_c("high") >= pl.max_horizontal("open", "close")),
+    "volume is not negative": _c("volume") >= 0,
+    "a bar is known no earlier than it ends": _c("known_at") >= _c("bar_end"),
+    "a bar ends after it starts": _c("bar_end") > _c("bar_start"),
+}
+
+NEWS: Rules = {
+    "the headline is not blank": _c("headline").str.strip_chars() != "",
+    "an article names a symbol": _c("symbols").list.len() > 0,
+    "an article is known no earlier than it was updated": _c("known_at") >= _c("updated_at"),
+    "an update is no earlier than the publication": _c("updated_at") >= _c("published_at"),
+}
+
+ARTICLE_SENTIMENT: Rules = {
+    "probabilities add up to one": (pl.sum_horizontal("p_negative", "p_neutral", "p_positive") - 1).abs() < 1e-9,
+    "probabilities lie in [0, 1]": pl.all_horizontal(_c("p_negative", "p_neutral", "p_positive").is_between(0, 1)),
+    "the score is p_positive - p_negative": _c("score") == _c("p_positive") - _c("p_negative"),
+    "confidence lies in [0, 1]": _c("confidence").is_between(0, 1),
+}
+
+SYMBOL_SENTIMENT: Rules = {
+    "the score lies in [-1, 1]": _c("score").is_between(-1, 1) | _c("score").is_null(),
+    "a score rests on articles, and articles give a score": _c("score").is_null() == (_c("article_count") == 0),
+    "no article is newer than the decision": (_c("newest_published_at") <= _c("as_of")).fill_null(True),
+}
+
+INDICATORS: Rules = {
+    "RSI lies in [0, 100]": _c("rsi_14").is_between(0, 100) | _c("rsi_14").is_null(),
+    "the bands are in order": (_c("bb_lower") <= _c("bb_middle")).fill_null(True)
+    & (_c("bb_middle") <= _c("bb_upper")).fill_null(True),
+    "the values are finite": pl.all_horizontal(
+        _c("macd", "macd_signal", "bb_upper", "bb_lower").is_finite().fill_null(True)
+    ),
+    "at least 250 bars": _c("bars") >= 250,
+    "no bar ends after the decision": _c("bar_end") <= _c("as_of"),
+    "the price is positive": _c("close") > 0,
+}
+
+SIGNALS: Rules = {
+    "the class is one of the five": _c("signal").is_in(["STRONG_BUY", "BUY", "HOLD", "SELL", "STRONG_SELL"]),
+    "strength lies in [-1, 1]": _c("strength").is_between(-1, 1),
+    "confidence lies in [0, 1]": _c("confidence").is_between(0, 1),
+    "a buy is never weak, a sell never strong": ~(
+        (_c("signal").str.ends_with("BUY") & (_c("strength") <= 0))
+        | (_c("signal").str.ends_with("SELL") & (_c("strength") >= 0))
+    ),
+    "the price is positive": _c("price") > 0,
+    "a signal is valid after its decision": _c("valid_until") > _c("as_of"),
+}
+
+
+def broken(rows: pl.DataFrame, rules: Rules) -> dict[str, int]:
+    """How many rows break each rule; a null verdict counts as broken."""
+    verdicts = rows.select(**{name: (~rule).fill_null(True).sum() for name, rule in rules.items()})
+    return {name: int(verdicts[name][0]) for name in rules}

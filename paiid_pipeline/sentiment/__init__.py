@@ -1,0 +1,1 @@
+"""Texts in, scores out, and their decayed mean a decision. Pure."""

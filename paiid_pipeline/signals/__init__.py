@@ -1,0 +1,1 @@
+"""Indicators and sentiment in, signals with reasons out. Pure."""

@@ -1,0 +1,49 @@
+"""Settings: read from the environment, refused with a remedy, secret where they must be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from paiid_pipeline.settings import load_settings
+
+
+def test_with_nothing_set_it_is_a_synthetic_dev_environment_that_never_closes() -> None:
+    settings = load_settings({})
+    assert (settings.environment, settings.source) == ("dev", "synthetic")
+    assert settings.universe.calendar.name == "24/7"
+
+
+def test_real_vendors_keep_to_the_new_york_calendar() -> None:
+    assert load_settings({"PAIID_SOURCE": "alpaca"}).universe.calendar.name == "XNYS"
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"PAIID_SOURCE": "alpacca"}, "did you mean 'alpaca'"),
+        ({"PAIID_SOURCE": "replay"}, "needs PAIID_DATA_DIR"),
+        ({"PAIID_POSTGRS_URL": "x"}, "did you mean PAIID_POSTGRES_URL"),
+        ({"PAIID_CLOCK": "noon"}, "is not a clock"),
+        ({"PAIID_ENV": "produc"}, "did you mean 'prod'"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_the_remedy(variables: dict[str, str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        load_settings(variables)
+
+
+def test_secrets_come_from_files_too_and_never_show(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cret\n")
+    settings = load_settings(
+        {"PAIID_TRADIER_TOKEN_FILE": str(tmp_path / "token"), "PAIID_POSTGRES_URL": "postgresql://u:hunter2@h/d"}
+    )
+    assert settings.tradier_token == "s3cret"
+    assert "s3cret" not in repr(settings)
+    assert "hunter2" not in repr(settings)
+
+
+def test_an_address_that_is_needed_and_missing_names_its_variable() -> None:
+    with pytest.raises(LookupError, match="PAIID_POSTGRES_URL is not set"):
+        load_settings({}).require_postgres()

@@ -1,0 +1,108 @@
+"""Sessions, the decision grid, and the universe file."""
+
+from __future__ import annotations
+
+import csv
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paiid_pipeline.universe import HORIZONS, TradingCalendar, load_universe
+
+XNYS = TradingCalendar("XNYS")
+ALWAYS = TradingCalendar("24/7")
+
+
+def test_sessions_agree_with_the_exchanges_own_answers(data_dir: Path) -> None:
+    with (data_dir / "calendars" / "xnys_answers.csv").open() as file:
+        answers = {row[""][:10]: (row["open"], row["close"]) for row in csv.DictReader(file)}
+    for year in (1998, 2001, 2012, 2014, 2020):
+        got = {
+            str(s.day): (f"{s.open:%Y-%m-%dT%H:%M:%SZ}", f"{s.close:%Y-%m-%dT%H:%M:%SZ}")
+            for s in XNYS.sessions(date(year, 1, 1), date(year, 12, 31))
+        }
+        assert got == {day: moments for day, moments in answers.items() if day.startswith(str(year))}
+
+
+def test_a_half_day_and_a_dst_change_keep_to_exchange_time() -> None:
+    half = XNYS.session(date(2014, 7, 3))
+    assert half is not None
+    assert half.close == datetime(2014, 7, 3, 17, tzinfo=UTC)
+    winter, summer = XNYS.session(date(2014, 3, 7)), XNYS.session(date(2014, 3, 10))
+    assert winter is not None
+    assert summer is not None
+    assert (winter.open.hour, summer.open.hour) == (14, 13)
+
+
+@given(st.dates(date(2013, 1, 1), date(2026, 12, 31)), st.sampled_from([XNYS, ALWAYS]))
+def test_every_decision_lies_in_its_own_session_and_in_no_other(day: date, calendar: TradingCalendar) -> None:
+    session = calendar.session(day)
+    if session is None:
+        return
+    for horizon in HORIZONS:
+        times = calendar.decision_times(session, horizon)
+        assert times == sorted(set(times))
+        assert times[-1] == session.close
+        assert all(calendar.session_of(moment) == session for moment in (times[0], times[-1]))
+
+
+@given(st.datetimes(datetime(2014, 1, 1), datetime(2026, 6, 1)), st.sampled_from([XNYS, ALWAYS]))  # noqa: DTZ001
+def test_the_latest_decision_is_never_in_the_future_and_nothing_lies_between(
+    naive: datetime, calendar: TradingCalendar
+) -> None:
+    moment = naive.replace(tzinfo=UTC)
+    decision = calendar.latest_decision(moment, "intraday")
+    session = calendar.session_of(decision)
+    assert decision <= moment
+    assert session is not None
+    assert not any(decision < t <= moment for t in calendar.decision_times(session, "intraday"))
+
+
+def test_midnight_of_a_market_that_never_closes_belongs_to_the_day_that_ends() -> None:
+    session = ALWAYS.session_of(datetime(2026, 11, 24, tzinfo=UTC))
+    assert session is not None
+    assert session.day == date(2026, 11, 23)
+    assert ALWAYS.latest_session(datetime(2026, 11, 24, 0, 0, 1, tzinfo=UTC)).day == date(2026, 11, 24)
+
+
+def test_session_back_counts_sessions_not_days() -> None:
+    assert XNYS.session_back(date(2014, 6, 9), 1).day == date(2014, 6, 6)
+    assert XNYS.session_back(date(2014, 6, 8), 0).day == date(2014, 6, 6)
+    assert ALWAYS.session_back(date(2026, 11, 23), 3).day == date(2026, 11, 20)
+
+
+def test_an_action_applies_from_local_midnight() -> None:
+    assert XNYS.day_start(date(2014, 6, 9)) == datetime(2014, 6, 9, 4, tzinfo=UTC)
+    assert XNYS.day_start(date(2014, 12, 9)) - datetime(2014, 12, 9, tzinfo=UTC) == timedelta(hours=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[segments]\ntech = ["AAPL"]\nother = ["AAPL"]', "AAPL is in both 'tech' and 'other'"),
+        ('[segment]\ntech = ["AAPL"]', "did you mean 'segments'"),
+        ("", "no \\[segments\\] table"),
+        ('[segments]\ntech = ["aapl"]', "is not a symbol"),
+        ("[segments]\ntech = []", "must be a list of symbols"),
+        ('[segments]\n"a|b" = ["AAPL"]', "may hold only letters"),
+        ('calendar = "XNYZ"\n[segments]\ntech = ["AAPL"]', "unknown calendar 'XNYZ'"),
+        ("[segments", "not valid TOML"),
+    ],
+)
+def test_a_universe_that_cannot_be_used_says_why(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "universe.toml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=said):
+        load_universe(path, "XNYS")
+
+
+def test_a_segment_misspelt_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    path = tmp_path / "universe.toml"
+    path.write_text('[segments]\ntechnology = ["AAPL", "BRK.B"]')
+    universe = load_universe(path, "XNYS")
+    assert universe.symbols == ("AAPL", "BRK.B")
+    with pytest.raises(KeyError, match="did you mean 'technology'"):
+        universe.members(["tecnology"])
