@@ -1,0 +1,88 @@
+"""Alpaca's market data API, and the stand-ins that speak it.
+
+Bars are raw (``adjustment=raw``). ``asof`` names the company that holds a ticker on the last day asked for: the
+vendor then gives that company's bars under its earlier tickers too (UW, WMI, WM), and none of a company that held the
+ticker before it (Washington Mutual as WM, the first FB). Without it the vendor takes today's holder, which
+for a past day is knowledge of the future; with ``asof=-`` two companies run into one another.
+https://docs.alpaca.markets/reference/stockbars
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from paiid_pipeline.sources.client import Access
+from paiid_pipeline.sources.validation import Asked, BarShape, Kind, rfc3339
+from paiid_pipeline.sources.vendor import Page, Query, UnexpectedShapeError, Wanted
+from paiid_pipeline.universe import TradingCalendar
+
+_SYMBOLS_A_REQUEST = 100
+_MOST_ARTICLES = 100_000
+_MOST_ACTIONS = 200_000
+_BARS = BarShape(start="t", start_type=str, moment=rfc3339, open="o", high="h", low="l", close="c", volume="v",
+                 vwap="vw", trade_count="n")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Alpaca:
+    """Bars, news and corporate actions; many symbols a request, pages joined by ``next_page_token``."""
+
+    name: str
+    access: Access
+    feed: str
+    provides: frozenset[Kind] = frozenset({"1Min", "1Day", "news", "actions"})
+
+    def queries(self, wanted: Wanted, calendar: TradingCalendar, now: datetime) -> list[Query]:
+        """One query for each hundred symbols."""
+        path, params, rows = self._request(wanted, calendar, now)
+        symbols = wanted.symbols
+        chunks = [symbols[i : i + _SYMBOLS_A_REQUEST] for i in range(0, len(symbols), _SYMBOLS_A_REQUEST)]
+        return [Query(path, params, chunk, rows * len(chunk) if rows else _MOST_ARTICLES) for chunk in chunks]
+
+    def params(self, query: Query, token: str | None) -> Mapping[str, str]:
+        """The query's parameters, its symbols, and the page."""
+        page = {} if token is None else {"page_token": token}
+        return {**query.params, "symbols": ",".join(query.symbols), **page}
+
+    def read(self, body: Any, query: Query, asked: Asked) -> Page:
+        """``{"bars": {SYMBOL: [...]}}``, ``{"news": [...]}`` or ``{"corporate_actions": {KIND: [...]}}``."""
+        field = {"news": "news", "actions": "corporate_actions"}.get(asked.kind, "bars")
+        if not isinstance(body, dict) or field not in body:
+            raise UnexpectedShapeError(f"{query.path}: no {field!r} in the answer")
+        delivered = body[field]
+        if delivered is None:
+            delivered = [] if asked.kind == "news" else {}
+        if not isinstance(delivered, list if asked.kind == "news" else dict):
+            raise UnexpectedShapeError(f"{query.path}: {field!r} is {type(delivered).__name__}")
+        token = body.get("next_page_token")
+        if token is not None and not isinstance(token, str):
+            raise UnexpectedShapeError(f"{query.path}: next_page_token is {type(token).__name__}, not text")
+        return Page(delivered, token or None, _BARS if field == "bars" else None)
+
+    def _request(
+        self, wanted: Wanted, calendar: TradingCalendar, now: datetime
+    ) -> tuple[str, dict[str, str], int | None]:
+        # Alpaca's `end` is inclusive, ours is not.
+        last = wanted.end - timedelta(microseconds=1)
+        zone = calendar.timezone
+        if wanted.kind == "actions":
+            days = {"start": _day(wanted.start, zone), "end": _day(last, zone)}
+            return "/v1/corporate-actions", {**days, "limit": "1000", "sort": "asc"}, _MOST_ACTIONS
+        span = {"start": _moment(wanted.start), "end": _moment(last), "sort": "asc"}
+        if wanted.kind == "news":
+            return "/v1beta1/news", {**span, "limit": "50", "include_content": "false"}, None
+        step = timedelta(minutes=1) if wanted.kind == "1Min" else timedelta(days=1)
+        bars = {"timeframe": wanted.kind, "limit": "10000", "adjustment": "raw", "feed": self.feed}
+        asof = _day(min(last, now), zone)
+        return "/v2/stocks/bars", {**span, **bars, "asof": asof}, 2 * ((wanted.end - wanted.start) // step + 2)
+
+
+def _moment(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _day(moment: datetime, zone: Any) -> str:
+    return moment.astimezone(zone).date().isoformat()

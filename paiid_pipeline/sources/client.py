@@ -1,0 +1,280 @@
+"""One async HTTP client for every vendor: pacing, retries inside a time budget, and JSON or a reason why not.
+
+The budget runs on a monotonic clock. Waiting, chance and time are injected, so that tests take no time.
+No message made here holds a header, so none can hold a key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx
+import orjson
+
+from paiid_pipeline.clock import Clock, SystemClock
+
+_GIVEN_UP_IN_A_ROW = 3
+_MALFORMED_ATTEMPTS = 3
+
+
+class UnavailableError(Exception):
+    """The request could not be answered within its budget."""
+
+
+class DeniedError(Exception):
+    """The vendor refuses our credentials, or has none of ours."""
+
+
+class BadRequestError(Exception):
+    """The vendor refuses this request as such: asking again is of no use."""
+
+
+class MalformedError(Exception):
+    """The vendor keeps answering with something that is not JSON; ``body`` is the whole of it."""
+
+    def __init__(self, message: str, body: str) -> None:
+        super().__init__(message)
+        self.body = body
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long one request is tried: seconds on a monotonic clock."""
+
+    budget: float = 75.0  # a rate limit by the minute resets within it
+    attempt: float = 30.0
+    first_backoff: float = 0.25
+    longest_backoff: float = 15.0
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where a vendor is and how it lets us in."""
+
+    base_url: str
+    headers: Mapping[str, str] = field(repr=False)
+    variables: str
+    """The variables to set where the vendor refuses us."""
+    per_minute: int | None
+    """The vendor's limit; None for a server of our own."""
+
+
+@dataclass
+class Pace:
+    """A token bucket of ``per_minute`` requests, which a 429 can hold shut for everyone.
+
+    The burst is a tenth of a minute's allowance, so that many short-lived processes stay within it too.
+    """
+
+    per_minute: int | None
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    _free_at: float = field(default=-math.inf, init=False)
+    _shut_until: float = field(default=-math.inf, init=False)
+
+    async def turn(self) -> None:
+        """Return when the next request may go."""
+        while (wait := self._wait()) > 0:
+            await self.sleep(wait)
+        if self.per_minute is not None:
+            earliest = self.monotonic() - self._burst() * 60.0 / self.per_minute
+            self._free_at = max(self._free_at, earliest) + 60.0 / self.per_minute
+
+    def hold(self, seconds: float) -> None:
+        """Let nothing go for ``seconds``."""
+        self._shut_until = max(self._shut_until, self.monotonic() + seconds)
+
+    def _wait(self) -> float:
+        return max(self._free_at, self._shut_until) - self.monotonic()
+
+    def _burst(self) -> int:
+        return max(1, (self.per_minute or 0) // 10)
+
+
+@dataclass
+class Tally:
+    """How often a caller's requests went out, and how many of those were repeats."""
+
+    requests: int = 0
+    retries: int = 0
+
+
+@dataclass
+class Client:
+    """Fetches JSON from one vendor. Use it as an async context manager."""
+
+    access: Access
+    patience: Patience = field(default_factory=Patience)
+    clock: Clock = field(default_factory=SystemClock)
+    """The vendor's wall clock: reset headers are compared with it, never with a replayed moment."""
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    chance: Callable[[], float] = random.random
+    _given_up: int = field(default=0, init=False)
+
+    async def __aenter__(self) -> Client:
+        self._pace = Pace(self.access.per_minute, self.monotonic, self.sleep)
+        self._http = httpx.AsyncClient(
+            base_url=self.access.base_url,
+            headers={**self.access.headers, "Accept": "application/json"},
+            timeout=httpx.Timeout(10.0, read=self.patience.attempt),
+            limits=httpx.Limits(max_connections=16),
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def get(self, path: str, params: Mapping[str, str], tally: Tally) -> Any:
+        """The JSON that ``path`` answers.
+
+        Raises DeniedError (401, 403), BadRequestError (other 4xx), MalformedError (not JSON, three times) and
+        UnavailableError (429, 5xx, time-outs and broken connections until the budget is spent).
+        """
+        if self._given_up >= _GIVEN_UP_IN_A_ROW:
+            raise UnavailableError(f"{path}: not tried, as {self._given_up} requests in a row have been given up")
+        await self._pace.turn()
+        started, attempt, malformed = self.monotonic(), 0, 0
+        while True:
+            tally.requests += 1
+            outcome = await self._attempt(path, params, started)
+            if not isinstance(outcome, _Failure):
+                self._given_up = 0
+                return outcome
+            malformed += outcome.body is not None
+            if outcome.body is not None and malformed >= _MALFORMED_ATTEMPTS:
+                raise MalformedError(f"{path}: {outcome.what}, {malformed} times", outcome.body)
+            pause = self._pause(outcome, attempt)
+            attempt += 1
+            left = self.patience.budget - (self.monotonic() - started)
+            if pause >= left:
+                self._given_up += 1
+                raise UnavailableError(
+                    f"{path}: {outcome.what}; given up after {attempt} attempts, as the next could come in "
+                    f"{pause:.1f} s and {max(left, 0):.1f} s of {self.patience.budget:g} s are left"
+                )
+            tally.retries += 1
+            if outcome.reset is not None:
+                self._pace.hold(pause)
+            else:
+                await self.sleep(pause)
+            await self._pace.turn()
+
+    async def _attempt(self, path: str, params: Mapping[str, str], started: float) -> Any:
+        left = self.patience.budget - (self.monotonic() - started)
+        try:
+            async with asyncio.timeout(max(0.05, min(self.patience.attempt, left))):
+                response = await self._http.get(path, params=dict(params))
+        except TimeoutError:
+            return _Failure("no answer in time")
+        except httpx.TransportError as error:
+            return _Failure(type(error).__name__)
+        except httpx.DecodingError as error:
+            return _Failure(type(error).__name__, body=str(error))
+        return self._read(path, response)
+
+    def _read(self, path: str, response: httpx.Response) -> Any:
+        status = response.status_code
+        if status in (401, 403):
+            raise DeniedError(f"{path}: HTTP {status} {message_of(response)!r}: {self.access.variables}")
+        if status == 429:
+            return _Failure("HTTP 429, too many requests", reset=reset_in(response, self.clock))
+        if status == 408 or status >= 500:
+            return _Failure(f"HTTP {status}")
+        if status >= 300:
+            raise BadRequestError(message_of(response) or f"HTTP {status}")
+        try:
+            return parse_json(response.content)
+        except ValueError as error:
+            return _Failure(str(error), body=response.content.decode("utf-8", "backslashreplace"))
+
+    def _pause(self, failure: _Failure, attempt: int) -> float:
+        # Full jitter, so that many workers do not come back together.
+        ceiling = min(self.patience.longest_backoff, self.patience.first_backoff * 2.0**attempt)
+        jitter = ceiling * self.chance()
+        return jitter if failure.reset is None else failure.reset + min(jitter, 1.0)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    what: str
+    reset: float | None = None
+    body: str | None = None
+
+
+def parse_json(body: bytes) -> Any:
+    """JSON, with the ``NaN`` and lone surrogates that real vendors emit, so that one bad row does not hide a page.
+
+    Raises ValueError for anything else.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        what = "markup instead of JSON" if body.lstrip()[:1] == b"<" else "malformed JSON"
+        raise ValueError(f"{what} ({type(error).__name__})") from None
+
+
+def reset_in(response: httpx.Response, clock: Clock) -> float:
+    """Seconds until the vendor lets us ask again, from whichever header it sends; one second where it sends none.
+
+    ``Retry-After`` is in seconds or a date, ``X-RateLimit-Reset`` (Alpaca) in epoch seconds, and
+    ``X-RateLimit-Expiry`` (Tradier) in epoch milliseconds. Moments are compared with the response's own ``Date``.
+    """
+    headers = response.headers
+    here = _http_date(headers.get("Date")) or clock.now().timestamp()
+    after = headers.get("Retry-After")
+    waits = [
+        _number(after),
+        _until(_http_date(after), here),
+        _until(_number(headers.get("X-RateLimit-Reset")), here),
+        _until(_milliseconds(headers.get("X-RateLimit-Expiry")), here),
+    ]
+    known = [max(0.0, wait) for wait in waits if wait is not None]
+    return max(known) if known else 1.0
+
+
+def message_of(response: httpx.Response) -> str:
+    """The vendor's own words for an error, shortened."""
+    try:
+        body = parse_json(response.content)
+    except ValueError:
+        return response.text[:200]
+    if isinstance(body, dict):
+        return str(body.get("message") or body.get("fault") or body.get("error") or body)[:200]
+    return str(body)[:200]
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _milliseconds(text: str | None) -> float | None:
+    number = _number(text)
+    return None if number is None else number / 1000.0
+
+
+def _until(moment: float | None, here: float) -> float | None:
+    return None if moment is None else moment - here
+
+
+def _http_date(text: str | None) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp() if text else None
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,202 @@
+"""Recorded data as a stand-in's backend: Parquet and factor files under one folder, read lazily, file by file.
+
+The folder is laid out like this, and any of it may be missing:
+
+- ``bars/us_equity_minute_raw.parquet``, ``bars/us_equity_daily_raw.parquet``: symbol, ts (bar start, naive New York
+  time), open, high, low, close, volume; prices as traded.
+- ``bars/stocknet_daily.parquet``: symbol, date, the same prices adjusted for splits; used for the symbols that the
+  raw daily file does not have, with the splits that fall inside the file taken back out.
+- ``bars/factor_files/*.csv``, ``bars/map_files/*.csv``: see ``companies``.
+- ``news/stocknet_tweets.parquet``: symbol, tweet_id, created_at (UTC), text. One tweet about several symbols is one
+  article.
+- ``news/ticker_news_2011.parquet``: symbol, date, title, body. The hour is not known, so an article is out at the end
+  of its New York day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from paiid_pipeline.contracts import MOMENT
+from paiid_pipeline.sources.companies import Companies, Company
+from paiid_pipeline.universe import TradingCalendar
+
+NEW_YORK = ZoneInfo("America/New_York")
+_ZONE = "America/New_York"
+_MINUTE = timedelta(minutes=1)
+
+
+class Replay:
+    """The data under one folder."""
+
+    name = "replay"
+
+    def __init__(self, folder: Path) -> None:
+        self._minute = folder / "bars" / "us_equity_minute_raw.parquet"
+        self._daily = folder / "bars" / "us_equity_daily_raw.parquet"
+        self._adjusted = folder / "bars" / "stocknet_daily.parquet"
+        self._tweets = folder / "news" / "stocknet_tweets.parquet"
+        self._stories = folder / "news" / "ticker_news_2011.parquet"
+        self._calendar = TradingCalendar("XNYS")
+        self._companies = Companies(folder / "bars", self._calendar)
+
+    def bars(self, symbol: str, timeframe: str, start: datetime, end: datetime, asof: date | None, now: datetime
+             ) -> pl.DataFrame:  # fmt: skip
+        """Bars of the company that the symbol names on ``asof``, under each ticker it had; those ended by ``now``.
+
+        A daily bar has ended at its session's close.
+        """
+        company = None if asof is None else self._companies.of(symbol, asof)
+        if timeframe == "1Min":
+            frame = self._spans(self._minute, symbol, company, start, min(end, now - _MINUTE))
+        else:
+            frame = self._days(symbol, company, start, min(end, now))
+            frame = _closed(frame, self._calendar, now)
+        return frame.with_columns(pl.lit(None, pl.Int64).alias("n"), pl.lit(None, pl.Float64).alias("vw"))
+
+    def news(self, symbols: Sequence[str], start: datetime, end: datetime, now: datetime) -> list[dict[str, Any]]:
+        """Tweets and stories that are out by ``now``."""
+        last = min(end, now)
+        return [*self._tweeted(symbols, start, last), *self._told(symbols, start, last)]
+
+    def actions(self, symbols: Sequence[str], start: date, end: date, now: datetime) -> dict[str, list[dict[str, Any]]]:
+        """Splits, dividends and renames of the companies that the symbols name on the last day asked for."""
+        last = min(end, now.astimezone(NEW_YORK).date())
+        found: dict[str, list[dict[str, Any]]] = {}
+        for symbol in symbols:
+            for kind, action in self._companies.of(symbol, last).actions(symbol):
+                if start <= date.fromisoformat(action.get("ex_date", action["process_date"])) <= last:
+                    found.setdefault(kind, []).append(action)
+        return found
+
+    def _days(self, symbol: str, company: Company | None, start: datetime, end: datetime) -> pl.DataFrame:
+        tickers = {symbol} if company is None else {span.ticker for span in company.spans} | {symbol}
+        if tickers & self._raw_daily_symbols:
+            return self._spans(self._daily, symbol, company, start, end)
+        return self._readjusted(symbol, start, end)
+
+    @cached_property
+    def _raw_daily_symbols(self) -> frozenset[str]:
+        if not self._daily.is_file():
+            return frozenset()
+        return frozenset(pl.scan_parquet(self._daily).select(pl.col("symbol").unique()).collect()["symbol"])
+
+    def _spans(self, path: Path, symbol: str, company: Company | None, start: datetime, end: datetime) -> pl.DataFrame:
+        """The rows of each ticker while it was the company's."""
+        if not path.is_file() or end < start:
+            return _NO_BARS
+        # Naive New York times: a day's margin on the scan spares it the zone, the moment itself is exact.
+        margin = timedelta(days=1)
+        near = pl.col("ts").is_between(_naive(start) - margin, _naive(end) + margin)
+        day = pl.col("ts").dt.date()
+        if company is None:
+            owned = pl.col("symbol") == symbol
+        else:
+            owned = pl.any_horizontal(
+                (pl.col("symbol") == span.ticker) & day.is_between(span.first, span.last) for span in company.spans
+            )
+        moment = pl.col("ts").dt.replace_time_zone(_ZONE, ambiguous="earliest", non_existent="null")
+        rows = pl.scan_parquet(path).filter(owned & near).with_columns(moment.dt.convert_time_zone("UTC").alias("t"))
+        return _clean(rows, start, end)
+
+    def _readjusted(self, symbol: str, start: datetime, end: datetime) -> pl.DataFrame:
+        """Split-adjusted daily bars made raw again: a split inside the file is undone for the days before it."""
+        if not self._adjusted.is_file():
+            return _NO_BARS
+        own = pl.scan_parquet(self._adjusted).filter(pl.col("symbol") == symbol).drop_nulls("close")
+        last = own.select(pl.col("date").max()).collect().item()
+        if last is None:
+            return _NO_BARS
+        midnight = pl.col("date").cast(pl.Datetime("us")).dt.replace_time_zone(_ZONE).dt.convert_time_zone("UTC")
+        frame = _clean(own.with_columns(midnight.alias("t")), start, end)
+        local = pl.col("t").dt.convert_time_zone(_ZONE).dt.date()
+        for ex_date, ratio in self._companies.of(symbol, last).splits:
+            if ex_date <= last:
+                before = pl.when(local < ex_date).then(ratio).otherwise(1.0)
+                frame = frame.with_columns(pl.col("o", "h", "l", "c") * before, pl.col("v") / before)
+        return frame
+
+    def _tweeted(self, symbols: Sequence[str], start: datetime, end: datetime) -> list[dict[str, Any]]:
+        if not self._tweets.is_file() or end < start:
+            return []
+        rows = (
+            pl.scan_parquet(self._tweets)
+            .filter(pl.col("created_at").is_between(start, end) & pl.col("text").is_not_null())
+            .group_by("tweet_id")
+            .agg(
+                pl.col("symbol").unique().sort().alias("symbols"),
+                pl.col("text").sort().first().alias("headline"),
+                pl.col("created_at").min().alias("created_at"),
+            )
+            .filter(pl.col("symbols").list.set_intersection(list(symbols)).list.len() > 0)
+            .collect()
+        )
+        return [
+            _article(row["tweet_id"], "stocknet", row["headline"], "", row["created_at"], row["symbols"])
+            for row in rows.iter_rows(named=True)
+        ]
+
+    def _told(self, symbols: Sequence[str], start: datetime, end: datetime) -> list[dict[str, Any]]:
+        if not self._stories.is_file() or end < start:
+            return []
+        out = (pl.col("date").dt.truncate("1d") + timedelta(days=1)).dt.replace_time_zone(_ZONE)
+        rows = (
+            pl.scan_parquet(self._stories)
+            .filter(pl.col("date").is_between(_naive(start) - timedelta(days=3), _naive(end)))
+            .with_columns(out.dt.convert_time_zone("UTC").alias("out"))
+            .filter(pl.col("out").is_between(start, end) & pl.col("title").is_not_null())
+            .group_by("out", "title", "body")
+            .agg(pl.col("symbol").unique().sort().alias("symbols"))
+            .filter(pl.col("symbols").list.set_intersection(list(symbols)).list.len() > 0)
+            .collect()
+        )
+        return [
+            _article(_digest(row), "ticker_news_2011", row["title"], row["body"] or "", row["out"], row["symbols"])
+            for row in rows.iter_rows(named=True)
+        ]
+
+
+def _article(
+    vendor_id: object, source: str, headline: str, summary: str, out: datetime, symbols: list[str]
+) -> dict[str, Any]:
+    return {
+        "id": vendor_id, "source": source, "headline": headline, "summary": summary, "content": "", "author": "",
+        "url": "", "images": [], "symbols": symbols, "created_at": out, "updated_at": out,
+    }  # fmt: skip
+
+
+def _digest(row: dict[str, Any]) -> str:
+    text = f"{row['out'].isoformat()}\n{row['title']}\n{row['body']}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.astimezone(NEW_YORK).replace(tzinfo=None)
+
+
+def _clean(rows: pl.LazyFrame, start: datetime, end: datetime) -> pl.DataFrame:
+    """The prices under Alpaca's names, without rows of nulls, sorted."""
+    names = {"o": "open", "h": "high", "l": "low", "c": "close", "v": "volume"}
+    prices = [pl.col(full).cast(pl.Float64).alias(short) for short, full in names.items()]
+    frame = rows.filter(pl.col("t").is_between(start, end)).select(pl.col("t").cast(MOMENT), *prices)
+    return frame.drop_nulls().sort("t").collect()
+
+
+def _closed(frame: pl.DataFrame, calendar: TradingCalendar, now: datetime) -> pl.DataFrame:
+    """Without the days whose session has not closed by ``now``; only the newest can be one of those."""
+    today = now.astimezone(NEW_YORK).date()
+    session = calendar.session(today)
+    if session is not None and session.close <= now:
+        return frame
+    return frame.filter(pl.col("t").dt.convert_time_zone(_ZONE).dt.date() < today)
+
+
+_NO_BARS = pl.DataFrame(schema={"t": MOMENT, **dict.fromkeys(("o", "h", "l", "c", "v"), pl.Float64)})

@@ -1,0 +1,272 @@
+"""A local server in Alpaca's shapes, over made-up or recorded data: ``python -m paiid_pipeline.sources.standin``.
+
+It serves only what its clock's now allows: bars that have ended, articles that are out, actions whose day has come.
+A page's ``limit`` counts across symbols, and its token is opaque. It listens on the loopback address alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+import polars as pl
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from paiid_pipeline.clock import Clock, SystemClock, clock_from_environment
+
+_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,14}")
+_PER_MINUTE = 1_000_000  # what it claims to allow
+
+BAR_COLUMNS = ("t", "o", "h", "l", "c", "v", "n", "vw")
+
+
+class Backend(Protocol):
+    """Where a stand-in's data comes from. All answers are limited to what is known at ``now``."""
+
+    name: str
+
+    def bars(self, symbol: str, timeframe: str, start: datetime, end: datetime, asof: date | None, now: datetime
+             ) -> pl.DataFrame:  # fmt: skip
+        """Bars that start from ``start`` to ``end``, both included: BAR_COLUMNS, ``t`` in UTC, sorted.
+
+        ``asof`` names the day on which the symbol means its company; None: the ticker, whoever held it.
+        """
+        ...
+
+    def news(self, symbols: Sequence[str], start: datetime, end: datetime, now: datetime) -> list[dict[str, Any]]:
+        """Articles updated from ``start`` to ``end``, both included, in any order; moments as datetimes."""
+        ...
+
+    def actions(self, symbols: Sequence[str], start: date, end: date, now: datetime) -> dict[str, list[dict[str, Any]]]:
+        """Corporate actions with ex-dates from ``start`` to ``end``, both included, by Alpaca's plural kinds."""
+        ...
+
+
+def application(backend: Backend, clock: Clock) -> Starlette:
+    """The ASGI application."""
+    api = _Api(backend, clock)
+    return Starlette(
+        routes=[
+            Route("/health", api.health),
+            Route("/v2/stocks/bars", api.answering(api.bars)),
+            Route("/v1beta1/news", api.answering(api.news)),
+            Route("/v1/corporate-actions", api.answering(api.actions)),
+        ]
+    )
+
+
+class _BadRequestError(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class _Api:
+    backend: Backend
+    clock: Clock
+
+    def answering(self, answer: Callable[[Request], dict[str, Any]]) -> Callable[[Request], Response]:
+        def endpoint(request: Request) -> Response:
+            try:
+                return _respond(200, answer(request))
+            except _BadRequestError as error:
+                return _respond(400, {"message": str(error)})
+
+        return endpoint
+
+    def health(self, _: Request) -> Response:
+        return _respond(200, {"status": "ok", "source": self.backend.name, "now": _rfc3339(self.clock.now())})
+
+    def bars(self, request: Request) -> dict[str, Any]:
+        """GET /v2/stocks/bars, sorted by symbol and time."""
+        query = request.query_params
+        timeframe = query.get("timeframe", "")
+        if timeframe not in ("1Min", "1Day"):
+            raise _BadRequestError(f"invalid timeframe: {timeframe!r}: this server has 1Min and 1Day")
+        now = self.clock.now()
+        start, end = _moment(request, "start", now - timedelta(days=1)), _moment(request, "end", now)
+        asof, limit = _asof(query.get("asof"), now), _limit(request, 10_000)
+        resume_symbol, resume_time = _bar_token(query.get("page_token"))
+        page: dict[str, list[dict[str, Any]]] = {}
+        room = limit
+        for symbol in _symbols(request):
+            if symbol < resume_symbol:
+                continue
+            begin = max(start, resume_time + timedelta(microseconds=1)) if symbol == resume_symbol else start
+            frame = self.backend.bars(symbol, timeframe, begin, end, asof, now)
+            if frame.height > room:
+                cut = frame.head(room)
+                if cut.height:
+                    page[symbol] = _bar_rows(cut)
+                last = cut["t"][-1] if cut.height else begin - timedelta(microseconds=1)
+                return {"bars": page, "next_page_token": _token(symbol, _rfc3339(last))}
+            if frame.height:
+                page[symbol] = _bar_rows(frame)
+                room -= frame.height
+        return {"bars": page, "next_page_token": None}
+
+    def news(self, request: Request) -> dict[str, Any]:
+        """GET /v1beta1/news, sorted by ``updated_at``."""
+        now = self.clock.now()
+        start, end = _moment(request, "start", now - timedelta(days=1)), _moment(request, "end", now)
+        limit = min(_limit(request, 10), 50)
+        found = self.backend.news(_symbols(request), start, end, now)
+        ordered = sorted(found, key=lambda article: (article["updated_at"], str(article["id"])))
+        if request.query_params.get("sort", "desc") == "desc":
+            ordered.reverse()
+        page, token = _page(ordered, limit, request.query_params.get("page_token"))
+        stamped = [{**a, **{k: _rfc3339(a[k]) for k in ("created_at", "updated_at")}} for a in page]
+        return {"news": stamped, "next_page_token": token}
+
+    def actions(self, request: Request) -> dict[str, Any]:
+        """GET /v1/corporate-actions, by kind, sorted by day within."""
+        now = self.clock.now()
+        start = _moment(request, "start", now - timedelta(days=1)).date()
+        end = _moment(request, "end", now).date()
+        types = [kind for kind in request.query_params.get("types", "").split(",") if kind]
+        found = self.backend.actions(_symbols(request), start, end, now)
+        flat = [
+            (kind, action)
+            for kind in sorted(found)
+            if not types or kind.removesuffix("s") in types
+            for action in sorted(found[kind], key=lambda a: (a.get("ex_date", a["process_date"]), a["id"]))
+        ]
+        page, token = _page(flat, min(_limit(request, 100), 1000), request.query_params.get("page_token"))
+        listed: dict[str, list[dict[str, Any]]] = {}
+        for kind, action in page:
+            listed.setdefault(kind, []).append(action)
+        return {"corporate_actions": listed, "next_page_token": token}
+
+
+def _respond(status: int, body: dict[str, Any]) -> Response:
+    reset = int(SystemClock().now().timestamp()) + 60
+    headers = {
+        "X-RateLimit-Limit": str(_PER_MINUTE),
+        "X-RateLimit-Remaining": str(_PER_MINUTE - 1),
+        "X-RateLimit-Reset": str(reset),
+    }
+    return Response(orjson.dumps(body), status, headers, "application/json")
+
+
+def _symbols(request: Request) -> list[str]:
+    named = [symbol for symbol in request.query_params.get("symbols", "").split(",") if symbol]
+    if not named:
+        raise _BadRequestError("symbols is required")
+    for symbol in named:
+        if not _SYMBOL.fullmatch(symbol):
+            raise _BadRequestError(f"invalid symbol: {symbol}")
+    return sorted(set(named))
+
+
+def _moment(request: Request, name: str, default: datetime) -> datetime:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise _BadRequestError(f"invalid {name}: {text!r}") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _limit(request: Request, default: int) -> int:
+    text = request.query_params.get("limit", str(default))
+    if not text.isdigit() or not 1 <= int(text) <= 10_000:
+        raise _BadRequestError(f"invalid limit: {text!r}: from 1 to 10000")
+    return int(text)
+
+
+def _asof(text: str | None, now: datetime) -> date | None:
+    """The day that ``asof`` names, never after today; by default today, and None for ``-``."""
+    if text == "-":
+        return None
+    try:
+        return min(date.fromisoformat(text), now.date()) if text else now.date()
+    except ValueError:
+        raise _BadRequestError(f"invalid asof: {text!r}") from None
+
+
+def _token(*parts: str) -> str:
+    return base64.urlsafe_b64encode("|".join(parts).encode()).decode()
+
+
+def _read_token(token: str, parts: int) -> list[str]:
+    try:
+        read = base64.urlsafe_b64decode(token.encode()).decode().split("|")
+    except (binascii.Error, UnicodeDecodeError):
+        read = []
+    if len(read) != parts:
+        raise _BadRequestError("invalid page_token")
+    return read
+
+
+def _bar_token(token: str | None) -> tuple[str, datetime]:
+    if not token:
+        return "", datetime.min.replace(tzinfo=UTC)
+    symbol, moment = _read_token(token, 2)
+    try:
+        return symbol, datetime.fromisoformat(moment)
+    except ValueError:
+        raise _BadRequestError("invalid page_token") from None
+
+
+def _page(rows: list[Any], limit: int, token: str | None) -> tuple[list[Any], str | None]:
+    offset = 0
+    if token:
+        (text,) = _read_token(token, 1)
+        if not text.isdigit():
+            raise _BadRequestError("invalid page_token")
+        offset = int(text)
+    following = offset + limit
+    return rows[offset:following], _token(str(following)) if following < len(rows) else None
+
+
+def _bar_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    return frame.with_columns(pl.col("t").dt.strftime("%Y-%m-%dT%H:%M:%SZ")).to_dicts()
+
+
+def _rfc3339(moment: datetime) -> str:
+    whole = "%Y-%m-%dT%H:%M:%S.%fZ" if moment.microsecond else "%Y-%m-%dT%H:%M:%SZ"
+    return moment.astimezone(UTC).strftime(whole)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until stopped."""
+    parser = argparse.ArgumentParser(prog="python -m paiid_pipeline.sources.standin", description=__doc__)
+    parser.add_argument("--source", required=True, choices=("synthetic", "replay"))
+    parser.add_argument("--port", required=True, type=int, help="on 127.0.0.1")
+    parser.add_argument("--data-dir", type=Path, help="for replay; by default PAIID_DATA_DIR")
+    options = parser.parse_args(arguments)
+
+    import uvicorn
+
+    served = application(_backend(options.source, options.data_dir), clock_from_environment())
+    uvicorn.run(served, host="127.0.0.1", port=options.port, log_level="warning", access_log=False)
+
+
+def _backend(source: str, data_dir: Path | None) -> Backend:
+    if source == "synthetic":
+        from paiid_pipeline.sources.synthetic_exchange import SyntheticExchange
+
+        return SyntheticExchange()
+    from paiid_pipeline.settings import load_settings
+    from paiid_pipeline.sources.replay import Replay
+
+    folder = data_dir or load_settings().data_dir
+    if folder is None or not folder.is_dir():
+        raise SystemExit(f"replay needs a folder of data, not {folder}: set PAIID_DATA_DIR, or give --data-dir")
+    return Replay(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Tradier's market data API: daily history and one-minute timesales, one symbol a request.
+
+It answers XML unless asked for JSON, gives one row as an object instead of a list, and nothing as null or as the
+string "null". A bar's ``timestamp`` is epoch seconds; requests speak exchange-local time.
+https://docs.tradier.com/reference/brokerage-api-markets-get-history
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from paiid_pipeline.sources.client import Access
+from paiid_pipeline.sources.validation import Asked, BarShape, Kind, epoch_seconds, local_date
+from paiid_pipeline.sources.vendor import Page, Query, UnexpectedShapeError, Wanted
+from paiid_pipeline.universe import TradingCalendar
+
+_DAYS = BarShape(start="date", start_type=str, moment=local_date, open="open", high="high", low="low", close="close",
+                 volume="volume", vwap=None, trade_count=None)  # fmt: skip
+_MINUTES = BarShape(start="timestamp", start_type=int, moment=epoch_seconds, open="open", high="high", low="low",
+                    close="close", volume="volume", vwap="vwap", trade_count=None)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Tradier:
+    """Bars only; no pages, so a request answers all it has."""
+
+    access: Access
+    name: str = "tradier"
+    provides: frozenset[Kind] = frozenset({"1Min", "1Day"})
+
+    def queries(self, wanted: Wanted, calendar: TradingCalendar, now: datetime) -> list[Query]:
+        """One query a symbol."""
+        zone = calendar.timezone
+        start = wanted.start.astimezone(zone)
+        last = min(wanted.end - timedelta(microseconds=1), now).astimezone(zone)
+        if wanted.kind == "1Day":
+            path, step = "/v1/markets/history", timedelta(days=1)
+            params = {"interval": "daily", "start": f"{start:%Y-%m-%d}", "end": f"{last:%Y-%m-%d}"}
+        else:
+            path, step = "/v1/markets/timesales", timedelta(minutes=1)
+            params = {"interval": "1min", "start": f"{start:%Y-%m-%d %H:%M}", "end": f"{last:%Y-%m-%d %H:%M}"}
+            params["session_filter"] = "open"
+        rows = 2 * ((wanted.end - wanted.start) // step + 2)
+        return [Query(path, params, (symbol,), rows) for symbol in wanted.symbols]
+
+    def params(self, query: Query, token: str | None) -> Mapping[str, str]:  # noqa: ARG002 - it has no pages
+        """The query's parameters and its symbol."""
+        return {**query.params, "symbol": query.symbols[0]}
+
+    def read(self, body: Any, query: Query, asked: Asked) -> Page:
+        """``{"history": {"day": [...]}}`` or ``{"series": {"data": [...]}}``."""
+        outer, inner, shape = ("history", "day", _DAYS) if asked.kind == "1Day" else ("series", "data", _MINUTES)
+        if not isinstance(body, dict) or outer not in body:
+            raise UnexpectedShapeError(f"{query.path}: no {outer!r} in the answer")
+        listed = body[outer]
+        if isinstance(listed, dict):
+            listed = listed.get(inner)
+        if listed is None or listed == "null":
+            listed = []
+        if isinstance(listed, dict):
+            listed = [listed]
+        if not isinstance(listed, list):
+            raise UnexpectedShapeError(f"{query.path}: {outer!r} holds {type(listed).__name__}")
+        return Page({query.symbols[0]: listed} if listed else {}, None, shape)

@@ -1,0 +1,90 @@
+"""What every vendor's module answers: which requests fetch what is wanted, and how to read an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from paiid_pipeline.sources.client import Access
+from paiid_pipeline.sources.validation import Asked, BarShape, Kind
+from paiid_pipeline.universe import TradingCalendar
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One request to a source: a kind of data, for some symbols, from ``start`` to before ``end`` (UTC).
+
+    Bars count by their start, news by ``updated_at``, corporate actions by their ex-date, which lies between the
+    exchange-local dates of ``start`` and of the last moment before ``end``.
+    """
+
+    kind: Kind
+    symbols: tuple[str, ...]
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is None or self.end.tzinfo is None:
+            raise ValueError(f"wanted {self.kind} from {self.start} to {self.end}: a moment needs a UTC offset")
+
+
+@dataclass(frozen=True)
+class Query:
+    """One paginated request for some of the symbols wanted."""
+
+    path: str
+    params: Mapping[str, str]
+    symbols: tuple[str, ...]
+    most_rows: int
+    """More rows than this can only be a vendor that repeats itself."""
+
+    def of(self, symbols: tuple[str, ...]) -> Query:
+        """The same request for fewer symbols."""
+        return replace(self, symbols=symbols)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One answer, in the form that ``validation`` checks: bars and actions by name, or a list of articles."""
+
+    delivered: Mapping[str, Any] | list[Any]
+    next_token: str | None = None
+    shape: BarShape | None = None
+    """How to read bars; None for news and corporate actions."""
+
+
+class UnexpectedShapeError(Exception):
+    """The answer is JSON, but not what this endpoint answers."""
+
+
+class Vendor(Protocol):
+    """One vendor's API."""
+
+    @property
+    def name(self) -> str:
+        """The name that its rows carry as their source."""
+        ...
+
+    @property
+    def provides(self) -> frozenset[Kind]:
+        """The kinds of data it has."""
+        ...
+
+    @property
+    def access(self) -> Access:
+        """Where it is and how it lets us in."""
+        ...
+
+    def queries(self, wanted: Wanted, calendar: TradingCalendar, now: datetime) -> list[Query]:
+        """The requests that fetch what is wanted."""
+        ...
+
+    def params(self, query: Query, token: str | None) -> Mapping[str, str]:
+        """The parameters of one page of a query."""
+        ...
+
+    def read(self, body: Any, query: Query, asked: Asked) -> Page:
+        """One answer. Raises UnexpectedShapeError."""
+        ...
