@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 import psutil  # type: ignore[import-untyped]
 
@@ -208,6 +208,13 @@ def _administrate(url: str) -> Iterator[psycopg2.extensions.cursor]:
 def with_database(url: str, name: str) -> str:
     """``url`` with its database replaced."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+
+
+def with_login(url: str, user: str, password: str) -> str:
+    """``url`` with its user and password replaced."""
+    parts = urlsplit(url)
+    location = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{quote(user, safe='')}:{quote(password, safe='')}@{location}"))
 
 
 def masked(url: str) -> str:

@@ -13,8 +13,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -68,6 +69,37 @@ def spawn(
         with contextlib.suppress(BrokenPipeError), process.stdin:
             process.stdin.write(stdin)
     return process
+
+
+@dataclass
+class Child:
+    """A named process that is started again when it ends, as long as it does not end too often."""
+
+    name: str
+    command: Sequence[str | Path]
+    log: Path
+    env: Mapping[str, str] = field(repr=False)
+    process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+    starts: list[float] = field(default_factory=list, init=False, repr=False)
+
+    def start(self) -> None:
+        """Start it, now or again. Raises OSError where the command cannot be started."""
+        self.starts.append(time.monotonic())
+        self.process = spawn(self.command, log=self.log, env=self.env)
+
+    def ended(self) -> bool:
+        """Whether it was started and runs no more."""
+        return self.process is not None and self.process.poll() is not None
+
+    def may_restart(self, most: int, window: float) -> bool:
+        """Whether it was started at most ``most`` times in the last ``window`` seconds."""
+        return sum(time.monotonic() - start < window for start in self.starts) <= most
+
+    def obituary(self) -> str:
+        """How it ended, and the end of its log."""
+        status = self.process.returncode if self.process else None
+        how = f"was killed by signal {-status}" if status is not None and status < 0 else f"ended with status {status}"
+        return f"{self.name} {how}; the end of {self.log}:\n{tail(self.log)}"
 
 
 def stop(process: subprocess.Popen[bytes], steps: Iterable[tuple[signal.Signals, float]]) -> int:

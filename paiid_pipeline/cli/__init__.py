@@ -1,0 +1,128 @@
+"""The command `paiid`: everything that a person does with the pipeline outside Dagster's UI."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from paiid_pipeline.cli.output import tell
+from paiid_pipeline.settings import Settings, load_settings
+
+_EPILOG = """\
+settings come from the environment; the most used:
+  PAIID_SOURCE        synthetic (default) | replay | alpaca | tradier
+  PAIID_DATA_DIR      the folder of Parquet files that replay serves
+  PAIID_CLOCK         system (default) | replay:2014-06-09T15:00:00-04:00@1
+  PAIID_UNIVERSE      a TOML file of symbols in segments
+  PAIID_HOME          where data, logs and passwords lie (default .paiid)
+  PAIID_POSTGRES_URL  your own PostgreSQL; without it one is started
+  PAIID_REDIS_URL     your own Redis; without it one is started
+  PAIID_WEB_PORT      the port of Dagster's UI (default 3000)
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command. Returns the exit code: 2 for a wrong setting or argument, 1 for what failed."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.run is None:
+        parser.print_help()
+        return 0
+    try:
+        settings = load_settings()
+        options.web_port = _web_port()
+    except (ValueError, OSError) as error:
+        tell(f"paiid: {error}")
+        return 2
+    run: Callable[[argparse.Namespace, Settings], int] = options.run
+    try:
+        return run(options, settings)
+    except BrokenPipeError:  # `paiid sql … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (RuntimeError, OSError) as error:
+        tell(f"paiid: {error}")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="paiid",
+        description="News and market bars in; sentiment, indicators and trading signals out.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=None)
+    commands = parser.add_subparsers(title="commands", metavar="")
+
+    def command(name: str, run: Callable[[argparse.Namespace, Settings], int], help_: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help_, description=help_[0].upper() + help_[1:] + ".")
+        sub.set_defaults(run=run)
+        return sub
+
+    command("up", _up, "run the whole graph once, then keep refreshing until Ctrl-C")
+    command("demo", _demo, "run the whole graph once, print the signals, and stop everything")
+    sub = command("with-services", _with_services, "run any command with the servers' addresses in its environment")
+    sub.add_argument("command", nargs=argparse.REMAINDER, metavar="CMD …")
+    sub = command("sql", _sql, "ask the warehouse: one or more statements, or standard input; commits")
+    sub.add_argument("statement", nargs="?", help="SQL; without it, standard input is read")
+    sub.add_argument("--analyst", action="store_true", help="as the read-only role paiid_analyst")
+    sub.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    sub = command("url", _url, "print an address for psql or redis-cli, with its password; needs a running paiid")
+    sub.add_argument("of", choices=("postgres", "analyst", "redis"))
+    command("status", _status, "what runs, and where")
+    return parser
+
+
+def _up(options: argparse.Namespace, settings: Settings) -> int:
+    from paiid_pipeline.cli.up import up
+
+    return up(settings, options.web_port)
+
+
+def _demo(_options: argparse.Namespace, settings: Settings) -> int:
+    from paiid_pipeline.cli.up import demo
+
+    return demo(settings)
+
+
+def _with_services(options: argparse.Namespace, settings: Settings) -> int:
+    from paiid_pipeline.cli.access import with_services
+
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if not command:
+        tell("paiid: with-services needs a command, such as `paiid with-services dagster asset list …`")
+        return 2
+    return with_services(settings, command)
+
+
+def _sql(options: argparse.Namespace, settings: Settings) -> int:
+    from paiid_pipeline.cli.access import ask
+
+    if options.statement is None and sys.stdin.isatty():
+        tell("SQL, ended by Ctrl-D:")
+    statement = sys.stdin.read() if options.statement is None else options.statement
+    return ask(settings, statement, options.format, as_analyst=options.analyst)
+
+
+def _url(options: argparse.Namespace, settings: Settings) -> int:
+    from paiid_pipeline.cli.access import print_url
+
+    return print_url(settings, options.of)
+
+
+def _status(_options: argparse.Namespace, settings: Settings) -> int:
+    from paiid_pipeline.cli.access import print_status
+
+    return print_status(settings)
+
+
+def _web_port() -> int:
+    text = os.environ.get("PAIID_WEB_PORT") or "3000"
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise ValueError(f"PAIID_WEB_PORT={text!r} is not a port: use a number from 1 to 65535")
+    return int(text)

@@ -1,0 +1,151 @@
+"""Commands that use the servers: those of the `paiid` that runs, or servers of their own for as long as they last."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from paiid_pipeline import supervisor
+from paiid_pipeline.cli import home as homes
+from paiid_pipeline.cli.home import OccupiedError, State, profile_of
+from paiid_pipeline.cli.output import say, tell
+from paiid_pipeline.cli.query import Format, run_sql
+from paiid_pipeline.cli.services import ANALYST, merged, start_warehouse
+from paiid_pipeline.cli.up import running_services
+from paiid_pipeline.embedded import masked, with_login
+from paiid_pipeline.settings import Settings, load_settings
+
+_FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def with_services(settings: Settings, command: Sequence[str]) -> int:
+    """Run a command with the servers' addresses in its environment. Returns its exit code, 128 + n for signal n."""
+    while True:
+        with homes.attach(settings.home) as state:
+            if state is not None:
+                return _execute(command, _environment_of(state, settings))
+        try:
+            with homes.own(settings.home, "with-services") as lease, running_services(settings, lease) as services:
+                status = _execute(command, services.environment)
+                for _ in lease.wait_for_guests():
+                    tell("waiting for other commands that use these servers")
+                return status
+        except OccupiedError:  # another command was quicker: use its servers
+            continue
+
+
+def ask(settings: Settings, statement: str, form: Format, *, as_analyst: bool) -> int:
+    """Print the answer to some SQL. Returns the exit code."""
+    with _warehouse(settings) as environment:
+        return run_sql(
+            environment["PAIID_POSTGRES_URL"],
+            statement,
+            form,
+            analyst_password=environment.get("PAIID_ANALYST_PASSWORD"),
+            as_analyst=as_analyst,
+        )
+
+
+def print_url(settings: Settings, of: str) -> int:
+    """Print one address, its password included. Returns the exit code."""
+    state = homes.running(settings.home)
+    if state is None or not state.environment:
+        tell(f"paiid: nothing runs in {settings.home}: start it with `paiid up`")
+        return 1
+    environment = _environment_of(state, settings)
+    if of == "redis":
+        say(environment["PAIID_REDIS_URL"])
+    elif of == "postgres":
+        say(environment["PAIID_POSTGRES_URL"])
+    elif "PAIID_ANALYST_PASSWORD" not in environment:
+        tell("paiid: on a PostgreSQL of your own the analyst has no password until PAIID_ANALYST_PASSWORD sets one")
+        return 1
+    else:
+        say(with_login(environment["PAIID_POSTGRES_URL"], ANALYST, environment["PAIID_ANALYST_PASSWORD"]))
+    return 0
+
+
+def print_status(settings: Settings) -> int:
+    """Print what runs, passwords masked. Returns 0 where something does, else 1."""
+    state = homes.running(settings.home)
+    if state is None:
+        say(f"nothing runs in {settings.home}")
+        return 1
+    say(f"{state} runs in {settings.home}")
+    names = {
+        "profile": state.profile,
+        "UI": state.web,
+        "PostgreSQL": masked(state.environment.get("PAIID_POSTGRES_URL", "")),
+        "Dagster's": masked(state.environment.get("PAIID_DAGSTER_POSTGRES_URL", "")),
+        "Redis": masked(state.environment.get("PAIID_REDIS_URL", "")),
+        "exchange": state.environment.get("PAIID_SOURCE_URL", ""),
+        "clock": state.environment.get("PAIID_CLOCK", ""),
+    }
+    for name, value in names.items():
+        if value:
+            say(f"  {name:11} {value}")
+    return 0
+
+
+@contextmanager
+def _warehouse(settings: Settings) -> Iterator[Mapping[str, str]]:
+    with homes.attach(settings.home) as state:
+        if state is not None:
+            yield _environment_of(state, settings)
+            return
+    if "PAIID_SOURCE" not in os.environ:
+        settings = load_settings({**homes.remembered(settings.home), **os.environ})
+    with homes.own(settings.home, "sql"):
+        services = start_warehouse(settings)
+        try:
+            if settings.postgres_url is None:
+                tell(f"nothing runs; from the stored data of {profile_of(settings)} (PAIID_SOURCE chooses another):")
+            yield services.environment
+        finally:
+            services.stop()
+
+
+def _environment_of(state: State, settings: Settings) -> Mapping[str, str]:
+    if "PAIID_SOURCE" in os.environ and profile_of(settings) != state.profile:
+        raise OccupiedError(
+            f"{state} runs {state.profile}, not {profile_of(settings)}: unset PAIID_SOURCE to use it, "
+            "or set PAIID_HOME to another folder"
+        )
+    return state.environment
+
+
+def _execute(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    with _forwarding() as receivers:
+        try:
+            process = subprocess.Popen(  # noqa: S603
+                command, env=merged(environment), preexec_fn=supervisor.tie_to_parent(signal.SIGTERM)
+            )
+        except (FileNotFoundError, PermissionError) as error:
+            tell(f"paiid: cannot run {command[0]!r}: {error.strerror}")
+            return 127 if isinstance(error, FileNotFoundError) else 126
+        receivers.append(process)
+        status = process.wait()
+    return status if status >= 0 else 128 - status
+
+
+@contextmanager
+def _forwarding() -> Iterator[list[subprocess.Popen[bytes]]]:
+    receivers: list[subprocess.Popen[bytes]] = []
+
+    def forward(number: int, _frame: object) -> None:
+        # A terminal sends its signals to the command as well, which is in the same group.
+        if number in (signal.SIGINT, signal.SIGQUIT) and sys.stdin.isatty():
+            return
+        for process in receivers:
+            process.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in _FORWARDED}
+    try:
+        yield receivers
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,43 @@
+"""What `paiid` writes on the terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+
+def say(line: str = "") -> None:
+    """One line of a result, on standard output, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def tell(line: str) -> None:
+    """One line of progress or complaint, on standard error, at once."""
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def timed(*, quiet: bool = False) -> Iterator[list[str]]:
+    """Tell, once the body is done, what it put into the list, with the seconds that it took; nothing if quiet."""
+    begin, words = time.monotonic(), list[str]()
+    yield words
+    if not quiet:
+        tell(f"  {' '.join(words)} ({time.monotonic() - begin:.1f} s)")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
+    """Lines of an aligned table; ``right`` says which columns are aligned to the right."""
+    widths = [max(len(row[index]) for row in [header, *rows]) for index in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = (
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(row, widths, right, strict=True)
+        )
+        return " | ".join(cells).rstrip()
+
+    return [line(header), "-+-".join("-" * width for width in widths), *map(line, rows)]

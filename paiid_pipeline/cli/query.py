@@ -1,0 +1,165 @@
+"""Questions to the warehouse: `paiid sql`, and the table of newest signals."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from paiid_pipeline.cli.output import say, table, tell
+from paiid_pipeline.cli.services import ANALYST
+
+Format = Literal["table", "csv", "json"]
+
+_REASONS_WIDTH = 60
+
+
+def run_sql(url: str, statement: str, form: Format, *, analyst_password: str | None, as_analyst: bool) -> int:
+    """Execute one or more statements and print the last result; commits. Returns the exit code.
+
+    As the analyst it logs in as that role where its password is known, and else takes on the role in a
+    read-only session.
+    """
+    import psycopg2
+
+    try:
+        connection = _connect(url, analyst_password, as_analyst)
+    except psycopg2.OperationalError as error:
+        tell(f"paiid sql: {str(error).strip()}")
+        return 1
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("set timezone to 'UTC'")
+            cursor.execute(statement)
+            for notice in connection.notices:
+                tell(notice.rstrip())
+            if cursor.description is None:
+                say(cursor.statusmessage or "")
+            else:
+                _print(form, [column.name for column in cursor.description], cursor.fetchall())
+    except psycopg2.Error as error:
+        tell(str(error).strip())
+        return 1
+    finally:
+        connection.close()
+    return 0
+
+
+def show_signals(url: str, timezone: ZoneInfo) -> int:
+    """Print the newest signal of every symbol and horizon. Returns how many there are."""
+    import psycopg2
+    from psycopg2.extras import RealDictCursor
+
+    connection = psycopg2.connect(url, cursor_factory=RealDictCursor)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("select * from signals_latest order by horizon desc, symbol")
+            rows = cursor.fetchall()
+    finally:
+        connection.close()
+    header = ["symbol", "horizon", f"as of ({timezone.key})", "UTC", "signal", "strength", "conf.", "price", "reasons"]
+    right = [False, False, False, False, False, True, True, True, False]
+    for line in table(header, [_signal_row(row, timezone) for row in rows], right):
+        say(line)
+    return len(rows)
+
+
+def _signal_row(row: dict[str, Any], timezone: ZoneInfo) -> list[str]:
+    as_of: datetime = row["as_of"]
+    return [
+        row["symbol"],
+        row["horizon"],
+        as_of.astimezone(timezone).strftime("%Y-%m-%d %H:%M %Z"),
+        as_of.astimezone(UTC).strftime("%m-%d %H:%MZ"),
+        row["signal"],
+        f"{row['strength']:+.2f}",
+        f"{row['confidence']:.2f}",
+        f"{row['price']:,.2f}",
+        _shorten("; ".join(reason["text"] for reason in _parsed(row["reasons"]))),
+    ]
+
+
+def _parsed(reasons: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
+    # psycopg2 parses jsonb, and leaves text as it is
+    return json.loads(reasons) if isinstance(reasons, str) else reasons  # type: ignore[no-any-return]
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= _REASONS_WIDTH else text[: _REASONS_WIDTH - 1] + "…"
+
+
+def _connect(url: str, analyst_password: str | None, as_analyst: bool) -> Any:
+    import psycopg2
+
+    if not as_analyst:
+        return psycopg2.connect(url)
+    if analyst_password is not None:
+        return psycopg2.connect(url, user=ANALYST, password=analyst_password)
+    connection = psycopg2.connect(url)
+    connection.set_session(readonly=True)
+    with connection.cursor() as cursor:
+        cursor.execute(f"set session role {ANALYST}")
+    connection.commit()
+    return connection
+
+
+def _print(form: Format, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    if form == "json":
+        documents = [{name: _plain(value) for name, value in zip(header, row, strict=True)} for row in rows]
+        say(json.dumps(documents, indent=2, ensure_ascii=False, allow_nan=False))
+    elif form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows([["" if value is None else _text(value) for value in row] for row in rows])
+    else:
+        right = [_all_numbers(row[index] for row in rows) for index in range(len(header))]
+        for line in table(header, [[_text(value, short=True) for value in row] for row in rows], right):
+            say(line)
+        say(f"({len(rows)} row{'' if len(rows) == 1 else 's'})")
+
+
+def _all_numbers(values: Iterable[object]) -> bool:
+    known = [value for value in values if value is not None]
+    return bool(known) and all(isinstance(value, int | float | Decimal) for value in known)
+
+
+def _text(value: object, *, short: bool = False) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return f"{value:.8g}" if short else repr(value)
+        case datetime():
+            return value.isoformat(sep=" ").replace("+00:00", "Z")
+        case list() | dict():
+            return json.dumps(_plain(value), ensure_ascii=False)
+        case memoryview():
+            return f"\\x{value.hex()}"
+    text = str(value)
+    return text.replace("\n", "\\n") if short else text
+
+
+def _plain(value: object) -> object:
+    """The value as JSON can hold it; NaN and infinities become strings, as in PostgreSQL's own JSON."""
+    match value:
+        case list():
+            return [_plain(item) for item in value]
+        case dict():
+            return {name: _plain(item) for name, item in value.items()}
+        case float() if not math.isfinite(value):
+            return str(value)
+        case None | bool() | int() | float() | str():
+            return value
+        case datetime() | date():
+            return value.isoformat()
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
+    return _text(value)
