@@ -1,0 +1,68 @@
+"""Which spans of time each source has been asked for and has answered in full."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+Kind = Literal["1Min", "1Day", "news", "actions"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A span [start, end) of one kind of data about some symbols, as asked of one source.
+
+    It holds a bar whose last microsecond it holds, so a bar that ends at ``end`` is within; an article
+    by its ``updated_at``, a corporate action by its ``effective_at``.
+    """
+
+    source: str
+    kind: Kind
+    symbols: tuple[str, ...]
+    start: datetime
+    end: datetime
+
+
+def missing(
+    cursor: Cursor, source: str, kind: Kind, symbols: Sequence[str], start: datetime, end: datetime
+) -> list[Span]:
+    """What of [start, end) is not covered, in order of time; symbols with the same gap come together."""
+    if start >= end:
+        return []
+    cursor.execute(
+        """
+        SELECT lower(gap), upper(gap), array_agg(symbol ORDER BY symbol)
+        FROM (SELECT DISTINCT unnest(%(symbols)s::text[]) COLLATE "C" AS symbol) asked
+        LEFT JOIN (SELECT symbol, spans FROM coverage WHERE source = %(source)s AND kind = %(kind)s) c USING (symbol)
+        CROSS JOIN LATERAL unnest(
+            tstzmultirange(tstzrange(%(start)s, %(end)s)) - coalesce(spans, '{}'::tstzmultirange)) gap
+        GROUP BY 1, 2 ORDER BY 1, 2
+        """,
+        {"symbols": list(symbols), "source": source, "kind": kind, "start": start, "end": end},
+    )
+    return [Span(source, kind, tuple(group), first, last) for first, last, group in cursor.fetchall()]
+
+
+def cover(cursor: Cursor, spans: Sequence[Span]) -> None:
+    """Add spans to the coverage. Raises ValueError for a span that ends before it starts."""
+    rows = []
+    for span in spans:
+        if span.start > span.end:
+            raise ValueError(f"coverage: the span {span.start} to {span.end} of {span.kind} ends before it starts")
+        rows += [(span.source, span.kind, symbol, span.start, span.end) for symbol in span.symbols]
+    cursor.execute(
+        """
+        INSERT INTO coverage AS c (source, kind, symbol, spans)
+        SELECT source, kind, symbol, range_agg(tstzrange(first, last))
+        FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[])
+            AS asked (source, kind, symbol, first, last)
+        GROUP BY source, kind, symbol ORDER BY source, kind, symbol
+        ON CONFLICT (source, kind, symbol) DO UPDATE SET spans = c.spans + excluded.spans
+        WHERE NOT c.spans @> excluded.spans
+        """,
+        [list(column) for column in zip(*rows, strict=True)] if rows else [[]] * 5,
+    )

@@ -1,0 +1,67 @@
+"""Brings a database to the newest version of the warehouse's schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg2
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def newest_version() -> str:
+    """The version that this code needs: that of the last file in ``migrations/versions``."""
+    return max(path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def stored_version(url: str) -> str | None:
+    """The version of the schema that ``url`` leads to, or None where there is none yet."""
+    connection = psycopg2.connect(url)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_schema()")
+            row = cursor.fetchone()
+            if row is None or row[0] is None:
+                raise LookupError("the schema in this address' search_path does not exist: create it first")
+            cursor.execute(
+                "SELECT true FROM pg_tables WHERE schemaname = current_schema() AND tablename = 'alembic_version'"
+            )
+            if cursor.fetchone() is None:
+                return None
+            cursor.execute("SELECT version_num FROM alembic_version")
+            version = cursor.fetchone()
+            return str(version[0]) if version else None
+    finally:
+        connection.close()
+
+
+def migrate(url: str) -> None:
+    """Create or upgrade the warehouse in the schema that comes first in the search_path of ``url``.
+
+    Changes nothing where it is up to date, and is safe when several processes do it at once. Needs a user
+    that may create roles (``paiid_analyst`` belongs to the whole server). Raises LookupError where the
+    database is newer than this code.
+    """
+    stored, wanted = stored_version(url), newest_version()
+    if stored == wanted:
+        return
+    if stored is not None and stored > wanted:
+        raise LookupError(f"the warehouse is at version {stored}, this code knows only {wanted}: update the code")
+    _upgrade(url)
+
+
+def _upgrade(url: str) -> None:
+    # Imported here: they cost 0.3 s that a run on an up-to-date database need not pay.
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    engine = create_engine("postgresql+psycopg2://", creator=lambda: psycopg2.connect(url), poolclass=NullPool)
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()

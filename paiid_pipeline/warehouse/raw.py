@@ -1,0 +1,242 @@
+"""Bitemporal writes: a raw row is never overwritten, and says when it became known.
+
+The rules of ``known_at``, for a row that differs from the newest stored version of its key:
+
+- no version is stored: the nominal moment (a bar's end, an article's ``updated_at``, the start of an
+  action's ex-date, each plus the feed's delay), unless the moment of receipt is the truth, because
+  (a) it came live, right after the span that was last covered: we were watching;
+  (b) it lies in a span that had been covered without it: it came late;
+  (c) it lies after the covered spans, and a decision that should have seen it is stored already;
+  (d) it is an edited article that came live, or is older than the version that is stored.
+- a version is stored: a restatement, known from its receipt; unless it was received before the stored
+  one was, in which case it is stale and left out.
+
+A row is never known before its nominal moment, nor a version before the one that it replaces. ``nominal``
+is false exactly where known_at is the moment of receipt. Two versions of an article with different
+``updated_at`` have different keys: the reader takes the one updated last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from paiid_pipeline.warehouse.coverage import Span, cover
+from paiid_pipeline.warehouse.tables import CORPORATE_ACTIONS, MARKET_BARS, NEWS_ARTICLES, Table
+from paiid_pipeline.warehouse.transfer import copy_in
+from paiid_pipeline.warehouse.written import Written
+
+_WATCHING = timedelta(minutes=10)
+_LOCKS = 512
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """How a raw table's rows are dated: the parts of the statements that differ between the tables."""
+
+    table: Table
+    moment: str
+    position: str
+    subjects: str
+    """FROM clause that gives, for each incoming row i, its symbol(s) and the kind of coverage."""
+    symbol: str
+    kind: str
+    decisions: str
+    """The table of the decisions that such a row goes into."""
+    horizons: str
+
+
+_BARS = _Raw(
+    MARKET_BARS, "bar_end", "i.bar_end - interval '1 microsecond'", "incoming i", "i.symbol", "i.timeframe",
+    "technical_indicators", "ARRAY[CASE kind WHEN '1Min' THEN 'intraday' ELSE 'daily' END]",
+)  # fmt: skip
+_NEWS = _Raw(
+    NEWS_ARTICLES, "updated_at", "i.updated_at", "incoming i CROSS JOIN LATERAL unnest(i.symbols) about(symbol)",
+    'about.symbol COLLATE "C"', "'news'", "symbol_sentiment", "ARRAY['intraday', 'daily']",
+)  # fmt: skip
+_ACTIONS = _Raw(
+    CORPORATE_ACTIONS, "effective_at", "i.effective_at", "incoming i", "i.symbol", "'actions'",
+    "technical_indicators", "ARRAY['intraday', 'daily']",
+)  # fmt: skip
+_OF = {raw.table.name: raw for raw in (_BARS, _NEWS, _ACTIONS)}
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """When a batch came, and what that says about its rows."""
+
+    at: datetime
+    live: bool
+    feed_delay: timedelta
+    settle: timedelta
+
+
+def write_raw(cursor: Cursor, table: Table, frame: pl.DataFrame, receipt: Receipt, covers: Sequence[Span]) -> Written:
+    """Store the rows of a checked frame that say something new, and then what they cover. See the module's rules."""
+    written = _write_rows(cursor, _OF[table.name], frame, receipt) if frame.height else Written(0, 0, 0)
+    if covers:
+        cover(cursor, covers)
+    return written
+
+
+def _write_rows(cursor: Cursor, raw: _Raw, frame: pl.DataFrame, receipt: Receipt) -> Written:
+    table = raw.table
+    frame = _without_repeats(frame, table)
+    parameters = _parameters(raw, frame, receipt)
+    cursor.execute(
+        f"CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {_list(table.columns)} FROM {table.name} WITH NO DATA"
+    )
+    copy_in(cursor, "incoming", frame)
+    cursor.execute("ANALYZE incoming")
+    _lock_keys(cursor, table)
+    restated = _find_newest(cursor, table, parameters)
+    _find_receipts(cursor, raw, parameters)
+    cursor.execute(_insert(raw), parameters)
+    added = cursor.rowcount
+    return Written(added - restated, restated, frame.height - added)
+
+
+def _without_repeats(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
+    keys = frame.select(pl.struct(table.key).n_unique()).item()
+    return frame if keys == frame.height else frame.unique([*table.key, *table.values], maintain_order=True)
+
+
+def _parameters(raw: _Raw, frame: pl.DataFrame, receipt: Receipt) -> dict[str, Any]:
+    partition = raw.table.partition
+    earliest = frame[raw.moment].min()
+    assert isinstance(earliest, datetime)  # noqa: S101
+    return {
+        "lowest": frame[partition].min() if partition else None,
+        "highest": frame[partition].max() if partition else None,
+        "decided_from": earliest + receipt.feed_delay - receipt.settle,
+        "received_at": receipt.at,
+        "live": receipt.live,
+        "delay": receipt.feed_delay,
+        "settle": receipt.settle,
+        "watching": _WATCHING,
+    }
+
+
+def _lock_keys(cursor: Cursor, table: Table) -> None:
+    # Two writers of one key must not both find it absent. Sorted, so that they cannot wait for each other.
+    cursor.execute(
+        f"""
+        SELECT pg_advisory_xact_lock(%s::regclass::oid::int, bucket) FROM (
+            SELECT DISTINCT hashtext({table.key[0]}) & {_LOCKS - 1} AS bucket
+            FROM (SELECT DISTINCT {table.key[0]} FROM incoming) keys ORDER BY 1) buckets
+        """,
+        (table.name,),
+    )
+
+
+def _find_newest(cursor: Cursor, table: Table, parameters: Mapping[str, Any]) -> int:
+    """Put the newest stored version of each incoming key into ``newest``; how many of them differ."""
+    key = _list(table.key, "s")
+    cursor.execute(
+        f"""
+        CREATE TEMP TABLE newest ON COMMIT DROP AS
+        SELECT DISTINCT ON ({key}) {key}, {_list(table.values, "s")}, s.known_at, s.nominal
+        FROM incoming i JOIN {table.name} s ON {_same(table.key, "i", "s")} {_within(table, "s")}
+        ORDER BY {key}, s.known_at DESC
+        """,
+        parameters,
+    )
+    if not cursor.rowcount:
+        return 0
+    cursor.execute("ANALYZE newest")
+    cursor.execute(
+        f"SELECT count(*) FROM incoming i JOIN newest n ON {_same(table.key, 'i', 'n')} WHERE {_restates(table)}",
+        parameters,
+    )
+    row = cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+def _find_receipts(cursor: Cursor, raw: _Raw, parameters: Mapping[str, Any]) -> None:
+    """Put the keys whose known_at is the moment of receipt by the rules (a) to (d) into ``receipts``."""
+    key = _list(raw.table.key, "i")
+    cursor.execute(
+        f"""
+        CREATE TEMP TABLE receipts ON COMMIT DROP AS
+        WITH subjects AS (SELECT DISTINCT {raw.symbol} AS symbol, {raw.kind} AS kind FROM {raw.subjects}),
+        context AS MATERIALIZED (
+            SELECT symbol, kind, spans, upper(spans) AS covered_to, decided
+            FROM subjects
+            CROSS JOIN LATERAL (
+                SELECT range_agg(c.spans) AS spans FROM coverage c
+                WHERE c.symbol = subjects.symbol AND c.kind = subjects.kind) covered
+            CROSS JOIN LATERAL (
+                SELECT max(newest.as_of) AS decided FROM unnest({raw.horizons}) AS of(horizon)
+                CROSS JOIN LATERAL (
+                    SELECT d.as_of FROM {raw.decisions} d
+                    WHERE d.symbol = subjects.symbol AND d.horizon = of.horizon COLLATE "C"
+                      AND d.as_of >= %(decided_from)s AND d.as_of <= %(received_at)s
+                    ORDER BY d.as_of DESC LIMIT 1) newest) decision
+            WHERE spans IS NOT NULL OR decided IS NOT NULL)
+        SELECT DISTINCT {key}
+        FROM {raw.subjects} JOIN context c ON c.symbol = {raw.symbol} AND c.kind = {raw.kind}
+        WHERE c.spans @> ({raw.position})
+           OR (c.covered_to IS NULL OR {raw.position} >= c.covered_to)
+          AND (%(live)s AND c.covered_to BETWEEN %(received_at)s - %(watching)s AND %(received_at)s + %(watching)s
+               OR i.{raw.moment} + %(delay)s <= c.decided + %(settle)s)
+        {_edited(raw.table)}
+        """,
+        parameters,
+    )
+
+
+def _edited(table: Table) -> str:
+    if table is not NEWS_ARTICLES:
+        return ""
+    return f"""
+        UNION
+        SELECT i.article_id, i.updated_at FROM incoming i
+        JOIN (SELECT s.article_id, max(s.updated_at) AS updated_at
+              FROM incoming i JOIN news_articles s USING (article_id) WHERE true {_within(table, "s")}
+              GROUP BY s.article_id) stored ON stored.article_id = i.article_id
+        WHERE %(live)s OR i.updated_at < stored.updated_at
+    """
+
+
+def _insert(raw: _Raw) -> str:
+    table = raw.table
+    nominal = f"i.{raw.moment} + %(delay)s"
+    by_receipt = f"(n.known_at IS NOT NULL OR r.{table.key[0]} IS NOT NULL)"
+    return f"""
+        INSERT INTO {table.name} ({_list(table.columns)}, known_at, nominal)
+        SELECT {_list(table.columns, "i")},
+               CASE WHEN {by_receipt}
+                    THEN greatest(%(received_at)s, {nominal}, n.known_at + interval '1 microsecond')
+                    ELSE {nominal} END,
+               NOT ({by_receipt} AND %(received_at)s >= greatest({nominal}, n.known_at + interval '1 microsecond'))
+        FROM incoming i
+        LEFT JOIN newest n ON {_same(table.key, "i", "n")}
+        LEFT JOIN receipts r ON {_same(table.key, "i", "r")}
+        WHERE n.known_at IS NULL OR {_restates(table)}
+    """
+
+
+def _list(columns: Sequence[str], alias: str = "") -> str:
+    return ", ".join(f"{alias}.{name}" if alias else name for name in columns)
+
+
+def _same(columns: Sequence[str], left: str, right: str) -> str:
+    return " AND ".join(f"{left}.{name} = {right}.{name}" for name in columns)
+
+
+def _restates(table: Table) -> str:
+    # What came before the stored version did is stale, and no restatement of it.
+    differs = f"({_list(table.values, 'i')}) IS DISTINCT FROM ({_list(table.values, 'n')})"
+    return f"({differs} AND (n.nominal OR %(received_at)s >= n.known_at))"
+
+
+def _within(table: Table, alias: str) -> str:
+    # Constants, not a join: they let PostgreSQL leave the other months out while it plans.
+    if table.partition is None:
+        return ""
+    return f"AND {alias}.{table.partition} BETWEEN %(lowest)s AND %(highest)s"

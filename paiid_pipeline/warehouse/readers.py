@@ -1,0 +1,224 @@
+"""Reads: every one of a raw table takes ``known_by`` and sees nothing that became known later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import polars as pl
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from paiid_pipeline.contracts import (
+    INDICATORS,
+    STORED_ARTICLE_SENTIMENT,
+    STORED_BARS,
+    STORED_CORPORATE_ACTIONS,
+    STORED_NEWS,
+    STORED_SIGNALS,
+    SYMBOL_SENTIMENT,
+)
+from paiid_pipeline.universe import HORIZONS, Horizon, Timeframe
+from paiid_pipeline.warehouse.tables import Schema
+from paiid_pipeline.warehouse.transfer import copy_out
+
+DecisionTable = Literal["symbol_sentiment", "technical_indicators", "signals"]
+
+LONGEST_BAR = {"1Min": timedelta(minutes=1), "1Day": timedelta(hours=48)}
+"""No bar lasts longer; the table refuses one that does."""
+
+
+def bar_versions(
+    cursor: Cursor, symbols: Sequence[str], timeframe: Timeframe, start: datetime, end: datetime, known_by: datetime
+) -> pl.DataFrame:
+    """All versions known by ``known_by`` of the bars that end in (start, end], by symbol, bar and known_at."""
+    found = copy_out(
+        cursor,
+        "SELECT * FROM market_bars WHERE symbol = ANY(%(symbols)s) AND timeframe = %(timeframe)s"
+        " AND bar_start >= %(earliest)s AND bar_start < %(end)s"
+        " AND bar_end > %(start)s AND bar_end <= %(end)s AND known_at <= %(known_by)s",
+        {
+            "symbols": list(symbols),
+            "timeframe": timeframe,
+            "earliest": start - LONGEST_BAR[timeframe],
+            "start": start,
+            "end": end,
+            "known_by": known_by,
+        },
+        STORED_BARS,
+    )
+    return found.sort("symbol", "bar_start", "known_at")
+
+
+def bars(
+    cursor: Cursor, symbols: Sequence[str], timeframe: Timeframe, start: datetime, end: datetime, known_by: datetime
+) -> pl.DataFrame:
+    """The newest version known by ``known_by`` of each bar that ends in (start, end], by symbol and bar."""
+    return _newest(bar_versions(cursor, symbols, timeframe, start, end, known_by), "symbol", "bar_start")
+
+
+def newest_bars(
+    cursor: Cursor, symbols: Sequence[str], timeframe: Timeframe, ended_by: datetime, known_by: datetime
+) -> pl.DataFrame:
+    """Of each symbol the newest bar that ended by ``ended_by``, in the newest version known by ``known_by``."""
+    return copy_out(
+        cursor,
+        'SELECT b.* FROM (SELECT DISTINCT unnest(%(symbols)s::text[]) COLLATE "C" AS symbol) asked'
+        " CROSS JOIN LATERAL (SELECT m.* FROM market_bars m WHERE m.symbol = asked.symbol"
+        " AND m.timeframe = %(timeframe)s AND m.bar_start < %(ended_by)s AND m.bar_end <= %(ended_by)s"
+        " AND m.known_at <= %(known_by)s ORDER BY m.bar_start DESC, m.known_at DESC LIMIT 1) b",
+        {"symbols": list(symbols), "timeframe": timeframe, "ended_by": ended_by, "known_by": known_by},
+        STORED_BARS,
+    ).sort("symbol")
+
+
+def corporate_action_versions(cursor: Cursor, symbols: Sequence[str], known_by: datetime) -> pl.DataFrame:
+    """All versions known by ``known_by``, by action and known_at."""
+    return copy_out(
+        cursor,
+        "SELECT * FROM corporate_actions WHERE symbol = ANY(%(symbols)s) AND known_at <= %(known_by)s",
+        {"symbols": list(symbols), "known_by": known_by},
+        STORED_CORPORATE_ACTIONS,
+    ).sort("action_id", "known_at")
+
+
+def corporate_actions(cursor: Cursor, symbols: Sequence[str], known_by: datetime) -> pl.DataFrame:
+    """The newest version known by ``known_by`` of each action."""
+    return _newest(corporate_action_versions(cursor, symbols, known_by), "action_id")
+
+
+def news(
+    cursor: Cursor, symbols: Sequence[str] | None, start: datetime, end: datetime, known_by: datetime
+) -> pl.DataFrame:
+    """The newest version known by ``known_by`` of each article published in [start, end), by time and id.
+
+    With ``symbols``, those whose newest version is about one of them. The newest version is the one
+    updated last, and of two with one ``updated_at`` the one known last.
+    """
+    about = "AND article_id IN (SELECT article_id FROM news_articles WHERE {} AND symbols && %(symbols)s)"
+    within = "published_at >= %(start)s AND published_at < %(end)s AND known_at <= %(known_by)s"
+    found = copy_out(
+        cursor,
+        f"SELECT * FROM news_articles WHERE {within} {about.format(within) if symbols is not None else ''}",
+        {"symbols": list(symbols or ()), "start": start, "end": end, "known_by": known_by},
+        STORED_NEWS,
+    )
+    newest = _newest(found.sort("article_id", "updated_at", "known_at"), "article_id")
+    if symbols is not None:
+        newest = newest.filter(pl.col("symbols").list.set_intersection(list(symbols)).list.len() > 0)
+    return newest.sort("published_at", "article_id")
+
+
+def news_to_score(cursor: Cursor, start: datetime, end: datetime, model: str, model_version: str) -> pl.DataFrame:
+    """The wordings published in [start, end) about some symbol that this model version has not scored.
+
+    One row a wording, the first known of it, by time and id.
+    """
+    return copy_out(
+        cursor,
+        """
+        SELECT DISTINCT ON (article_id, content_hash) * FROM news_articles n
+        WHERE published_at >= %(start)s AND published_at < %(end)s AND cardinality(symbols) > 0
+          AND NOT EXISTS (
+            SELECT FROM article_sentiment s
+            WHERE s.article_id = n.article_id AND s.content_hash = n.content_hash AND s.model = %(model)s
+              AND s.model_version = %(model_version)s AND s.published_at >= %(start)s AND s.published_at < %(end)s)
+        ORDER BY article_id, content_hash, known_at
+        """,
+        {"start": start, "end": end, "model": model, "model_version": model_version},
+        STORED_NEWS,
+    ).sort("published_at", "article_id", "known_at")
+
+
+def article_sentiment(
+    cursor: Cursor, symbols: Sequence[str], model: str, start: datetime, end: datetime, known_by: datetime
+) -> pl.DataFrame:
+    """All scores known by ``known_by`` of articles published in [start, end), by symbol, time and id."""
+    return copy_out(
+        cursor,
+        "SELECT * FROM article_sentiment WHERE symbol = ANY(%(symbols)s) AND model = %(model)s"
+        " AND published_at >= %(start)s AND published_at < %(end)s AND known_at <= %(known_by)s",
+        {"symbols": list(symbols), "model": model, "start": start, "end": end, "known_by": known_by},
+        STORED_ARTICLE_SENTIMENT,
+    ).sort("symbol", "published_at", "article_id", "known_at", "content_hash", "model_version")
+
+
+def symbol_sentiment(
+    cursor: Cursor, symbols: Sequence[str], horizon: Horizon, first: datetime, last: datetime
+) -> pl.DataFrame:
+    """The aggregates of the decision times in [first, last], by symbol and time."""
+    return _decisions(cursor, "symbol_sentiment", SYMBOL_SENTIMENT, symbols, horizon, first, last)
+
+
+def indicators(
+    cursor: Cursor, symbols: Sequence[str], horizon: Horizon, first: datetime, last: datetime
+) -> pl.DataFrame:
+    """The indicators of the decision times in [first, last], by symbol and time."""
+    return _decisions(cursor, "technical_indicators", INDICATORS, symbols, horizon, first, last)
+
+
+def signals(cursor: Cursor, symbols: Sequence[str], horizon: Horizon, first: datetime, last: datetime) -> pl.DataFrame:
+    """All signals of the decision times in [first, last], by symbol, time and engine, oldest writing first."""
+    return _decisions(cursor, "signals", STORED_SIGNALS, symbols, horizon, first, last)
+
+
+def decided(
+    cursor: Cursor, table: DecisionTable, symbols: Sequence[str], horizon: Horizon, first: datetime, last: datetime
+) -> pl.DataFrame:
+    """Which decisions with a time in [first, last] are stored: symbol, horizon, as_of."""
+    keys = {name: SYMBOL_SENTIMENT[name] for name in ("symbol", "horizon", "as_of")}
+    return _decisions(cursor, table, keys, symbols, horizon, first, last).unique(maintain_order=True)
+
+
+def latest_signals(cursor: Cursor, symbols: Sequence[str], now: datetime, engine: str) -> pl.DataFrame:
+    """Of each symbol and horizon the newest signal of an engine with a decision time at or before ``now``."""
+    newest = "t.engine = %(engine)s AND t.as_of <= %(now)s ORDER BY t.as_of DESC, t.seq DESC LIMIT 1"
+    return _latest(cursor, "signals", STORED_SIGNALS, newest, {"symbols": list(symbols), "now": now, "engine": engine})
+
+
+def latest_sentiment(cursor: Cursor, symbols: Sequence[str], now: datetime) -> pl.DataFrame:
+    """Of each symbol and horizon the newest aggregate with a decision time at or before ``now``."""
+    newest = "t.as_of <= %(now)s ORDER BY t.as_of DESC LIMIT 1"
+    return _latest(cursor, "symbol_sentiment", SYMBOL_SENTIMENT, newest, {"symbols": list(symbols), "now": now})
+
+
+def _latest(
+    cursor: Cursor, table: DecisionTable, schema: Schema, newest: str, parameters: Mapping[str, Any]
+) -> pl.DataFrame:
+    return copy_out(
+        cursor,
+        f"""
+        SELECT latest.* FROM (SELECT DISTINCT unnest(%(symbols)s::text[]) COLLATE "C" AS symbol) asked
+        CROSS JOIN unnest(%(horizons)s::text[]) AS of(horizon)
+        CROSS JOIN LATERAL (
+            SELECT t.* FROM {table} t
+            WHERE t.symbol = asked.symbol AND t.horizon = of.horizon COLLATE "C" AND {newest}) latest
+        """,
+        {**parameters, "horizons": list(HORIZONS)},
+        schema,
+    ).sort("symbol", "horizon")
+
+
+def _decisions(
+    cursor: Cursor,
+    table: DecisionTable,
+    schema: Schema,
+    symbols: Sequence[str],
+    horizon: Horizon,
+    first: datetime,
+    last: datetime,
+) -> pl.DataFrame:
+    order = "symbol, as_of, engine, seq" if table == "signals" else "symbol, as_of"
+    return copy_out(
+        cursor,
+        f"SELECT * FROM {table} WHERE symbol = ANY(%(symbols)s) AND horizon = %(horizon)s"
+        f" AND as_of BETWEEN %(first)s AND %(last)s ORDER BY {order}",
+        {"symbols": list(symbols), "horizon": horizon, "first": first, "last": last},
+        schema,
+    )
+
+
+def _newest(versions: pl.DataFrame, *key: str) -> pl.DataFrame:
+    """The last row of each run of equal keys."""
+    superseded = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in key)
+    return versions.filter(superseded.fill_null(False).not_())

@@ -1,0 +1,54 @@
+"""What the writers must know of each table: its columns, its key, and how it is partitioned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import polars as pl
+
+from paiid_pipeline import contracts
+
+Schema: TypeAlias = Mapping[str, pl.DataType | type[pl.DataType]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that frames are written to. ``schema`` is that of the frames, in the table's order."""
+
+    name: str
+    schema: Schema
+    key: tuple[str, ...]
+    partition: str | None = None
+    """The moment by whose month (UTC) the table is partitioned."""
+    ignored: frozenset[str] = frozenset()
+    """Columns that do not make a row another version: where it came from is not what it says."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns of a frame, in order."""
+        return tuple(self.schema)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The columns that are compared to tell whether a row says something new."""
+        return tuple(name for name in self.schema if name not in self.key and name not in self.ignored)
+
+
+_ORIGIN = frozenset({"source"})
+
+MARKET_BARS = Table("market_bars", contracts.BARS, ("symbol", "timeframe", "bar_start"), "bar_start", _ORIGIN)
+NEWS_ARTICLES = Table("news_articles", contracts.NEWS, ("article_id", "updated_at"), "published_at", _ORIGIN)
+CORPORATE_ACTIONS = Table("corporate_actions", contracts.CORPORATE_ACTIONS, ("action_id",), None, _ORIGIN)
+ARTICLE_SENTIMENT = Table(
+    "article_sentiment",
+    contracts.ARTICLE_SENTIMENT,
+    ("article_id", "content_hash", "symbol", "model", "model_version", "published_at"),
+    "published_at",
+)
+SYMBOL_SENTIMENT = Table("symbol_sentiment", contracts.SYMBOL_SENTIMENT, ("symbol", "horizon", "as_of"), "as_of")
+TECHNICAL_INDICATORS = Table("technical_indicators", contracts.INDICATORS, ("symbol", "horizon", "as_of"), "as_of")
+SIGNALS = Table("signals", contracts.STORED_SIGNALS, ("symbol", "horizon", "engine", "as_of", "inputs_hash"), "as_of")
+
+PARTITIONED = (MARKET_BARS, NEWS_ARTICLES, ARTICLE_SENTIMENT, SYMBOL_SENTIMENT, TECHNICAL_INDICATORS, SIGNALS)
