@@ -51,7 +51,7 @@ def decide_indicators(
     ):
         values = _values(part, take_snapshots(versions, actions, part))
         values = values.with_columns(_reason(max_bar_age[part["horizon"][0]]).alias("reason"))
-        read.append(values.filter(pl.col("reason").is_null()).select(INDICATORS.keys()).cast(INDICATORS))
+        read.append(values.filter(pl.col("reason").is_null()).select(INDICATORS.keys()))
         withheld.append(values.filter(pl.col("reason").is_not_null()).select(WITHHELD.keys()))
     return pl.concat(read), pl.concat(withheld)
 
