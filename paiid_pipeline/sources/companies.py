@@ -21,7 +21,7 @@ from typing import Any
 from paiid_pipeline.universe import TradingCalendar
 
 _DAY = timedelta(days=1)
-_FAR = date(2050, 12, 31)
+_FORTNIGHT = timedelta(days=14)
 
 
 @dataclass(frozen=True)
@@ -52,42 +52,49 @@ class Company:
     factors: tuple[Factor, ...]
     calendar: TradingCalendar
 
-    @cached_property
-    def splits(self) -> list[tuple[date, float]]:
-        """(ex-date, new shares per old share)."""
+    def splits(self, first: date, last: date) -> list[tuple[date, Fraction | float]]:
+        """(ex-date, new shares per old share), with ex-dates from ``first`` to ``last``."""
         return [
-            (self._ex_date(row), float(_ratio(row, following)))
-            for row, following in zip(self.factors, self.factors[1:], strict=False)
-            if row.split != following.split
+            (ex_date, _ratio(before, after))
+            for ex_date, before, after in self._changes(first, last)
+            if before.split != after.split
         ]
 
-    @cached_property
-    def dividends(self) -> list[tuple[date, float]]:
-        """(ex-date, cash per share held before it); a spin-off is in here at its worth."""
+    def dividends(self, first: date, last: date) -> list[tuple[date, float]]:
+        """(ex-date, cash per share held before it), with ex-dates from ``first`` to ``last``.
+
+        A spin-off is in here at its worth.
+        """
         return [
-            (self._ex_date(row), round(row.close * (1.0 - row.price / following.price), 6))
-            for row, following in zip(self.factors, self.factors[1:], strict=False)
-            if row.price < following.price and row.close > 0
+            (ex_date, round(before.close * (1.0 - before.price / after.price), 6))
+            for ex_date, before, after in self._changes(first, last)
+            if before.price < after.price and before.close > 0
         ]
 
-    def actions(self, symbol: str) -> list[tuple[str, dict[str, Any]]]:
+    def renames(self, first: date, last: date) -> list[tuple[date, str, str]]:
+        """(first day of the new ticker, old ticker, new ticker)."""
+        pairs = zip(self.spans, self.spans[1:], strict=False)
+        return [(new.first, old.ticker, new.ticker) for old, new in pairs if first <= new.first <= last]
+
+    def actions(self, symbol: str, first: date, last: date) -> list[tuple[str, dict[str, Any]]]:
         """Everything as (Alpaca's plural kind, row) under ``symbol``."""
-        found: list[tuple[str, dict[str, Any]]] = []
-        for row, following in zip(self.factors, self.factors[1:], strict=False):
-            if row.split != following.split:
-                found.append(self._split(symbol, row, following))
-        for ex_date, amount in self.dividends:
-            found.append(("cash_dividends", {**self._named(symbol, "dividend", ex_date), "rate": amount}))
-        for old, new in zip(self.spans, self.spans[1:], strict=False):
-            if old.ticker != new.ticker:
-                day = new.first.isoformat()
-                row_of_change = {"old_symbol": old.ticker, "new_symbol": new.ticker, "process_date": day}
-                found.append(("name_changes", {"id": f"{self.name}-rename-{day}", **row_of_change}))
+        found = [self._split(symbol, day, ratio) for day, ratio in self.splits(first, last)]
+        for day, amount in self.dividends(first, last):
+            found.append(("cash_dividends", {**self._named(symbol, "dividend", day), "rate": amount}))
+        for day, old, new in self.renames(first, last):
+            row = {"id": f"{self.name}-rename-{day}", "old_symbol": old, "new_symbol": new}
+            found.append(("name_changes", {**row, "process_date": day.isoformat()}))
         return found
 
-    def _split(self, symbol: str, row: Factor, following: Factor) -> tuple[str, dict[str, Any]]:
-        ratio = _ratio(row, following)
-        named = self._named(symbol, "split", self._ex_date(row))
+    def _changes(self, first: date, last: date) -> list[tuple[date, Factor, Factor]]:
+        """(ex-date, the row before it, the row after it). Only days near the range are looked up in the calendar."""
+        pairs = zip(self.factors, self.factors[1:], strict=False)
+        near = [pair for pair in pairs if first - _FORTNIGHT <= pair[0].day < last]
+        dated = [(_next_session(self.calendar, before.day), before, after) for before, after in near]
+        return [change for change in dated if first <= change[0] <= last]
+
+    def _split(self, symbol: str, ex_date: date, ratio: Fraction | float) -> tuple[str, dict[str, Any]]:
+        named = self._named(symbol, "split", ex_date)
         if isinstance(ratio, Fraction):
             rates = {"new_rate": ratio.numerator, "old_rate": ratio.denominator}
             return ("forward_splits" if ratio > 1 else "reverse_splits"), {**named, **rates}
@@ -98,9 +105,6 @@ class Company:
     def _named(self, symbol: str, kind: str, ex_date: date) -> dict[str, Any]:
         day = ex_date.isoformat()
         return {"id": f"{self.name}-{kind}-{day}", "symbol": symbol, "ex_date": day, "process_date": day}
-
-    def _ex_date(self, row: Factor) -> date:
-        return _next_session(self.calendar, row.day)
 
 
 class Companies:
@@ -177,6 +181,4 @@ def _ratio(row: Factor, following: Factor) -> Fraction | float:
 
 @lru_cache(maxsize=4096)
 def _next_session(calendar: TradingCalendar, day: date) -> date:
-    if day >= _FAR:
-        return day
-    return calendar.sessions(day + _DAY, day + timedelta(days=14))[0].day
+    return calendar.sessions(day + _DAY, day + _FORTNIGHT)[0].day

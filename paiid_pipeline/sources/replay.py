@@ -16,7 +16,7 @@ The folder is laid out like this, and any of it may be missing:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,7 @@ import polars as pl
 
 from paiid_pipeline.contracts import MOMENT
 from paiid_pipeline.sources.companies import Companies, Company
+from paiid_pipeline.sources.standin import BarQuery
 from paiid_pipeline.universe import TradingCalendar
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -46,21 +47,28 @@ class Replay:
         self._tweets = folder / "news" / "stocknet_tweets.parquet"
         self._stories = folder / "news" / "ticker_news_2011.parquet"
         self._calendar = TradingCalendar("XNYS")
+        self._zone = self._calendar.timezone  # loads the calendars now, and not in the first request
         self._companies = Companies(folder / "bars", self._calendar)
 
-    def bars(self, symbol: str, timeframe: str, start: datetime, end: datetime, asof: date | None, now: datetime
-             ) -> pl.DataFrame:  # fmt: skip
-        """Bars of the company that the symbol names on ``asof``, under each ticker it had; those ended by ``now``.
+    def bars(self, query: BarQuery) -> Iterator[pl.DataFrame]:
+        """Bars of the company that each symbol names on ``asof``, under each ticker it had.
 
         A daily bar has ended at its session's close.
         """
-        company = None if asof is None else self._companies.of(symbol, asof)
-        if timeframe == "1Min":
-            frame = self._spans(self._minute, symbol, company, start, min(end, now - _MINUTE))
-        else:
-            frame = self._days(symbol, company, start, min(end, now))
-            frame = _closed(frame, self._calendar, now)
-        return frame.with_columns(pl.lit(None, pl.Int64).alias("n"), pl.lit(None, pl.Float64).alias("vw"))
+        for symbol in query.symbols:
+            company = None if query.asof is None else self._companies.of(symbol, query.asof)
+            if query.timeframe == "1Min":
+                last = min(query.end, query.now - _MINUTE)
+                frame = self._spans(self._minute, symbol, company, query.start, last)
+            else:
+                frame = self._days(symbol, company, query.start, min(query.end, query.now))
+                frame = _closed(frame, self._calendar, query.now)
+            yield frame.select(
+                pl.lit(symbol).alias("S"),
+                pl.all(),
+                pl.lit(None, pl.Int64).alias("n"),
+                pl.lit(None, pl.Float64).alias("vw"),
+            )
 
     def news(self, symbols: Sequence[str], start: datetime, end: datetime, now: datetime) -> list[dict[str, Any]]:
         """Tweets and stories that are out by ``now``."""
@@ -69,12 +77,11 @@ class Replay:
 
     def actions(self, symbols: Sequence[str], start: date, end: date, now: datetime) -> dict[str, list[dict[str, Any]]]:
         """Splits, dividends and renames of the companies that the symbols name on the last day asked for."""
-        last = min(end, now.astimezone(NEW_YORK).date())
+        last = min(end, now.astimezone(self._zone).date())
         found: dict[str, list[dict[str, Any]]] = {}
         for symbol in symbols:
-            for kind, action in self._companies.of(symbol, last).actions(symbol):
-                if start <= date.fromisoformat(action.get("ex_date", action["process_date"])) <= last:
-                    found.setdefault(kind, []).append(action)
+            for kind, action in self._companies.of(symbol, last).actions(symbol, start, last):
+                found.setdefault(kind, []).append(action)
         return found
 
     def _days(self, symbol: str, company: Company | None, start: datetime, end: datetime) -> pl.DataFrame:
@@ -112,16 +119,15 @@ class Replay:
         if not self._adjusted.is_file():
             return _NO_BARS
         own = pl.scan_parquet(self._adjusted).filter(pl.col("symbol") == symbol).drop_nulls("close")
-        last = own.select(pl.col("date").max()).collect().item()
+        first, last = own.select(pl.col("date").min(), last=pl.col("date").max()).collect().row(0)
         if last is None:
             return _NO_BARS
         midnight = pl.col("date").cast(pl.Datetime("us")).dt.replace_time_zone(_ZONE).dt.convert_time_zone("UTC")
         frame = _clean(own.with_columns(midnight.alias("t")), start, end)
         local = pl.col("t").dt.convert_time_zone(_ZONE).dt.date()
-        for ex_date, ratio in self._companies.of(symbol, last).splits:
-            if ex_date <= last:
-                before = pl.when(local < ex_date).then(ratio).otherwise(1.0)
-                frame = frame.with_columns(pl.col("o", "h", "l", "c") * before, pl.col("v") / before)
+        for ex_date, ratio in self._companies.of(symbol, last).splits(first, last):
+            before = pl.when(local < ex_date).then(float(ratio)).otherwise(1.0)
+            frame = frame.with_columns(pl.col("o", "h", "l", "c") * before, pl.col("v") / before)
         return frame
 
     def _tweeted(self, symbols: Sequence[str], start: datetime, end: datetime) -> list[dict[str, Any]]:

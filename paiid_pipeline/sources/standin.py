@@ -10,7 +10,7 @@ import argparse
 import base64
 import binascii
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -28,7 +28,23 @@ from paiid_pipeline.clock import Clock, SystemClock, clock_from_environment
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,14}")
 _PER_MINUTE = 1_000_000  # what it claims to allow
 
-BAR_COLUMNS = ("t", "o", "h", "l", "c", "v", "n", "vw")
+BAR_COLUMNS = ("S", "t", "o", "h", "l", "c", "v", "n", "vw")
+"""Symbol, start in UTC, prices, volume, number of trades, vwap: as Alpaca calls them in its streams."""
+
+
+@dataclass(frozen=True)
+class BarQuery:
+    """Bars that start from ``start`` to ``end``, both included, and have ended by ``now``."""
+
+    symbols: tuple[str, ...]
+    """Sorted."""
+    timeframe: str
+    """1Min or 1Day."""
+    start: datetime
+    end: datetime
+    asof: date | None
+    """The day on which a symbol means its company; None: the ticker, whoever held it."""
+    now: datetime
 
 
 class Backend(Protocol):
@@ -36,12 +52,8 @@ class Backend(Protocol):
 
     name: str
 
-    def bars(self, symbol: str, timeframe: str, start: datetime, end: datetime, asof: date | None, now: datetime
-             ) -> pl.DataFrame:  # fmt: skip
-        """Bars that start from ``start`` to ``end``, both included: BAR_COLUMNS, ``t`` in UTC, sorted.
-
-        ``asof`` names the day on which the symbol means its company; None: the ticker, whoever held it.
-        """
+    def bars(self, query: BarQuery) -> Iterator[pl.DataFrame]:
+        """Bars as frames of BAR_COLUMNS, sorted by symbol and time within and across frames; made as they are taken."""
         ...
 
     def news(self, symbols: Sequence[str], start: datetime, end: datetime, now: datetime) -> list[dict[str, Any]]:
@@ -95,25 +107,14 @@ class _Api:
             raise _BadRequestError(f"invalid timeframe: {timeframe!r}: this server has 1Min and 1Day")
         now = self.clock.now()
         start, end = _moment(request, "start", now - timedelta(days=1)), _moment(request, "end", now)
-        asof, limit = _asof(query.get("asof"), now), _limit(request, 10_000)
-        resume_symbol, resume_time = _bar_token(query.get("page_token"))
-        page: dict[str, list[dict[str, Any]]] = {}
-        room = limit
-        for symbol in _symbols(request):
-            if symbol < resume_symbol:
-                continue
-            begin = max(start, resume_time + timedelta(microseconds=1)) if symbol == resume_symbol else start
-            frame = self.backend.bars(symbol, timeframe, begin, end, asof, now)
-            if frame.height > room:
-                cut = frame.head(room)
-                if cut.height:
-                    page[symbol] = _bar_rows(cut)
-                last = cut["t"][-1] if cut.height else begin - timedelta(microseconds=1)
-                return {"bars": page, "next_page_token": _token(symbol, _rfc3339(last))}
-            if frame.height:
-                page[symbol] = _bar_rows(frame)
-                room -= frame.height
-        return {"bars": page, "next_page_token": None}
+        after = _bar_token(query.get("page_token"))
+        symbols = tuple(symbol for symbol in _symbols(request) if symbol >= after[0])
+        asked = BarQuery(symbols, timeframe, start, end, _asof(query.get("asof"), now), now)
+        limit = _limit(request, 10_000)
+        rows = _take(self.backend.bars(asked), after, limit + 1)
+        page = rows.head(limit)
+        token = _token(page["S"][-1], _rfc3339(page["t"][-1])) if rows.height > limit else None
+        return {"bars": _by_symbol(page), "next_page_token": token}
 
     def news(self, request: Request) -> dict[str, Any]:
         """GET /v1beta1/news, sorted by ``updated_at``."""
@@ -231,8 +232,26 @@ def _page(rows: list[Any], limit: int, token: str | None) -> tuple[list[Any], st
     return rows[offset:following], _token(str(following)) if following < len(rows) else None
 
 
-def _bar_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    return frame.with_columns(pl.col("t").dt.strftime("%Y-%m-%dT%H:%M:%SZ")).to_dicts()
+def _take(frames: Iterator[pl.DataFrame], after: tuple[str, datetime], count: int) -> pl.DataFrame:
+    """The first ``count`` bars that come after (symbol, time)."""
+    taken: list[pl.DataFrame] = []
+    for frame in frames:
+        later = (pl.col("S") > after[0]) | (pl.col("t") > after[1])
+        taken.append(frame.filter(later).head(count))
+        count -= taken[-1].height
+        if count == 0:
+            break
+    return pl.concat(taken) if taken else pl.DataFrame(schema=dict.fromkeys(BAR_COLUMNS, pl.String))
+
+
+def _by_symbol(bars: pl.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    if bars.is_empty():
+        return {}
+    text = bars.with_columns(pl.col("t").dt.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    return {
+        str(symbol): rows.drop("S").to_dicts()
+        for (symbol,), rows in text.partition_by("S", as_dict=True, maintain_order=True).items()
+    }
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -98,9 +98,9 @@ def daily(symbol: str, first: int, last: int) -> dict[str, npt.NDArray[Any]]:
     return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
 
-def typical(bars: Minutes) -> F64:
+def typical(opens: F64, highs: F64, lows: F64, closes: F64) -> F64:
     """A minute's vwap: the mean of its open, high, low and close."""
-    return np.round((bars.open + bars.high + bars.low + bars.close) / 4.0, 4)
+    return np.round((opens + highs + lows + closes) / 4.0, 4)
 
 
 def trades(volume: F64) -> I64:
@@ -114,6 +114,7 @@ def _aggregate(days: I64, bars: Minutes) -> dict[str, npt.NDArray[Any]]:
     end = MINUTES - 1 - bars.traded[:, ::-1].argmax(axis=1)
     volume = np.where(bars.traded, bars.volume, 0.0)
     total = volume.sum(axis=1)
+    prices = typical(bars.open, bars.high, bars.low, bars.close)
     return {
         "day": days,
         "open": bars.open[rows, begin],
@@ -121,7 +122,7 @@ def _aggregate(days: I64, bars: Minutes) -> dict[str, npt.NDArray[Any]]:
         "low": np.where(bars.traded, bars.low, np.inf).min(axis=1),
         "close": bars.close[rows, end],
         "volume": total,
-        "vwap": np.round((volume * typical(bars)).sum(axis=1) / total, 4),
+        "vwap": np.round((volume * prices).sum(axis=1) / total, 4),
         "trade_count": np.where(bars.traded, trades(bars.volume), 0).sum(axis=1),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -12,10 +12,12 @@ import polars as pl
 
 from paiid_pipeline.contracts import MOMENT
 from paiid_pipeline.sources import synthetic
+from paiid_pipeline.sources.standin import BarQuery
 
 _DAY = timedelta(days=1)
 _MINUTE = timedelta(minutes=1)
 _BLOCK = 64  # days remembered together
+_ROWS = 64  # days of minutes made together
 
 
 class SyntheticExchange:
@@ -23,16 +25,20 @@ class SyntheticExchange:
 
     name = "synthetic"
 
-    def bars(self, symbol: str, timeframe: str, start: datetime, end: datetime, asof: date | None, now: datetime  # noqa: ARG002
-             ) -> pl.DataFrame:  # fmt: skip
-        """Bars that have ended by ``now``; ``asof`` changes nothing, as no ticker is ever used twice."""
-        step = _DAY if timeframe == "1Day" else _MINUTE
-        last = min(end, now - step)
-        if last < start:
-            return _NONE.clone()
-        first_day, last_day = synthetic.day_number(start.date()), synthetic.day_number(last.date())
-        frame = _daily(symbol, first_day, last_day) if timeframe == "1Day" else _minutely(symbol, first_day, last_day)
-        return frame.filter(pl.col("t").is_between(start, last))
+    def bars(self, query: BarQuery) -> Iterator[pl.DataFrame]:
+        """Bars that have ended; ``asof`` changes nothing, as no ticker is ever used twice."""
+        step = _DAY if query.timeframe == "1Day" else _MINUTE
+        last = min(query.end, query.now - step)
+        if last < query.start:
+            return
+        days = range(synthetic.day_number(query.start.date()), synthetic.day_number(last.date()) + 1)
+        if query.timeframe == "1Day":
+            for symbol in query.symbols:
+                yield _daily(symbol, days).filter(pl.col("t").is_between(query.start, last))
+            return
+        together = max(1, _ROWS // len(days))
+        for begin in range(0, len(query.symbols), together):
+            yield _minutely(query.symbols[begin : begin + together], days, query.start, last)
 
     def news(self, symbols: Sequence[str], start: datetime, end: datetime, now: datetime) -> list[dict[str, Any]]:
         """Every version that is out by ``now``."""
@@ -53,34 +59,37 @@ class SyntheticExchange:
         return found
 
 
-def _minutely(symbol: str, first: int, last: int) -> pl.DataFrame:
-    days = np.arange(first, last + 1, dtype=np.int64)
-    made = synthetic.minutes(np.full(days.size, synthetic.symbol_key(symbol), np.uint64), days)
-    slots = (days[:, None] * synthetic.MINUTES + np.arange(synthetic.MINUTES))[made.traded]
-    columns = (made.open, made.high, made.low, made.close, made.volume, synthetic.trades(made.volume))
-    opens, highs, lows, closes, volume, trades = (column[made.traded] for column in columns)
-    return _bars(slots * 60, opens, highs, lows, closes, volume, trades, synthetic.typical(made)[made.traded])
+def _minutely(symbols: Sequence[str], days: range, start: datetime, last: datetime) -> pl.DataFrame:
+    """The minutes of some symbols from ``start`` to ``last``, both included."""
+    day = np.tile(np.arange(days.start, days.stop, dtype=np.int64), len(symbols))
+    keys = np.repeat(np.array([synthetic.symbol_key(symbol) for symbol in symbols], np.uint64), len(days))
+    made = synthetic.minutes(keys, day)
+    seconds = (day[:, None] * synthetic.MINUTES + np.arange(synthetic.MINUTES)) * 60
+    kept = made.traded & (seconds >= start.timestamp()) & (seconds <= last.timestamp())
+    columns = (made.open, made.high, made.low, made.close, made.volume)
+    opens, highs, lows, closes, volume = (column[kept] for column in columns)
+    vwap = synthetic.typical(opens, highs, lows, closes)
+    names = pl.Series(symbols).gather(np.flatnonzero(kept) // (len(days) * synthetic.MINUTES))
+    return _bars(names, seconds[kept], opens, highs, lows, closes, volume, synthetic.trades(volume), vwap)
 
 
-def _daily(symbol: str, first: int, last: int) -> pl.DataFrame:
-    blocks = [_block(symbol, block) for block in range(first // _BLOCK, last // _BLOCK + 1)]
-    return pl.concat(blocks)
+def _daily(symbol: str, days: range) -> pl.DataFrame:
+    return pl.concat(_block(symbol, block) for block in range(days.start // _BLOCK, (days.stop - 1) // _BLOCK + 1))
 
 
 @lru_cache(maxsize=8192)
 def _block(symbol: str, block: int) -> pl.DataFrame:
     made = synthetic.daily(symbol, block * _BLOCK, block * _BLOCK + _BLOCK - 1)
-    seconds = made["day"] * 86_400
-    return _bars(seconds, *(made[name] for name in ("open", "high", "low", "close", "volume", "trade_count", "vwap")))
+    names = ("open", "high", "low", "close", "volume", "trade_count", "vwap")
+    opens, highs, lows, closes, volume, trades, vwap = (made[name] for name in names)
+    symbols = pl.repeat(symbol, _BLOCK, dtype=pl.String, eager=True)
+    return _bars(symbols, made["day"] * 86_400, opens, highs, lows, closes, volume, trades, vwap)
 
 
-def _bars(seconds: Any, opens: Any, highs: Any, lows: Any, closes: Any, volume: Any, trades: Any, vwap: Any
-          ) -> pl.DataFrame:  # fmt: skip
-    moments = pl.from_epoch(pl.Series("t", seconds, dtype=pl.Int64), time_unit="s").cast(pl.Datetime("us"))
+def _bars(symbols: pl.Series, seconds: Any, opens: Any, highs: Any, lows: Any, closes: Any, volume: Any, trades: Any,
+          vwap: Any) -> pl.DataFrame:  # fmt: skip
+    moments = pl.from_epoch(pl.Series(seconds, dtype=pl.Int64), time_unit="s").cast(pl.Datetime("us"))
     return pl.DataFrame({
-        "t": moments.dt.replace_time_zone("UTC").cast(MOMENT),
+        "S": symbols, "t": moments.dt.replace_time_zone("UTC").cast(MOMENT),
         "o": opens, "h": highs, "l": lows, "c": closes, "v": volume, "n": pl.Series(trades).cast(pl.Int64), "vw": vwap,
     })  # fmt: skip
-
-
-_NONE = _bars(np.empty(0, np.int64), *(np.empty(0) for _ in range(7)))
