@@ -1,7 +1,5 @@
 """What every asset of the pipeline declares, in one place: partitions, owners, kinds, tags, freshness."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

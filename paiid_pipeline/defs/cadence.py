@@ -1,7 +1,5 @@
 """Schedules that keep to the trading session and never overlap themselves."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """From the rules of a table to the blocking check of the asset that writes it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import datetime
 

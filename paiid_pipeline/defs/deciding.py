@@ -1,23 +1,19 @@
 """What the assets with one row a decision share: which decisions a run has to make, and what came of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from paiid_pipeline.contracts import WITHHELD
-from paiid_pipeline.decisions import due_decisions, undecided
+from paiid_pipeline.decisions import due_decisions, reach, undecided
 from paiid_pipeline.defs.asset import counted, described
 from paiid_pipeline.defs.partitions import selected
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.universe import HORIZONS
-from paiid_pipeline.warehouse import Written
-
-DecisionTable = Literal["symbol_sentiment", "technical_indicators", "signals"]
+from paiid_pipeline.warehouse import DecisionTable, Written
 
 
 class Refresh(dg.Config):
@@ -43,8 +39,8 @@ def to_make(
         for horizon in HORIZONS:
             due = decisions.filter(pl.col("horizon") == horizon)
             if config.only_new and due.height:
-                bounds = due["as_of"].min(), due["as_of"].max()
-                due = undecided(due, pipeline.warehouse.decided(table, part.symbols, horizon, *bounds))
+                span = reach(due)
+                due = undecided(due, pipeline.warehouse.decided(table, part.symbols, horizon, span.first, span.last))
             if due.height:
                 context.log.info(f"{day} {horizon}: {due.height} decisions")
                 yield due

@@ -4,8 +4,6 @@ Makes the partitions of the newest daily and the newest intraday decision, print
 exits 0 only if every run succeeded.
 """
 
-from __future__ import annotations
-
 import sys
 from datetime import date, datetime
 

@@ -3,8 +3,6 @@
 The universe and the calendar come from the settings of the process that loads the definitions.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta

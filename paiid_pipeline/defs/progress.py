@@ -1,7 +1,5 @@
 """A logger that tells a person how a run gets on, a line an asset."""
 
-from __future__ import annotations
-
 import logging
 import sys
 
@@ -32,8 +30,9 @@ class _Lines(logging.Handler):
         sys.stdout.flush()
 
 
-@dg.logger(description="One line an asset, for a person at a terminal.")
+@dg.logger
 def progress(_init: dg.InitLoggerContext) -> logging.Logger:
+    """One line an asset, for a person at a terminal."""
     logger = logging.Logger("progress", logging.DEBUG)
     logger.addHandler(_Lines())
     return logger

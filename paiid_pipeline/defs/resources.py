@@ -1,7 +1,5 @@
 """The one resource: the settings and clock of this process, and what they open."""
 
-from __future__ import annotations
-
 from functools import cached_property
 
 import dagster as dg

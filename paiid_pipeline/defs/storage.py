@@ -3,8 +3,6 @@
 The stock storage opens a connection a statement, which makes event storage the bottleneck of short runs.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from dagster._serdes import ConfigurableClassData
@@ -25,5 +23,5 @@ class PooledPostgresStorage(DagsterPostgresStorage):
             vars(storage)["_engine"] = engine
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> PooledPostgresStorage:
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> "PooledPostgresStorage":
         return cls(pg_url_from_config(config_value), inst_data)

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from paiid_pipeline.defs.cadence import cadence, ops, refresh_job
 from paiid_pipeline.defs.ingestion.assets import market_bars, news_articles
 from paiid_pipeline.defs.serving.assets import hot_results

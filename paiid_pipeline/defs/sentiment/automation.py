@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import dagster as dg
 
 from paiid_pipeline.defs.cadence import cadence, ops, refresh_job, request

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import dagster as dg
 from pydantic import Field
 
@@ -37,7 +35,7 @@ def hot_results(context: dg.AssetExecutionContext, config: Publish, pipeline: Pi
     """
     symbols, now = selected(context).symbols, pipeline.clock.now()
     counts: dict[str, int] = {}
-    for kind in config.kinds:
+    for kind in (kind for kind in KINDS if kind in config.kinds):
         ready = envelopes(kind, symbols, pipeline.warehouse, now)
         counts[f"published {kind}"] = pipeline.cache.cache_results(ready)
     example = cache_key("market", symbols[0])
