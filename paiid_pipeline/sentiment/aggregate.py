@@ -39,11 +39,9 @@ def aggregate(
     """
     rows = _versions(scores, model)
     placed = decisions.select(DECISIONS.keys()).with_row_index("decision")
-    pairs = _heard(rows, placed, lookback).with_columns(
-        pl.lit(0.5).pow((pl.col("as_of") - pl.col("published_at")) / half_life).alias("decay")
-    )
+    pairs = _heard(rows, placed, lookback)
     bounds = np.searchsorted(pairs["decision"].to_numpy(), np.arange(placed.height + 1))
-    means = _means(pairs, _row_digests(rows), bounds)
+    means = _means(pairs, _decay(pairs, half_life), _row_digests(rows), bounds)
     read = pl.DataFrame(means, schema=_MEAN, orient="row")
     return placed.hstack(read).select(pl.lit(model).alias(n) if n == "model" else pl.col(n) for n in SYMBOL_SENTIMENT)
 
@@ -101,9 +99,17 @@ def _row_digests(rows: pl.DataFrame) -> NDArray[np.void]:
     return np.array([hashlib.sha256(text).digest()[:16] for text in texts], dtype="V16")
 
 
-def _means(pairs: pl.DataFrame, digests: NDArray[np.void], bounds: NDArray[np.int64]) -> list[tuple[object, ...]]:
+def _decay(pairs: pl.DataFrame, half_life: timedelta) -> Floats:
+    # Power by power: vectorised ones may round the rows at the end of an array otherwise than the rest.
+    ages = (pairs["as_of"] - pairs["published_at"]).to_physical().to_numpy()
+    return np.array([0.5**halves for halves in (ages / (half_life / timedelta(microseconds=1))).tolist()])
+
+
+def _means(
+    pairs: pl.DataFrame, decay: Floats, digests: NDArray[np.void], bounds: NDArray[np.int64]
+) -> list[tuple[object, ...]]:
     """The columns of ``_MEAN`` for the pairs between each two bounds."""
-    decay, scores, confidences = (pairs[name].to_numpy() for name in ("decay", "score", "confidence"))
+    scores, confidences = pairs["score"].to_numpy(), pairs["confidence"].to_numpy()
     counts, weights = np.diff(bounds), decay * confidences
     evidence, decayed = _sums(weights, bounds), _sums(decay, bounds)
     heard = np.where(counts > 0, evidence, np.nan)

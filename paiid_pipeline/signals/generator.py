@@ -45,8 +45,7 @@ _FINITE = (
     "bb_lower",
     "bb_bandwidth",
 )
-_RULE = {rule.name: rule for rule in RULES}
-_TOTAL = sum(rule.weight for rule in RULES if rule.level)
+_SHARE = 1 / sum(rule.weight for rule in RULES if rule.level)
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,9 @@ def _joined(indicators: pl.DataFrame, sentiment: pl.DataFrame) -> pl.DataFrame:
     heard = sentiment.select(SYMBOL_SENTIMENT.keys()).rename(
         {name: f"sentiment_{name}" for name in SYMBOL_SENTIMENT if name not in _KEY}
     )
-    return indicators.select(INDICATORS.keys()).join(heard, on=list(_KEY), how="left", maintain_order="left")
+    return indicators.select(INDICATORS.keys()).join(
+        heard, on=list(_KEY), how="left", maintain_order="left", validate="m:1"
+    )
 
 
 def _fault() -> pl.Expr:
@@ -156,9 +157,9 @@ def _scored(inputs: pl.DataFrame) -> pl.DataFrame:
         weight.alias("weight"),
         (net / weight).alias("mean"),
         (_sum([_pull(rule) for rule in technical]) / _sum([_weight(rule) for rule in technical])).alias("technical"),
-        (coverage / _TOTAL * (1 + agreement) / 2).alias("confidence"),
+        (coverage * _SHARE * (1 + agreement) * 0.5).alias("confidence"),
     )
-    sentiment = _pull(_RULE[SENTIMENT]) / _RULE[SENTIMENT].weight
+    sentiment = pl.col("sentiment_score") * pl.col("sentiment_confidence")
     conflict = (
         (sentiment.abs() >= MATERIAL_SENTIMENT)
         & (pl.col("technical").abs() >= BUY_STRENGTH)

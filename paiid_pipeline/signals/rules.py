@@ -2,6 +2,9 @@
 
 A rule reads a score in [-1, 1] off the inputs, positive to buy. Level rules always speak; event rules
 speak at the bar where something happens, and otherwise have no reading and no weight.
+
+Scores are scaled by multiplication: polars divides a long column by a constant as a product with its
+reciprocal, but a column of one row truly, and a signal must not depend on how many are made at once.
 """
 
 from __future__ import annotations
@@ -35,10 +38,10 @@ def _clip(score: pl.Expr) -> pl.Expr:
 
 def _beyond(score: pl.Expr, dead: float) -> pl.Expr:
     """0 within ``dead`` of 0, then straight on to 1 at 1, so that small wobbles do not count."""
-    return score.sign() * ((score.abs() - dead) / (1.0 - dead)).clip(0.0, 1.0)
+    return score.sign() * ((score.abs() - dead) * (1.0 / (1.0 - dead))).clip(0.0, 1.0)
 
 
-_SIGMA = pl.col("bb_bandwidth") * pl.col("bb_middle") / 4
+_SIGMA = pl.col("bb_bandwidth") * pl.col("bb_middle") * 0.25
 _MACD_FULL = 0.5
 """The MACD histogram counts in full at half a standard deviation of the last 20 closes."""
 _MACD = pl.when(pl.col("bb_percent_b").is_not_null()).then(_clip(pl.col("macd_histogram") / (_SIGMA * _MACD_FULL)))
@@ -90,9 +93,9 @@ def _sentiment_text(row: Row) -> str:
 SENTIMENT = "sentiment"
 
 RULES: tuple[Rule, ...] = (
-    Rule("rsi", 1.0, _beyond(_clip((50 - pl.col("rsi_14")) / 30), 1 / 3), _rsi_text),
+    Rule("rsi", 1.0, _beyond(_clip((50 - pl.col("rsi_14")) * (1 / 30)), 1 / 3), _rsi_text),
     Rule("macd", 1.0, _MACD, _macd_text),
-    Rule("bollinger", 1.0, _beyond(_clip((0.5 - pl.col("bb_percent_b")) / 0.75), 1 / 3), _band_text),
+    Rule("bollinger", 1.0, _beyond(_clip((0.5 - pl.col("bb_percent_b")) * (4 / 3)), 1 / 3), _band_text),
     Rule(
         "macd_cross",
         1.0,
