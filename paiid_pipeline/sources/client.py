@@ -85,7 +85,7 @@ class Pace:
         while (wait := self._wait()) > 0:
             await self.sleep(wait)
         if self.per_minute is not None:
-            earliest = self.monotonic() - self._burst() * 60.0 / self.per_minute
+            earliest = self.monotonic() - (self._burst() - 1) * 60.0 / self.per_minute
             self._free_at = max(self._free_at, earliest) + 60.0 / self.per_minute
 
     def hold(self, seconds: float) -> None:

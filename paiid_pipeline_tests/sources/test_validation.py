@@ -1,0 +1,361 @@
+"""Nothing a vendor sends is lost: every row is kept, refused with a reason and in full, or counted as unfinished."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paiid_pipeline.contracts import BARS, CORPORATE_ACTIONS, NEWS, REFUSALS
+from paiid_pipeline.sources.alpaca import _BARS as ALPACA
+from paiid_pipeline.sources.validation import (
+    Asked,
+    Checked,
+    Kind,
+    as_json,
+    check_actions,
+    check_bars,
+    check_news,
+    collapse,
+)
+from paiid_pipeline.universe import TradingCalendar
+
+XNYS = TradingCalendar("XNYS")
+DAY = date(2014, 6, 9)
+START, NOW = datetime(2014, 6, 9, 4, tzinfo=UTC), datetime(2014, 6, 9, 19, 0, 30, tzinfo=UTC)
+
+
+def asked(kind: Kind = "1Min", **changes: Any) -> Asked:
+    given_: dict[str, Any] = {"source": "test", "kind": kind, "symbols": frozenset({"AAPL", "TWX"}), "start": START,
+                              "end": START + timedelta(days=1), "now": NOW, "calendar": XNYS}  # fmt: skip
+    return Asked(**{**given_, **changes})
+
+
+def bar(at: str = "2014-06-09T14:00:00Z", **changes: Any) -> dict[str, Any]:
+    good = {"t": at, "o": 93.0, "h": 93.5, "l": 92.5, "c": 93.2, "v": 1000, "n": 10, "vw": 93.1}
+    return {key: value for key, value in {**good, **changes}.items() if value != "absent"}
+
+
+def check(*rows: object, of: Asked | None = None) -> Checked:
+    yardstick = of or asked()
+    return check_bars({"AAPL": list(rows)}, ALPACA, yardstick, yardstick.sessions())
+
+
+def reasons(checked: Checked) -> list[str]:
+    return checked.refusals["reason"].to_list()
+
+
+def test_a_good_bar_has_the_contracts_schema_and_ends_a_minute_later() -> None:
+    rows = check(bar()).rows
+    assert rows.schema == pl.Schema(BARS)
+    row = rows.row(0, named=True)
+    assert row["bar_end"] - row["bar_start"] == timedelta(minutes=1)
+    assert (row["symbol"], row["timeframe"], row["source"]) == ("AAPL", "1Min", "test")
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (bar(o="absent"), "missing_field"),
+        (bar(c=None), "missing_field"),
+        (bar(t="absent"), "missing_field"),
+        (bar(v="absent"), "missing_field"),
+        (bar(o="93.0"), "bad_type"),
+        (bar(o=True), "bad_type"),
+        (bar(h=[1]), "bad_type"),
+        (bar(n="many"), "bad_type"),
+        (bar(t=1402322400), "bad_type"),
+        ("not a bar", "bad_type"),
+        (bar(at="yesterday"), "bad_timestamp"),
+        (bar(at="2014-06-09T14:00:00"), "bad_timestamp"),
+        (bar(at="2014-06-09T14:00:00\0Z"), "bad_timestamp"),
+        (bar(at="\ud800"), "bad_timestamp"),
+        (bar(c=float("nan")), "not_finite"),
+        (bar(h=float("inf")), "not_finite"),
+        (bar(v=float("nan")), "not_finite"),
+        (bar(c="NaN"), "not_finite"),
+        (bar(h=10**400), "not_finite"),
+        (bar(vw=float("nan")), "not_finite"),
+        (bar(l=0), "non_positive_price"),
+        (bar(o=-93.0), "non_positive_price"),
+        (bar(v=-1), "negative_volume"),
+        (bar(n=-1), "negative_volume"),
+        (bar(h=92.0, l=93.0), "high_below_low"),
+        (bar(c=94.0), "open_or_close_outside_range"),
+        (bar(o=92.0), "open_or_close_outside_range"),
+        (bar(at="2014-06-09T14:00:30Z"), "misaligned_timestamp"),
+        (bar(at="2014-06-06T14:00:00Z"), "outside_request"),
+        (bar(at="2014-06-09T19:30:00Z"), "future_timestamp"),
+        (bar(at="2999-01-01T00:00:00Z"), "future_timestamp"),
+        (bar(at="2014-06-09T13:29:00Z"), "outside_session"),
+        (bar(at="2014-06-09T12:00:00Z"), "outside_session"),
+    ],
+)
+def test_a_bad_bar_is_refused_in_full_and_the_good_one_beside_it_kept(row: object, reason: str) -> None:
+    checked = check(bar("2014-06-09T14:01:00Z"), row)
+    assert checked.rows.height == 1
+    assert reasons(checked) == [reason]
+    payload = json.loads(checked.refusals["payload"][0])
+    expected = json.loads(as_json(row))
+    assert payload == ({"symbol": "AAPL", **expected} if isinstance(expected, dict) else {"symbol": "AAPL", "row": row})
+
+
+def test_the_close_is_no_part_of_the_session_and_the_open_is() -> None:
+    late = asked(now=datetime(2014, 6, 10, tzinfo=UTC))
+    checked = check(bar("2014-06-09T13:30:00Z"), bar("2014-06-09T19:59:00Z"), bar("2014-06-09T20:00:00Z"), of=late)
+    assert checked.rows.height == 2
+    assert reasons(checked) == ["outside_session"]
+
+
+def test_a_bar_in_progress_is_left_out_and_counted() -> None:
+    checked = check(bar("2014-06-09T18:59:00Z"), bar("2014-06-09T19:00:00Z"))
+    assert checked.rows["bar_start"].to_list() == [datetime(2014, 6, 9, 18, 59, tzinfo=UTC)]
+    assert (checked.in_progress, checked.refusals.height) == (1, 0)
+
+
+def test_rounding_of_adjusted_prices_is_no_violation() -> None:
+    assert check(bar(h=93.2 * (1 - 5e-7), c=93.2)).rows.height == 1
+
+
+def test_nanoseconds_and_offsets_are_read_to_the_microsecond() -> None:
+    checked = check(bar("2014-06-09T14:00:00.000000999Z"), bar("2014-06-09T10:01:00-04:00"))
+    assert [moment.minute for moment in checked.rows["bar_start"]] == [0, 1]
+
+
+def test_a_daily_bar_ends_at_its_sessions_close_whatever_its_start_says() -> None:
+    days = asked("1Day", start=datetime(2014, 6, 1, 4, tzinfo=UTC), now=datetime(2014, 7, 4, tzinfo=UTC),
+                 end=datetime(2014, 7, 4, tzinfo=UTC))  # fmt: skip
+    checked = check(bar("2014-07-03T04:00:00Z"), bar("2014-06-09T05:00:00Z"), bar("2014-06-08T04:00:00Z"), of=days)
+    assert checked.rows["bar_end"].to_list() == [
+        datetime(2014, 7, 3, 17, tzinfo=UTC), datetime(2014, 6, 9, 20, tzinfo=UTC)]  # fmt: skip
+    assert checked.rows["bar_start"][1] == datetime(2014, 6, 9, 4, tzinfo=UTC)
+    assert reasons(checked) == ["outside_session"]
+
+
+def test_todays_daily_bar_is_in_progress_until_the_close() -> None:
+    assert check(bar("2014-06-09T04:00:00Z"), of=asked("1Day")).in_progress == 1
+    closed = asked("1Day", now=datetime(2014, 6, 9, 20, tzinfo=UTC))
+    assert check(bar("2014-06-09T04:00:00Z"), of=closed).rows.height == 1
+
+
+def test_bars_of_another_symbol_or_of_no_shape_are_refused_whole() -> None:
+    of = asked()
+    checked = check_bars({"MSFT": [bar()], "TWX": {"t": 1}, "\ud800": [1]}, ALPACA, of, of.sessions())
+    assert sorted(reasons(checked)) == ["bad_type", "unrequested_symbol", "unrequested_symbol"]
+    assert checked.rows.height == 0
+
+
+def test_identical_copies_collapse_and_of_conflicting_ones_the_last_counts() -> None:
+    pages = [check(bar(), bar("2014-06-09T14:05:00Z")), check(bar(), bar("2014-06-09T14:05:00Z", c=93.4))]
+    together = collapse(pages, asked())
+    assert together.rows["close"].to_list() == [93.2, 93.4]
+    assert Counter(reasons(together)) == {"duplicate_bar": 1, "conflicting_duplicate": 1}
+    by_reason = dict(zip(reasons(together), map(json.loads, together.refusals["payload"]), strict=True))
+    assert by_reason["conflicting_duplicate"]["close"] == 93.2
+    assert [row["copies"] for row in by_reason["duplicate_bar"]["rows"]] == [2]
+
+
+def test_an_empty_answer_is_no_row() -> None:
+    together = collapse([check()], asked())
+    assert together.rows.schema == pl.Schema(BARS)
+    assert together.refusals.schema == pl.Schema(REFUSALS)
+    assert collapse([], asked("news")).rows.schema == pl.Schema(NEWS)
+
+
+values = st.one_of(
+    st.none(), st.booleans(), st.integers(-10, 10**30), st.floats(), st.text(max_size=5), st.just([1]), st.just({}),
+    st.floats(1, 100), st.floats(1, 100),
+)  # fmt: skip
+stamps = st.one_of(values, st.datetimes(datetime(2014, 6, 8), datetime(2014, 6, 11)).map(lambda t: f"{t.isoformat()}Z"))
+wild_rows = st.one_of(
+    values,
+    st.fixed_dictionaries({}, optional={"t": stamps, **dict.fromkeys(("o", "h", "l", "c", "v", "n", "vw"), values)}),
+    st.builds(bar, st.integers(0, 1439).map(lambda m: f"2014-06-09T{m // 60:02}:{m % 60:02}:00Z")),
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(wild_rows, max_size=8))
+def test_every_bar_is_found_once_whatever_it_holds(rows: list[Any]) -> None:
+    checked = check(*rows)
+    assert checked.rows.height + checked.refusals.height + checked.in_progress == len(rows)
+    for payload in checked.refusals["payload"]:
+        json.loads(payload)
+        assert payload.isascii()
+    kept = checked.rows
+    assert kept.filter((pl.col("low") <= 0) | (pl.col("high") < pl.col("low")) | (pl.col("volume") < 0)).is_empty()
+    assert kept.filter(pl.col("bar_end") > NOW).is_empty()
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_the_order_and_size_of_pages_make_no_difference(data: st.DataObject) -> None:
+    rows = [bar(f"2014-06-09T14:{minute:02}:00Z", c=92.6 + minute / 100) for minute in range(30)]
+    shuffled = data.draw(st.permutations(rows))
+    cuts = sorted(data.draw(st.sets(st.integers(1, 29))))
+    pages = [check(*shuffled[a:b]) for a, b in zip([0, *cuts], [*cuts, 30], strict=True)]
+    assert collapse(pages, asked()).rows.equals(check(*rows).rows)
+
+
+# --- news
+
+
+def article(**changes: Any) -> dict[str, Any]:
+    good = {
+        "id": 7,
+        "headline": "Apple splits its shares",
+        "summary": "Seven for one.",
+        "source": "wire",
+        "url": "u",
+        "symbols": ["AAPL", "QCOM"],
+        "created_at": "2014-06-09T12:00:00Z",
+        "updated_at": "2014-06-09T13:00:00Z",
+    }
+    return {key: value for key, value in {**good, **changes}.items() if value != "absent"}
+
+
+def test_a_good_article_is_known_by_its_vendors_id_and_its_content() -> None:
+    rows = check_news([article()], asked("news")).rows
+    assert rows.schema == pl.Schema(NEWS)
+    row = rows.row(0, named=True)
+    assert row["article_id"] == "wire:7"
+    assert row["symbols"] == ["AAPL", "QCOM"]
+    assert row["updated_at"] == datetime(2014, 6, 9, 13, tzinfo=UTC)
+    assert row["content_hash"] == sha256(b'["Apple splits its shares","Seven for one.",["AAPL","QCOM"]]').hexdigest()
+
+
+def test_an_edit_changes_the_hash_and_not_the_id_and_a_missing_id_is_made_of_the_content() -> None:
+    def row(**changes: Any) -> dict[str, Any]:
+        return check_news([article(**changes)], asked("news")).rows.row(0, named=True)
+
+    assert row()["article_id"] == row(headline="Edited")["article_id"]
+    assert row()["content_hash"] != row(headline="Edited")["content_hash"]
+    assert row(id="absent")["article_id"].startswith("sha256:")
+    assert row(id="absent") == row(id=None)
+    assert row(id="absent")["article_id"] != row(id=None, headline="Other")["article_id"]
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        ("text", "bad_type"),
+        (article(headline=5), "bad_type"),
+        (article(symbols="AAPL"), "bad_type"),
+        (article(id=True), "bad_type"),
+        (article(headline="absent"), "missing_field"),
+        (article(symbols="absent"), "missing_field"),
+        (article(created_at="absent"), "missing_field"),
+        (article(headline="  \n"), "empty_headline"),
+        (article(headline="x" * 65_537), "headline_too_long"),
+        (article(headline="é" * 10_000_000), "headline_too_long"),
+        (article(summary="x" * 1_100_000), "summary_too_long"),
+        (article(created_at="noon"), "bad_timestamp"),
+        (article(updated_at="2014-06-09T11:59:59Z"), "updated_before_created"),
+        (article(updated_at="2014-06-09T19:00:31Z"), "future_timestamp"),
+        (article(created_at="2014-06-08T01:00:00Z", updated_at="2014-06-08T01:00:00Z"), "outside_request"),
+        (article(symbols=["MSFT"]), "unrequested_symbol"),
+        (article(symbols=[]), "unrequested_symbol"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "item",
+)
+def test_a_bad_article_is_refused_in_full_and_the_good_one_beside_it_kept(item: object, reason: str) -> None:
+    checked = check_news([article(id=8), item], asked("news"))
+    assert checked.rows["article_id"].to_list() == ["wire:8"]
+    assert reasons(checked) == [reason]
+    assert json.loads(checked.refusals["payload"][0]) == item
+
+
+def test_what_no_database_takes_is_replaced_in_the_article_and_kept_beside_it() -> None:
+    odd = article(headline="Up\0 and \ud800away", summary="ok")
+    checked = check_news([odd], asked("news"))
+    assert checked.rows["headline"].to_list() == ["Up\ufffd and \ufffdaway"]
+    assert reasons(checked) == ["characters_replaced"]
+    assert "\0" not in checked.refusals["payload"][0]
+    assert json.loads(checked.refusals["payload"][0]) == odd
+
+
+wild_articles = st.one_of(
+    values,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "id": values, "headline": st.one_of(values, st.text()), "summary": values, "url": values, "source": values,
+            "symbols": st.one_of(values, st.lists(st.one_of(values, st.just("AAPL")))),
+            "created_at": stamps, "updated_at": stamps,
+        },
+    ),
+    st.builds(article, id=st.integers(), headline=st.text(), summary=st.text()),
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(wild_articles, max_size=5))
+def test_every_article_is_found_once_whatever_it_holds(items: list[Any]) -> None:
+    checked = check_news(items, asked("news"))
+    refused = [reason for reason in reasons(checked) if reason != "characters_replaced"]
+    assert checked.rows.height + len(refused) == len(items)
+
+
+# --- corporate actions
+
+
+def action(kind: str, **fields: Any) -> dict[str, list[Any]]:
+    return {kind: [{"id": "x1", "symbol": "AAPL", "ex_date": "2014-06-09", "process_date": "2014-06-09", **fields}]}
+
+
+@pytest.mark.parametrize(
+    ("delivered", "kind", "ratio", "amount"),
+    [
+        (action("forward_splits", new_rate=7, old_rate=1), "split", 7.0, None),
+        (action("reverse_splits", new_rate=1, old_rate=20), "split", 0.05, None),
+        (action("stock_dividends", rate=0.05), "stock_dividend", 1.05, None),
+        (action("cash_dividends", rate=0.47), "cash_dividend", None, 0.47),
+        (action("worthless_removals"), "worthless_removal", None, None),
+    ],
+)
+def test_an_action_moves_the_price_as_its_kind_says(
+    delivered: dict[str, list[Any]], kind: str, ratio: float | None, amount: float | None
+) -> None:
+    rows = check_actions(delivered, asked("actions")).rows
+    assert rows.schema == pl.Schema(CORPORATE_ACTIONS)
+    row = rows.row(0, named=True)
+    assert (row["kind"], row["ratio"], row["amount"]) == (kind, ratio, amount)
+    assert (row["ex_date"], row["effective_at"]) == (DAY, datetime(2014, 6, 9, 4, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("delivered", "reason"),
+    [
+        (action("forward_splits", new_rate=1, old_rate=1), "unit_ratio"),
+        (action("forward_splits", new_rate=0, old_rate=1), "non_positive_rate"),
+        (action("forward_splits", new_rate=7, old_rate=-1), "non_positive_rate"),
+        (action("reverse_splits", new_rate=float("nan"), old_rate=1), "not_finite"),
+        (action("forward_splits", new_rate=7), "missing_field"),
+        (action("cash_dividends", rate="0.5"), "bad_type"),
+        (action("cash_dividends", rate=0.5, ex_date="soon"), "bad_timestamp"),
+        (action("cash_dividends", rate=0.5, ex_date=20140609), "bad_type"),
+        (action("cash_dividends", rate=0.5, ex_date="2014-06-01"), "outside_request"),
+        (action("cash_dividends", rate=0.5, symbol="MSFT"), "unrequested_symbol"),
+        (action("cash_dividends", rate=0.5, symbol=None), "missing_field"),
+        ({"cash_dividends": "none"}, "bad_type"),
+        ({"cash_dividends": ["none"]}, "bad_type"),
+    ],
+)
+def test_a_bad_action_is_refused(delivered: dict[str, Any], reason: str) -> None:
+    checked = check_actions(delivered, asked("actions"))
+    assert checked.rows.is_empty()
+    assert reasons(checked) == [reason]
+
+
+def test_a_rename_is_filed_under_each_symbol_asked_for() -> None:
+    rename = {"id": "r", "old_symbol": "AAPL", "new_symbol": "TWX", "process_date": "2014-06-09"}
+    rows = check_actions({"name_changes": [rename]}, asked("actions")).rows
+    assert rows.select("action_id", "symbol", "kind").rows() == [
+        ("test:r", "AAPL", "name_change"), ("test:r:TWX", "TWX", "name_change")]  # fmt: skip
