@@ -41,5 +41,5 @@ def trading_signals(
         )
         sentiment = warehouse.symbol_sentiment(span.symbols, horizon, span.first, span.last)
         rows, withheld = generator.decide(indicators, sentiment)
-        made.add(rows, warehouse.write_signals(rows, context.run_id), withheld)
+        made.add(rows, warehouse.write_signals(rows, context.run.run_id), withheld)
     return dg.MaterializeResult(metadata={**made.metadata(), "signals": made.counts("signal")})
