@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         options.web_port = _web_port()
+        if options.run in (_up, _demo, _with_services):
+            settings.universe  # noqa: B018  (a wrong file must be known before anything is started)
     except (ValueError, OSError) as error:
         tell(f"paiid: {error}")
         return 2

@@ -63,7 +63,17 @@ def show_signals(url: str, timezone: ZoneInfo) -> int:
             rows = cursor.fetchall()
     finally:
         connection.close()
-    header = ["symbol", "horizon", f"as of ({timezone.key})", "UTC", "signal", "strength", "conf.", "price", "reasons"]
+    header = [
+        "symbol",
+        "horizon",
+        f"as of, {timezone.key}",
+        "as of, UTC",
+        "signal",
+        "strength",
+        "conf.",
+        "price",
+        "reasons",
+    ]
     right = [False, False, False, False, False, True, True, True, False]
     for line in table(header, [_signal_row(row, timezone) for row in rows], right):
         say(line)
@@ -75,8 +85,8 @@ def _signal_row(row: dict[str, Any], timezone: ZoneInfo) -> list[str]:
     return [
         row["symbol"],
         row["horizon"],
-        as_of.astimezone(timezone).strftime("%Y-%m-%d %H:%M %Z"),
-        as_of.astimezone(UTC).strftime("%m-%d %H:%MZ"),
+        as_of.astimezone(timezone).strftime("%Y-%m-%d %H:%M"),
+        as_of.astimezone(UTC).strftime("%Y-%m-%d %H:%M"),
         row["signal"],
         f"{row['strength']:+.2f}",
         f"{row['confidence']:.2f}",
@@ -87,7 +97,7 @@ def _signal_row(row: dict[str, Any], timezone: ZoneInfo) -> list[str]:
 
 def _parsed(reasons: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
     # psycopg2 parses jsonb, and leaves text as it is
-    return json.loads(reasons) if isinstance(reasons, str) else reasons  # type: ignore[no-any-return]
+    return json.loads(reasons) if isinstance(reasons, str) else reasons
 
 
 def _shorten(text: str) -> str:

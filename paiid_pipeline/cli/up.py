@@ -124,9 +124,9 @@ class _Dagster:
     def __init__(self, settings: Settings, services: Services, web_port: int) -> None:
         self._services = services
         # Whoever may connect to a code server may run code: a socket in a folder of ours lets in only us.
-        self._folder = Path(tempfile.mkdtemp(prefix="paiid-"))
-        self._socket = self._folder / "code.sock"
-        workspace = settings.home / "run" / "workspace.yaml"
+        self._socket = Path(tempfile.mkdtemp(prefix="paiid-")) / "code.sock"
+        self._workspace = workspace = settings.home / "run" / "workspace.yaml"
+        _remove_socket(workspace)  # a killed `paiid up` could not
         server = {"host": "localhost", "socket": str(self._socket), "location_name": LOCATION}
         workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
         port = free_port(web_port)
@@ -159,7 +159,7 @@ class _Dagster:
         return self
 
     def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        _remove_socket(self._workspace)
 
     def watch(self) -> None:
         """Keep everything running. Raises LostError where that cannot be done."""
@@ -190,6 +190,13 @@ class _Dagster:
             if child.ended() or time.monotonic() > deadline:
                 raise LostError(child.obituary())
             time.sleep(0.05)
+
+
+def _remove_socket(workspace: Path) -> None:
+    if workspace.exists():
+        server = json.loads(workspace.read_text())["load_from"][0]["grpc_server"]
+        shutil.rmtree(Path(server["socket"]).parent, ignore_errors=True)
+        workspace.unlink()
 
 
 def _stop_guests(services: Services) -> list[str]:

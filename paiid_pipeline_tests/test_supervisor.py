@@ -1,0 +1,116 @@
+"""Processes that live no longer than the one that started them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import psutil
+import pytest
+
+from paiid_pipeline import supervisor
+from paiid_pipeline.supervisor import Child
+
+STUBBORN = (
+    "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); signal.pause()"
+)
+WAITING = "import signal; print('ready', flush=True); signal.pause()"
+
+
+def _python(program: str, tmp_path: Path, **options: object) -> subprocess.Popen[bytes]:
+    process = supervisor.spawn(
+        [sys.executable, "-c", textwrap.dedent(program)], log=tmp_path / "log", read_output=True, **options
+    )  # type: ignore[arg-type]
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def test_a_stubborn_process_is_killed_and_its_children_with_it(tmp_path: Path) -> None:
+    family = f"""
+        import subprocess, sys
+        child = subprocess.Popen([sys.executable, "-c", {STUBBORN!r}], stdout=subprocess.PIPE)
+        child.stdout.readline()
+        exec({STUBBORN!r})
+    """
+    process = _python(family, tmp_path)
+    children = supervisor.descendants(process.pid)
+    assert len(children) == 1
+    assert supervisor.stop(process, ((signal.SIGTERM, 0.1),)) == -signal.SIGKILL
+    assert not any(child.is_running() for child in children)
+    _close(process)
+
+
+def test_a_willing_process_is_asked_and_not_killed(tmp_path: Path) -> None:
+    process = _python(WAITING, tmp_path)
+    assert supervisor.stop(process, ((signal.SIGTERM, 30.0),)) == -signal.SIGTERM
+    _close(process)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells only on Linux")
+def test_a_process_is_told_when_its_parent_is_killed(tmp_path: Path) -> None:
+    parent = f"""
+        import os, signal, sys
+        from pathlib import Path
+        from paiid_pipeline import supervisor
+        command = [sys.executable, "-c", {WAITING!r}]
+        child = supervisor.spawn(command, log=Path({str(tmp_path / "child")!r}), read_output=True)
+        child.stdout.readline()
+        print(child.pid, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(parent)], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    _wait_until_gone(int(done.stdout))
+
+
+def test_a_sweep_finds_what_carries_the_marker_of_its_home_and_nothing_else(tmp_path: Path) -> None:
+    def env(home: Path) -> dict[str, str]:
+        return {**os.environ, supervisor.MARKER: str(home)}
+
+    ours = _python(WAITING, tmp_path, env=env(tmp_path / "a"))
+    others = _python(WAITING, tmp_path, env=env(tmp_path / "b"))
+    assert supervisor.sweep(tmp_path / "a") == [f"{psutil.Process(others.pid).name()} ({ours.pid})"]
+    assert ours.poll() is not None
+    assert others.poll() is None
+    supervisor.stop(others, ())
+    _close(ours)
+    _close(others)
+
+
+def test_a_child_that_ends_too_often_may_not_start_again(tmp_path: Path) -> None:
+    child = Child("clerk", [sys.executable, "-c", "raise SystemExit('out of ink')"], tmp_path / "log", dict(os.environ))
+    allowed = 0
+    while child.may_restart(3, window=600):
+        child.start()
+        assert child.process is not None
+        child.process.wait()
+        allowed += 1
+    assert allowed == 4
+    assert child.ended()
+    assert "clerk ended with status 1" in child.obituary()
+    assert "out of ink" in child.obituary()
+
+
+def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("".join(f"line {number}\n" for number in range(10_000)))
+    assert supervisor.tail(log, 2) == "    line 9998\n    line 9999"
+    assert supervisor.tail(tmp_path / "missing") == ""
+
+
+def _wait_until_gone(pid: int) -> None:
+    try:
+        psutil.Process(pid).wait(timeout=30)
+    except psutil.NoSuchProcess:
+        return
+    assert not psutil.pid_exists(pid)
