@@ -19,6 +19,7 @@ from paiid_pipeline.sources.client import Access, Client, Patience
 SECRET = "sk-very-secret-0123456789"
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
 Answer = Callable[["Asking"], "Reply"]
 
 
@@ -120,7 +121,7 @@ class WallClock:
         return self.moment
 
     def wait_until(self, moment: datetime) -> None:
-        raise AssertionError("nothing here may wait on the wall clock")
+        raise AssertionError(f"nothing here may wait on the wall clock, not even until {moment}")
 
 
 def access(url: str, per_minute: int | None = None) -> Access:
