@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,10 @@ class Company:
         ]
 
     def renames(self, first: date, last: date) -> list[tuple[date, str, str]]:
-        """(first day of the new ticker, old ticker, new ticker)."""
-        pairs = zip(self.spans, self.spans[1:], strict=False)
-        return [(new.first, old.ticker, new.ticker) for old, new in pairs if first <= new.first <= last]
+        """(first session of the new ticker, old ticker, new ticker), from ``first`` to ``last``."""
+        near = [pair for pair in pairwise(self.spans) if first - _FORTNIGHT <= pair[0].last < last]
+        dated = [(_next_session(self.calendar, old.last), old.ticker, new.ticker) for old, new in near]
+        return [rename for rename in dated if first <= rename[0] <= last]
 
     def actions(self, symbol: str, first: date, last: date) -> list[tuple[str, dict[str, Any]]]:
         """Everything as (Alpaca's plural kind, row) under ``symbol``."""
@@ -88,8 +90,7 @@ class Company:
 
     def _changes(self, first: date, last: date) -> list[tuple[date, Factor, Factor]]:
         """(ex-date, the row before it, the row after it). Only days near the range are looked up in the calendar."""
-        pairs = zip(self.factors, self.factors[1:], strict=False)
-        near = [pair for pair in pairs if first - _FORTNIGHT <= pair[0].day < last]
+        near = [pair for pair in pairwise(self.factors) if first - _FORTNIGHT <= pair[0].day < last]
         dated = [(_next_session(self.calendar, before.day), before, after) for before, after in near]
         return [change for change in dated if first <= change[0] <= last]
 

@@ -119,9 +119,13 @@ def fetch(
     """Ask for everything at once, and return one answer for each ``Wanted``, in their order.
 
     ``now`` is the moment on the pipeline's clock: bars that end after it are left out, and rows dated after it
-    refused. Raises ValueError for a kind that the source does not provide; all else is in the answers.
+    refused. Raises ValueError for a kind that the source does not provide, and for the synthetic exchange under a
+    calendar that is not its own; all else is in the answers.
     """
     opened = open_source(source) if isinstance(source, Settings) else source
+    if opened.name == "synthetic" and calendar.name != "24/7":
+        # Its day is a UTC day: under another calendar a daily bar would end before its last minutes.
+        raise ValueError(f"the synthetic exchange never closes: set calendar = '24/7' instead of {calendar.name!r}")
     for want in wanted:
         if want.kind not in opened.provides:
             kinds = ", ".join(sorted(opened.provides))

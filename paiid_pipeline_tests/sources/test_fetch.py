@@ -251,8 +251,8 @@ def test_kinds_and_symbols_are_asked_for_at_once() -> None:
             await super().__call__(scope, receive, send)
 
     with serving(Waiting(answer)) as url:
-        settings = load_settings({"PAIID_SOURCE_URL": url})
-        assert all(got.complete for got in fetch(settings, [BARS, NEWS, ACTIONS], XNYS, NOW))
+        source = Source(Alpaca("alpaca", Access(url, {}, "none", None), "iex"))
+        assert all(got.complete for got in fetch(source, [BARS, NEWS, ACTIONS], XNYS, NOW))
 
 
 def test_an_empty_wish_asks_nothing() -> None:
@@ -296,6 +296,11 @@ def test_tradier_has_no_news() -> None:
     assert source.provides == {"1Min", "1Day"}
     with pytest.raises(ValueError, match="tradier does not provide 'news'"):
         fetch(source, [NEWS], XNYS, NOW)
+
+
+def test_the_synthetic_exchange_has_a_calendar_of_its_own() -> None:
+    with pytest.raises(ValueError, match=r"24/7.*XNYS"):
+        fetch(load_settings({"PAIID_SOURCE_URL": "http://127.0.0.1:1"}), [BARS], XNYS, NOW)
 
 
 # --- the vendors' own samples
