@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import psycopg2
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
+
+# Alembic keeps the migration that is running in a global.
+_ONE_THREAD = threading.Lock()
 
 
 def newest_version() -> str:
@@ -61,7 +65,7 @@ def _upgrade(url: str) -> None:
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     engine = create_engine("postgresql+psycopg2://", creator=lambda: psycopg2.connect(url), poolclass=NullPool)
-    with engine.connect() as connection:
+    with _ONE_THREAD, engine.connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         connection.commit()

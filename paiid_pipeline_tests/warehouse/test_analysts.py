@@ -1,0 +1,168 @@
+"""The role paiid_analyst: reads the documented views, and can do nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import psycopg2
+import pytest
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+
+from paiid_pipeline.warehouse import Warehouse, set_analyst_password
+from paiid_pipeline.warehouse.analysts import VIEWS
+from paiid_pipeline_tests.warehouse.rows import (
+    LATER,
+    MINUTE,
+    T0,
+    article,
+    indicator,
+    indicators,
+    news,
+    score,
+    scores,
+    signal,
+    signals,
+)
+
+TABLES = (
+    "market_bars", "news_articles", "corporate_actions", "article_sentiment", "symbol_sentiment",
+    "technical_indicators", "signals", "quarantine", "coverage", "alembic_version",
+)  # fmt: skip
+
+
+PASSWORD = "correct horse"
+
+
+@pytest.fixture
+def analyst(warehouse_url: str) -> Iterator[Cursor]:
+    """A session of the role, logged in, on the migrated schema."""
+    set_analyst_password(warehouse_url, PASSWORD)
+    parts = urlsplit(warehouse_url)
+    netloc = f"paiid_analyst:{quote(PASSWORD)}@{parts.netloc.rpartition('@')[2]}"
+    connection = psycopg2.connect(urlunsplit(parts._replace(netloc=netloc)))
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        yield cursor
+    connection.close()
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_documented_views_can_be_read(analyst: Cursor, view: str) -> None:
+    analyst.execute(f"SELECT * FROM {view}")
+    assert analyst.fetchall() == []
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_tables_cannot(analyst: Cursor, table: str) -> None:
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        analyst.execute(f"SELECT * FROM {table}")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE mine (a int)",
+        "CREATE TEMP TABLE mine (a int)",
+        "CREATE VIEW mine AS SELECT 1",
+        "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE SCHEMA mine",
+        "CREATE TABLE public.mine (a int)",
+        "CREATE ROLE mine",
+        "CREATE DATABASE mine",
+        "ALTER ROLE paiid_analyst SUPERUSER",
+        "SET ROLE pg_read_all_data",
+        "DELETE FROM signals_history",
+        "UPDATE signals_history SET price = 0",
+        "INSERT INTO signals_history (symbol) VALUES ('A')",
+        "DROP VIEW signals_latest",
+        "SELECT nextval('signals_seq')",
+        "SELECT setval('signals_seq', 1)",
+        "SELECT lo_create(0)",
+        "SELECT lo_from_bytea(0, 'x')",
+        "SELECT pg_advisory_lock(1)",
+        "SELECT pg_try_advisory_lock_shared(1)",
+        "SELECT pg_advisory_xact_lock(1, 2)",
+        "SELECT pg_notify('a', 'b')",
+        "SELECT pg_logical_emit_message(false, 'a', 'b')",
+        "SELECT pg_read_file('PG_VERSION')",
+        "SELECT pg_reload_conf()",
+        "COPY signals_latest TO '/tmp/mine'",
+        "COPY signals_latest TO PROGRAM 'cat'",
+        "BEGIN; LOCK TABLE signals IN SHARE MODE",
+        "TRUNCATE signals",
+    ],
+)
+@pytest.mark.parametrize("read_only", ["on", "off"])
+def test_nothing_else_can_be_done_even_by_one_who_tries(analyst: Cursor, statement: str, read_only: str) -> None:
+    analyst.execute(f"SET default_transaction_read_only = {read_only}")
+    if read_only == "off":
+        with pytest.raises(
+            (
+                psycopg2.errors.InsufficientPrivilege,
+                psycopg2.errors.ObjectNotInPrerequisiteState,
+                psycopg2.errors.FeatureNotSupported,
+            )
+        ):
+            analyst.execute(statement)
+    else:
+        with pytest.raises(psycopg2.Error):
+            analyst.execute(statement)
+
+
+def test_a_session_is_read_only_from_the_start(analyst: Cursor) -> None:
+    analyst.execute("SELECT session_user, current_setting('transaction_read_only')")
+    assert analyst.fetchone() == ("paiid_analyst", "on")
+
+
+def test_the_password_is_kept_only_as_a_verifier(warehouse_url: str) -> None:
+    set_analyst_password(warehouse_url, PASSWORD)
+    connection = psycopg2.connect(warehouse_url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT rolpassword, rolcanlogin, rolsuper FROM pg_authid WHERE rolname = 'paiid_analyst'")
+        verifier, may_login, is_super = cursor.fetchone() or ("", False, True)
+    connection.close()
+    assert verifier.startswith("SCRAM-SHA-256$")
+    assert PASSWORD not in verifier
+    assert (may_login, is_super) == (True, False)
+
+
+def test_an_empty_password_is_refused(warehouse_url: str) -> None:
+    with pytest.raises(ValueError, match="PAIID_ANALYST_PASSWORD"):
+        set_analyst_password(warehouse_url, "")
+
+
+def test_the_latest_views_show_the_newest_row_of_each(warehouse: Warehouse, analyst: Cursor) -> None:
+    """Across months, horizons and engines; of two rows for one moment, the one written last."""
+    month = timedelta(days=31)
+    old, new = T0, T0 + month
+    warehouse.write_signals(signals(signal(new, signal="BUY"), signal(old, signal="SELL"), signal(old, "TWX")), "1")
+    warehouse.write_signals(signals(signal(new, signal="HOLD", inputs_hash="a"), signal(old, horizon="daily")), "2")
+    warehouse.write_signals(signals(signal(old, engine="ml")), "3")
+    analyst.execute("SELECT symbol, horizon, engine, as_of, signal FROM signals_latest ORDER BY 1, 2, 3")
+    assert analyst.fetchall() == [
+        ("AAPL", "daily", "rules", old, "BUY"),
+        ("AAPL", "intraday", "ml", old, "BUY"),
+        ("AAPL", "intraday", "rules", new, "HOLD"),
+        ("TWX", "intraday", "rules", old, "BUY"),
+    ]
+    analyst.execute("SELECT count(*) FROM signals_history")
+    assert analyst.fetchone() == (6,)
+    analyst.execute("SELECT reasons -> 0 ->> 'rule' FROM signals_latest WHERE symbol = 'TWX'")
+    assert analyst.fetchone() == ("rsi",)
+    warehouse.write_indicators(
+        indicators(indicator(old, rsi_14=1.0), indicator(new, rsi_14=2.0), indicator(old, "TWX"))
+    )
+    analyst.execute("SELECT symbol, as_of, rsi_14 FROM indicators_latest ORDER BY 1")
+    assert analyst.fetchall() == [("AAPL", new, 2.0), ("TWX", old, None)]
+
+
+def test_daily_sentiment_counts_each_article_once_in_its_newest_wording(warehouse: Warehouse, analyst: Cursor) -> None:
+    first, edited, second = article(1), article(1, T0 + MINUTE, "Down"), article(2, headline="Other")
+    warehouse.write_news(news(first, edited, second), LATER)
+    warehouse.write_article_sentiment(
+        scores(score(first, value=1.0), score(edited, value=0.25), score(second, value=0.75)), LATER
+    )
+    analyst.execute("SELECT symbol, day, article_count, mean_score, lowest_score, highest_score FROM sentiment_daily")
+    assert analyst.fetchall() == [("AAPL", T0.date(), 2, 0.5, 0.25, 0.75)]

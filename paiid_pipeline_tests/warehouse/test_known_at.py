@@ -1,0 +1,247 @@
+"""When a raw row becomes known: every rule of ``warehouse.raw``, on a real PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from paiid_pipeline.warehouse import Span, Warehouse, Written
+from paiid_pipeline_tests.warehouse.rows import (
+    LATER,
+    MINUTE,
+    T0,
+    action,
+    actions,
+    article,
+    bar,
+    bars,
+    indicator,
+    indicators,
+    news,
+    sentiment,
+    sentiments,
+)
+
+SECOND = timedelta(seconds=1)
+END = T0 + MINUTE
+
+
+def known(warehouse: Warehouse, symbol: str = "AAPL") -> list[tuple[float, datetime, bool]]:
+    """Close, known_at and nominal of all versions of all minute bars, by bar and known_at."""
+    found = warehouse.bar_versions([symbol], "1Min", T0 - timedelta(days=9), T0 + timedelta(days=9), LATER + 9 * MINUTE)
+    return found.select("close", "known_at", "nominal").rows()
+
+
+def covered(start: datetime, end: datetime, symbol: str = "AAPL", kind: str = "1Min") -> Span:
+    return Span("test", kind, (symbol,), start, end)  # type: ignore[arg-type]
+
+
+def test_history_is_known_when_it_would_have_been_available(warehouse: Warehouse) -> None:
+    assert warehouse.write_bars(bars(bar()), LATER, feed_delay=2 * SECOND) == Written(1, 0, 0)
+    assert known(warehouse) == [(100.0, END + 2 * SECOND, True)]
+
+
+def test_history_loaded_by_a_live_system_that_was_not_watching_is_nominal(warehouse: Warehouse) -> None:
+    warehouse.write_bars(bars(bar()), LATER, live=True)
+    warehouse.cover([covered(T0 - 30 * MINUTE, T0 + MINUTE)])
+    warehouse.write_bars(bars(bar(T0 + MINUTE)), T0 + 20 * MINUTE, live=True)
+    assert known(warehouse) == [(100.0, END, True), (100.0, T0 + 2 * MINUTE, True)]
+
+
+def test_a_live_bar_right_after_what_was_covered_is_known_from_its_receipt(warehouse: Warehouse) -> None:
+    warehouse.cover([covered(T0 - 30 * MINUTE, T0)])
+    warehouse.write_bars(bars(bar()), END + 3 * SECOND, live=True, covers=[covered(T0, END)])
+    warehouse.write_bars(bars(bar(END)), END + MINUTE + 4 * SECOND, live=True)
+    assert known(warehouse) == [(100.0, END + 3 * SECOND, False), (100.0, END + MINUTE + 4 * SECOND, False)]
+
+
+def test_a_replayed_clock_leaves_such_a_bar_nominal(warehouse: Warehouse) -> None:
+    warehouse.cover([covered(T0 - 30 * MINUTE, T0)])
+    warehouse.write_bars(bars(bar()), END + 3 * SECOND)
+    assert known(warehouse) == [(100.0, END, True)]
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_bar_that_a_covered_span_lacked_came_late(warehouse: Warehouse, live: bool) -> None:
+    warehouse.cover([covered(T0, END)])
+    warehouse.write_bars(bars(bar()), LATER, live=live)
+    assert known(warehouse) == [(100.0, LATER, False)]
+
+
+def test_coverage_holds_a_bar_by_its_end(warehouse: Warehouse) -> None:
+    warehouse.cover([covered(T0, END)])
+    warehouse.write_bars(bars(bar(T0 - MINUTE, 1.0), bar(T0, 2.0), bar(END, 3.0)), LATER)
+    assert known(warehouse) == [(1.0, T0, True), (2.0, LATER, False), (3.0, END + MINUTE, True)]
+
+
+def test_coverage_of_another_symbol_or_kind_says_nothing(warehouse: Warehouse) -> None:
+    warehouse.cover([covered(T0, END, "MSFT"), covered(T0, END, kind="1Day"), covered(T0, END, kind="news")])
+    warehouse.write_bars(bars(bar()), LATER)
+    assert known(warehouse) == [(100.0, END, True)]
+
+
+def test_a_decision_that_should_have_seen_the_bar_makes_its_receipt_count(warehouse: Warehouse) -> None:
+    warehouse.write_indicators(indicators(indicator(END)))
+    warehouse.write_bars(bars(bar(T0, 1.0), bar(END, 2.0)), LATER)
+    assert known(warehouse) == [(1.0, LATER, False), (2.0, END + MINUTE, True)]
+
+
+def test_the_settle_time_belongs_to_the_decision(warehouse: Warehouse) -> None:
+    warehouse.write_indicators(indicators(indicator(END)))
+    warehouse.write_bars(bars(bar(T0, 1.0)), LATER, feed_delay=15 * SECOND)
+    warehouse.write_bars(bars(bar(T0 - MINUTE, 2.0)), LATER, feed_delay=76 * SECOND)
+    assert known(warehouse) == [(2.0, T0 + 76 * SECOND, True), (1.0, LATER, False)]
+
+
+def test_a_decision_of_the_other_horizon_or_another_symbol_does_not(warehouse: Warehouse) -> None:
+    warehouse.write_indicators(indicators(indicator(END, horizon="daily"), indicator(END, symbol="MSFT")))
+    warehouse.write_bars(bars(bar()), LATER)
+    assert known(warehouse) == [(100.0, END, True)]
+
+
+def test_a_decision_does_not_redate_history_before_what_is_covered(warehouse: Warehouse) -> None:
+    warehouse.write_indicators(indicators(indicator(T0 + 5 * MINUTE)))
+    warehouse.cover([covered(T0 + MINUTE, T0 + 5 * MINUTE)])
+    warehouse.write_bars(bars(bar(T0)), LATER)
+    assert known(warehouse) == [(100.0, END, True)]
+
+
+def test_a_decision_after_the_receipt_could_have_seen_the_row(warehouse: Warehouse) -> None:
+    warehouse.write_indicators(indicators(indicator(LATER + MINUTE)))
+    warehouse.write_bars(bars(bar()), LATER)
+    assert known(warehouse) == [(100.0, END, True)]
+
+
+def test_the_same_again_is_no_row_and_a_difference_is_a_restatement(warehouse: Warehouse) -> None:
+    warehouse.write_bars(bars(bar(close=1.0)), LATER)
+    assert warehouse.write_bars(bars(bar(close=1.0)), LATER + MINUTE) == Written(0, 0, 1)
+    assert warehouse.write_bars(bars(bar(close=2.0)), LATER + 2 * MINUTE) == Written(0, 1, 0)
+    assert warehouse.write_bars(bars(bar(close=1.0)), LATER + 3 * MINUTE) == Written(0, 1, 0)
+    assert known(warehouse) == [
+        (1.0, END, True), (2.0, LATER + 2 * MINUTE, False), (1.0, LATER + 3 * MINUTE, False),
+    ]  # fmt: skip
+
+
+def test_a_null_that_becomes_a_number_is_a_restatement_and_another_source_is_not(warehouse: Warehouse) -> None:
+    warehouse.write_bars(bars(bar()), LATER)
+    assert warehouse.write_bars(bars(bar(source="other")), LATER) == Written(0, 0, 1)
+    assert warehouse.write_bars(bars(bar(vwap=5.0)), LATER) == Written(0, 1, 0)
+    assert warehouse.write_bars(bars(bar(vwap=5.0)), LATER) == Written(0, 0, 1)
+
+
+def test_a_restatement_never_rewrites_the_past(warehouse: Warehouse) -> None:
+    warehouse.write_bars(bars(bar(close=100.0)), LATER)
+    before = warehouse.bars(["AAPL"], "1Min", T0, END, LATER)
+    warehouse.write_bars(bars(bar(close=50.0)), LATER + MINUTE)
+    assert warehouse.bars(["AAPL"], "1Min", T0, END, LATER).equals(before)
+    assert warehouse.bars(["AAPL"], "1Min", T0, END, LATER + MINUTE)["close"].to_list() == [50.0]
+
+
+def test_what_was_received_before_the_stored_version_is_stale(warehouse: Warehouse) -> None:
+    warehouse.write_bars(bars(bar(close=1.0)), LATER)
+    warehouse.write_bars(bars(bar(close=2.0)), LATER + 2 * MINUTE)
+    assert warehouse.write_bars(bars(bar(close=1.0)), LATER + MINUTE) == Written(0, 0, 1)
+
+
+def test_two_restatements_of_one_moment_keep_their_order(warehouse: Warehouse) -> None:
+    for close in (1.0, 2.0, 3.0):
+        warehouse.write_bars(bars(bar(close=close)), LATER)
+    assert [close for close, _, _ in known(warehouse)] == [1.0, 2.0, 3.0]
+
+
+def test_a_receipt_before_the_end_of_the_bar_is_a_wrong_clock(warehouse: Warehouse) -> None:
+    warehouse.cover([covered(T0 - 30 * MINUTE, T0)])
+    warehouse.write_bars(bars(bar()), END - 5 * SECOND, live=True)
+    assert known(warehouse) == [(100.0, END, True)]
+
+
+def test_identical_rows_in_one_batch_are_one_and_different_ones_are_refused(warehouse: Warehouse) -> None:
+    assert warehouse.write_bars(bars(bar(), bar()), LATER) == Written(1, 0, 0)
+    with pytest.raises(RuntimeError, match=r"(?s)market_bars.*same key and differ"):
+        warehouse.write_bars(bars(bar(END, 1.0), bar(END, 2.0)), LATER)
+    assert len(known(warehouse)) == 1
+
+
+def test_news_about_several_symbols_is_dated_by_any_of_them(warehouse: Warehouse) -> None:
+    warehouse.cover([covered(T0, T0 + MINUTE, "MSFT", "news")])
+    warehouse.write_news(
+        news(article(1, symbols=["AAPL", "MSFT"]), article(2, symbols=["AAPL"]), article(3, symbols=[])), LATER
+    )
+    found = warehouse.news(None, T0, T0 + MINUTE, LATER)
+    assert found["known_at"].to_list() == [LATER, T0, T0]
+
+
+def test_news_that_a_stored_decision_should_have_seen_is_known_from_its_receipt(warehouse: Warehouse) -> None:
+    warehouse.write_symbol_sentiment(sentiments(sentiment(T0 + MINUTE, horizon="daily")))
+    warehouse.write_news(news(article(1), article(2, T0 + 2 * MINUTE)), LATER)
+    assert warehouse.news(None, T0, T0 + MINUTE, LATER)["known_at"].to_list() == [LATER, T0 + 2 * MINUTE]
+
+
+def test_live_news_is_known_from_its_receipt(warehouse: Warehouse) -> None:
+    warehouse.cover([covered(T0 - 30 * MINUTE, T0, kind="news")])
+    warehouse.write_news(news(article()), T0 + 7 * SECOND, live=True)
+    assert warehouse.news(None, T0, LATER, LATER).select("known_at", "nominal").rows() == [(T0 + 7 * SECOND, False)]
+
+
+def test_an_edit_in_loaded_history_is_known_when_it_was_made(warehouse: Warehouse) -> None:
+    warehouse.write_news(news(article(headline="Up")), LATER)
+    edit = news(article(updated=T0 + MINUTE, headline="Down"))
+    assert warehouse.write_news(edit, LATER + MINUTE) == Written(1, 0, 0)
+    assert warehouse.write_news(edit, LATER + MINUTE) == Written(0, 0, 1)
+    for known_by, headline in ((T0, "Up"), (T0 + MINUTE - SECOND, "Up"), (T0 + MINUTE, "Down")):
+        assert warehouse.news(["AAPL"], T0, LATER, known_by)["headline"].to_list() == [headline]
+
+
+def test_a_live_edit_is_known_from_its_receipt(warehouse: Warehouse) -> None:
+    warehouse.write_news(news(article(headline="Up")), T0, live=True)
+    warehouse.write_news(news(article(updated=T0 + MINUTE, headline="Down")), T0 + 3 * MINUTE, live=True)
+    assert warehouse.news(None, T0, LATER, T0 + 2 * MINUTE)["headline"].to_list() == ["Up"]
+    assert warehouse.news(None, T0, LATER, T0 + 3 * MINUTE)["headline"].to_list() == ["Down"]
+
+
+def test_an_edit_without_a_new_updated_at_is_a_restatement(warehouse: Warehouse) -> None:
+    warehouse.write_news(news(article(headline="Up")), LATER)
+    assert warehouse.write_news(news(article(headline="Down")), LATER + MINUTE) == Written(0, 1, 0)
+    assert warehouse.news(None, T0, LATER, LATER)["headline"].to_list() == ["Up"]
+    assert warehouse.news(None, T0, LATER, LATER + MINUTE)["headline"].to_list() == ["Down"]
+
+
+def test_an_older_version_that_comes_last_neither_wins_nor_enters_the_past(warehouse: Warehouse) -> None:
+    warehouse.write_news(news(article(updated=T0 + MINUTE, headline="Down")), LATER)
+    warehouse.write_news(news(article(headline="Up")), LATER + MINUTE)
+    assert warehouse.news(None, T0, LATER, T0).is_empty()
+    assert warehouse.news(None, T0, LATER, LATER + MINUTE)["headline"].to_list() == ["Down"]
+
+
+def test_an_edit_that_drops_a_symbol_takes_the_article_from_it(warehouse: Warehouse) -> None:
+    warehouse.write_news(news(article(symbols=["AAPL", "MSFT"])), LATER)
+    warehouse.write_news(news(article(updated=T0 + MINUTE, headline="Down", symbols=["MSFT"])), LATER)
+    assert warehouse.news(["AAPL"], T0, LATER, T0)["headline"].to_list() == ["Up"]
+    assert warehouse.news(["AAPL"], T0, LATER, LATER).is_empty()
+
+
+def test_an_action_is_not_known_before_its_day(warehouse: Warehouse) -> None:
+    announced = T0 - timedelta(days=30)
+    warehouse.write_corporate_actions(actions(action()), announced, live=True)
+    warehouse.write_corporate_actions(actions(action(ratio=5.0)), announced + MINUTE, live=True)
+    warehouse.write_corporate_actions(actions(action(ratio=4.0)), announced + 2 * MINUTE, live=True)
+    assert warehouse.corporate_actions(["AAPL"], T0 - SECOND).is_empty()
+    assert warehouse.corporate_actions(["AAPL"], T0 + SECOND)["ratio"].to_list() == [4.0]
+    assert warehouse.corporate_action_versions(["AAPL"], LATER)["ratio"].to_list() == [7.0, 5.0, 4.0]
+
+
+def test_an_action_found_late_is_known_from_its_receipt(warehouse: Warehouse) -> None:
+    warehouse.cover([covered(T0 - timedelta(days=9), T0 + MINUTE, kind="actions")])
+    warehouse.write_corporate_actions(actions(action(1), action(2, T0 + MINUTE)), LATER)
+    found = warehouse.corporate_action_versions(["AAPL"], LATER)
+    assert found.select("known_at", "nominal").rows() == [(LATER, False), (T0 + MINUTE, True)]
+
+
+def test_moments_of_other_zones_are_the_same_moments(warehouse: Warehouse) -> None:
+    new_york = ZoneInfo("America/New_York")
+    received = (LATER + MINUTE).astimezone(new_york)
+    warehouse.cover([covered(T0.astimezone(new_york), END)])
+    warehouse.write_bars(bars(bar()), received)
+    assert known(warehouse)[0][1] == received
