@@ -10,7 +10,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -72,6 +72,8 @@ class Settings:
     tradier_token: str | None = field(repr=False)
     alpaca_feed: str = "iex"
     feed_delay: timedelta = timedelta(0)
+    first_day: date = date(2026, 1, 1)
+    """The first partition. A replay has the weeks around its start instead."""
     settle: timedelta = timedelta(seconds=15)
     news_lookback: timedelta = timedelta(days=3)
     news_half_life: timedelta = timedelta(hours=12)
@@ -123,7 +125,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         alpaca_secret_key=_secret(env, "PAIID_ALPACA_SECRET_KEY"),
         tradier_token=_secret(env, "PAIID_TRADIER_TOKEN"),
         alpaca_feed=env.get("PAIID_ALPACA_FEED") or "iex",
-        feed_delay=timedelta(seconds=float(env.get("PAIID_FEED_DELAY_SECONDS") or 0)),
+        feed_delay=timedelta(seconds=_number(env, "PAIID_FEED_DELAY_SECONDS", 0)),
+        first_day=_day(env, "PAIID_PARTITIONS_START", Settings.first_day),
     )
 
 
@@ -132,6 +135,20 @@ def _secret(env: Mapping[str, str], name: str) -> str | None:
     if path:
         return Path(path).read_text().strip() or None
     return env.get(name) or None
+
+
+def _number(env: Mapping[str, str], name: str, default: float) -> float:
+    try:
+        return float(env.get(name) or default)
+    except ValueError:
+        raise ValueError(f"{name}={env[name]!r} is not a number: give seconds, such as 900") from None
+
+
+def _day(env: Mapping[str, str], name: str, default: date) -> date:
+    try:
+        return date.fromisoformat(env[name]) if env.get(name) else default
+    except ValueError:
+        raise ValueError(f"{name}={env[name]!r} is not a date: write it as 2026-01-31") from None
 
 
 def _choice(env: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:

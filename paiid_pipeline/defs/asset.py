@@ -1,12 +1,14 @@
 """What every asset of the pipeline declares, in one place: partitions, owners, kinds, tags, freshness."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
 from paiid_pipeline.defs.partitions import UNIVERSE
+from paiid_pipeline.defs.resources import Pipeline
 
 OWNERS = ["team:data-engineering"]
 SINGLE_RUN = dg.BackfillPolicy.single_run()
@@ -26,21 +28,49 @@ def freshness(cadence: timedelta) -> dg.FreshnessPolicy:
     )
 
 
-def described(frame: pl.DataFrame, moment: str) -> dict[str, Any]:
-    """Row count, the range of the column ``moment``, symbols and schema of what an asset made."""
-    metadata: dict[str, Any] = {
-        "dagster/row_count": frame.height,
-        "dagster/column_schema": dg.TableSchema(
-            columns=[dg.TableColumn(name, str(kind)) for name, kind in frame.schema.items()]
-        ),
-    }
-    if frame.height:
-        low, high = frame[moment].min(), frame[moment].max()
-        metadata["first"] = dg.MetadataValue.timestamp(low)
-        metadata["last"] = dg.MetadataValue.timestamp(high)
-    if "symbol" in frame.columns:
-        metadata["symbols"] = frame["symbol"].n_unique()
-    return metadata
+def describe(context: dg.AssetExecutionContext, pipeline: Pipeline, rows: pl.DataFrame, moment: str) -> None:
+    """Report the schema of what was made, and of each partition its row count, symbols and range of ``moment``."""
+    columns = [dg.TableColumn(name, _type_name(kind)) for name, kind in rows.schema.items()]
+    context.add_asset_metadata({"dagster/column_schema": dg.TableSchema(columns=columns)})
+    for key, found in by_partition(context.partition_keys, pipeline, rows, moment).items():
+        facts: dict[str, Any] = {"dagster/row_count": found.height}
+        if found.height:
+            low, high = found[moment].min(), found[moment].max()
+            facts |= {"first": dg.MetadataValue.timestamp(low), "last": dg.MetadataValue.timestamp(high)}
+        if "symbol" in found.columns:
+            facts["symbols"] = found["symbol"].n_unique()
+        context.add_asset_metadata(facts, partition_key=key)
+
+
+def by_partition(keys: Sequence[str], pipeline: Pipeline, rows: pl.DataFrame, moment: str) -> dict[str, pl.DataFrame]:
+    """The rows of each partition key; a moment belongs to the newest session that starts by its exchange-local date."""
+    days = sorted({_dimensions(key)[0] for key in keys})
+    calendar = pipeline.calendar
+    after = calendar.sessions(days[-1] + timedelta(days=1), days[-1] + timedelta(days=14))[:1]
+    starts = pl.DataFrame(
+        {"session": [*days, *(session.day for session in after)]}, schema={"session": pl.Date}
+    ).with_columns(local=pl.col("session"))
+    local = (pl.col(moment) - pl.duration(microseconds=1)).dt.convert_time_zone(str(calendar.timezone)).dt.date()
+    dated = rows.with_columns(local=local).sort("local").join_asof(starts, on="local", strategy="backward")
+    found = {}
+    for key in keys:
+        day, segment = _dimensions(key)
+        part = dated.filter(pl.col("session") == day)
+        if segment is not None and "symbol" in rows.columns:
+            part = part.filter(pl.col("symbol").is_in(list(UNIVERSE.segments[segment])))
+        found[key] = part
+    return found
+
+
+def _dimensions(key: str) -> tuple[date, str | None]:
+    """Date and segment of a partition key; the segment of a date partition is None."""
+    if isinstance(key, dg.MultiPartitionKey):
+        return date.fromisoformat(key.keys_by_dimension["date"]), key.keys_by_dimension["segment"]
+    return date.fromisoformat(key), None
+
+
+def _type_name(kind: pl.DataType) -> str:
+    return "Datetime, UTC" if isinstance(kind, pl.Datetime) else str(kind)
 
 
 def counted(frame: pl.DataFrame, column: str = "reason") -> dg.MetadataValue:

@@ -9,7 +9,7 @@ import polars as pl
 
 from paiid_pipeline.contracts import WITHHELD
 from paiid_pipeline.decisions import due_decisions, reach, undecided
-from paiid_pipeline.defs.asset import counted, described
+from paiid_pipeline.defs.asset import counted, describe
 from paiid_pipeline.defs.partitions import selected
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.universe import HORIZONS
@@ -61,10 +61,10 @@ class Made:
         if withheld is not None:
             self._withheld = pl.concat([self._withheld, withheld])
 
-    def metadata(self) -> dict[str, Any]:
-        """What the asset reports."""
+    def report(self, context: dg.AssetExecutionContext, pipeline: Pipeline) -> dict[str, Any]:
+        """What the asset reports, of each partition and of the run."""
+        describe(context, pipeline, self._rows, "as_of")
         return {
-            **described(self._rows, "as_of"),
             "inserted": self._written.inserted,
             "changed": self._written.restated,
             "unchanged": self._written.unchanged,

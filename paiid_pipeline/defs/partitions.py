@@ -13,17 +13,15 @@ from paiid_pipeline.clock import ReplayClock, clock_from_environment
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.universe import TradingCalendar, Universe
 
-FIRST_DAY = date(2025, 1, 1)
-"""The first partition where the data is live; a replay has a few weeks around its start."""
-
 _SETTINGS = load_settings()
 UNIVERSE: Universe = _SETTINGS.universe
 
 
 def _days() -> tuple[date, date | None]:
+    """The first partition, and for a replay the day after the last: a few weeks around its start."""
     clock = clock_from_environment()
     if not isinstance(clock, ReplayClock):
-        return FIRST_DAY, None
+        return _SETTINGS.first_day, None
     start = clock.start.astimezone(UNIVERSE.calendar.timezone).date()
     return (start - timedelta(days=60)).replace(day=1), start + timedelta(days=61)
 

@@ -1,7 +1,7 @@
 import dagster as dg
 
 from paiid_pipeline.contracts import BARS, CORPORATE_ACTIONS, NEWS
-from paiid_pipeline.defs.asset import OWNERS, SINGLE_RUN, counted, described, freshness
+from paiid_pipeline.defs.asset import OWNERS, SINGLE_RUN, counted, describe, freshness
 from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.ingestion import Gathered
@@ -28,9 +28,8 @@ def market_bars(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Mat
     part = selected(context)
     ingestion = pipeline.ingestion
     got = ingestion.gather(ingestion.needed_market(part.days), part.symbols, log=context.log.info)
-    return dg.MaterializeResult(
-        metadata={**described(got.rows(BARS, "1Min", "1Day"), "bar_end"), **_report(got), **_actions(got)}
-    )
+    describe(context, pipeline, got.rows(BARS, "1Min", "1Day"), "bar_end")
+    return dg.MaterializeResult(metadata={**_report(got), **_actions(got)})
 
 
 @dg.asset(
@@ -52,7 +51,8 @@ def news_articles(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.M
     part = selected(context)
     ingestion = pipeline.ingestion
     got = ingestion.gather(ingestion.needed_news(part.days), part.symbols, log=context.log.info)
-    return dg.MaterializeResult(metadata={**described(got.rows(NEWS, "news"), "published_at"), **_report(got)})
+    describe(context, pipeline, got.rows(NEWS, "news"), "published_at")
+    return dg.MaterializeResult(metadata=_report(got))
 
 
 def _report(got: Gathered) -> dict[str, dg.MetadataValue | int | str]:

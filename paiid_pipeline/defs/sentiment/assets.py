@@ -2,7 +2,7 @@ import dagster as dg
 
 from paiid_pipeline.contracts import SYMBOL_SENTIMENT
 from paiid_pipeline.decisions import reach
-from paiid_pipeline.defs.asset import OWNERS, SINGLE_RUN, counted, described, freshness
+from paiid_pipeline.defs.asset import OWNERS, SINGLE_RUN, counted, describe, freshness
 from paiid_pipeline.defs.deciding import Made, Refresh, to_make
 from paiid_pipeline.defs.ingestion.assets import news_articles
 from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected
@@ -35,9 +35,9 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> 
     news = pipeline.warehouse.news_to_score(start, end, analyzer.model, analyzer.model_version)
     scores = analyzer.score_articles(news)
     written = pipeline.warehouse.write_article_sentiment(scores, pipeline.clock.now(), live=pipeline.clock.real_time)
+    describe(context, pipeline, scores, "published_at")
     return dg.MaterializeResult(
         metadata={
-            **described(scores, "published_at"),
             "articles scored": news.height,
             "inserted": written.inserted,
             "model": f"{analyzer.model} {analyzer.model_version}",
@@ -73,4 +73,4 @@ def symbol_sentiment(
         )
         rows = aggregate(scores, decisions, settings.news_lookback, settings.news_half_life)
         made.add(rows, warehouse.write_symbol_sentiment(rows))
-    return dg.MaterializeResult(metadata=made.metadata())
+    return dg.MaterializeResult(metadata=made.report(context, pipeline))

@@ -42,4 +42,4 @@ def trading_signals(
         sentiment = warehouse.symbol_sentiment(span.symbols, horizon, span.first, span.last)
         rows, withheld = generator.decide(indicators, sentiment)
         made.add(rows, warehouse.write_signals(rows, context.run.run_id), withheld)
-    return dg.MaterializeResult(metadata={**made.metadata(), "signals": made.counts("signal")})
+    return dg.MaterializeResult(metadata={**made.report(context, pipeline), "signals": made.counts("signal")})

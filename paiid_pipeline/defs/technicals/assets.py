@@ -41,4 +41,4 @@ def technical_indicators(
         max_age = {horizon: lookback.max_bar_age for horizon, lookback in pipeline.settings.lookback.items()}
         rows, withheld = decide_indicators(bars, actions, decisions, max_age)
         made.add(rows, warehouse.write_indicators(rows), withheld)
-    return dg.MaterializeResult(metadata=made.metadata())
+    return dg.MaterializeResult(metadata=made.report(context, pipeline))
