@@ -23,6 +23,7 @@ from paiid_pipeline.clock import Clock, SystemClock
 
 _GIVEN_UP_IN_A_ROW = 3
 _MALFORMED_ATTEMPTS = 3
+_ABOUT_THE_REQUEST = (400, 404, 413, 414, 422)
 
 
 class UnavailableError(Exception):
@@ -136,8 +137,8 @@ class Client:
     async def get(self, path: str, params: Mapping[str, str], tally: Tally) -> Any:
         """The JSON that ``path`` answers.
 
-        Raises DeniedError (401, 403), BadRequestError (other 4xx), MalformedError (not JSON, three times) and
-        UnavailableError (429, 5xx, time-outs and broken connections until the budget is spent).
+        Raises DeniedError (401, 403), BadRequestError (400 and its like), MalformedError (not JSON, three times) and
+        UnavailableError (429, 5xx, time-outs and broken connections until the budget is spent; any other status).
         """
         if self._given_up >= _GIVEN_UP_IN_A_ROW:
             raise UnavailableError(f"{path}: not tried, as {self._given_up} requests in a row have been given up")
@@ -189,8 +190,10 @@ class Client:
             return _Failure("HTTP 429, too many requests", reset=reset_in(response, self.clock))
         if status == 408 or status >= 500:
             return _Failure(f"HTTP {status}")
-        if status >= 300:
+        if status in _ABOUT_THE_REQUEST:
             raise BadRequestError(message_of(response) or f"HTTP {status}")
+        if status >= 300:
+            raise UnavailableError(f"{path}: HTTP {status} {message_of(response)!r}, which no endpoint of ours answers")
         try:
             return parse_json(response.content)
         except ValueError as error:

@@ -46,6 +46,7 @@ __all__ = ["Fetched", "Kind", "Source", "Wanted", "fetch", "open_source"]
 
 _AT_ONCE = 8
 _MOST_PAGES = 2_000
+_REFUSALS_BEFORE_ANY_ANSWER = 8
 
 NewClient = Callable[[Access], Client]
 
@@ -173,33 +174,31 @@ class _Gathering:
     pages: int = 0
 
     async def run(self) -> None:
+        """Fetch all there is, and settle what became of the symbols that the vendor refused."""
         await self._isolate(self.query)
-        if not self.refused:
-            return
-        others = set(self.query.symbols) - set(self.refused)
         for symbol, words in self.refused.items():
-            # Alone, a refusal may be about anything else in the request, unless it speaks of the symbol.
-            if others or symbol in words or "symbol" in words.lower():
+            # Where no answer came at all, the refusal may be of the request, unless it speaks of the symbol.
+            if self.pages or symbol in words or "symbol" in words.lower():
                 self._refuse("unknown_symbol", {"symbol": symbol, "message": words})
             else:
                 self._fail((symbol,), f"{self.query.path}: {symbol}: refused: {words}")
 
     async def _isolate(self, query: Query) -> None:
         """Follow the query; where the vendor refuses it, leave out the symbol it names, or halve."""
+        if not self.pages and len(self.refused) >= _REFUSALS_BEFORE_ANY_ANSWER:
+            return self._fail(query.symbols, f"{query.path}: not tried, as the vendor has refused every request so far")
         try:
             await self._follow(query)
         except BadRequestError as error:
             words, symbols = str(error), query.symbols
-            named = [symbol for symbol in symbols if _names(words, symbol)]
-            if len(symbols) == 1 or len(named) == len(symbols):
-                self.refused.update(dict.fromkeys(symbols, words))
-            elif named:
-                self.refused.update(dict.fromkeys(named, words))
-                await self._isolate(query.of(tuple(s for s in symbols if s not in named)))
-            else:
-                middle = len(symbols) // 2
-                await self._isolate(query.of(symbols[:middle]))
-                await self._isolate(query.of(symbols[middle:]))
+            named = tuple(symbol for symbol in symbols if _names(words, symbol)) or symbols * (len(symbols) == 1)
+            self.refused.update(dict.fromkeys(named, words))
+            others = tuple(symbol for symbol in symbols if symbol not in named)
+            # What is left after naming is asked for as one; without a name the culprit is in one of two halves.
+            middle = 0 if named else len(others) // 2
+            for part in (others[:middle], others[middle:]):
+                if part:
+                    await self._isolate(query.of(part))
 
     async def _follow(self, query: Query) -> None:
         """All pages of a query, one after another."""

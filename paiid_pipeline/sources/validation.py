@@ -142,7 +142,8 @@ def check_actions(actions: Mapping[str, object], asked: Asked) -> Checked:
     """One page of corporate actions in Alpaca's shape: lists by kind.
 
     Splits and stock dividends carry a ratio (new shares per old one), cash dividends an amount (per old share);
-    all other kinds are kept under the vendor's singular name with neither. Reasons: ``bad_type``,
+    all other kinds are kept under the vendor's singular name with neither. An action announced after its ex-date is
+    in range by its process date. Reasons: ``bad_type``,
     ``missing_field``, ``bad_timestamp``, ``not_finite``, ``non_positive_rate``, ``unit_ratio`` (a split of 1:1),
     ``outside_request``, ``unrequested_symbol``.
     """
@@ -460,11 +461,10 @@ def _action(kind: str, action: object, asked: Asked) -> list[Row]:
     if not isinstance(action, dict):
         raise _RefusedError("bad_type")
     concerned = _concerned(action)
-    ex_date = _day(action)
+    days = _days(action)
+    ex_date = days[0]
     ours, ratio, amount = _effect(kind, action)
-    zone = asked.calendar.timezone
-    last = (asked.end - timedelta(microseconds=1)).astimezone(zone).date()
-    if not asked.start.astimezone(zone).date() <= ex_date <= last:
+    if not any(_asked_day(day, asked) for day in days):
         raise _RefusedError("outside_request")
     wanted = [symbol for symbol in concerned if symbol in asked.symbols]
     if not wanted:
@@ -494,16 +494,23 @@ def _concerned(action: Row) -> list[str]:
     return list(dict.fromkeys(named))
 
 
-def _day(action: Row) -> date:
-    text = next((action[key] for key in _DATE_FIELDS if action.get(key) is not None), None)
-    if text is None:
+def _days(action: Row) -> list[date]:
+    """The action's dates, the ex-date or what comes closest to it first."""
+    named = [action[key] for key in _DATE_FIELDS if action.get(key) is not None]
+    if not named:
         raise _RefusedError("missing_field")
-    if not isinstance(text, str):
+    if not all(isinstance(text, str) for text in named):
         raise _RefusedError("bad_type")
     try:
-        return date.fromisoformat(text)
+        return [date.fromisoformat(text) for text in named]
     except ValueError:
         raise _RefusedError("bad_timestamp") from None
+
+
+def _asked_day(day: date, asked: Asked) -> bool:
+    zone = asked.calendar.timezone
+    last = (asked.end - timedelta(microseconds=1)).astimezone(zone).date()
+    return asked.start.astimezone(zone).date() <= day <= last
 
 
 def _effect(kind: str, action: Row) -> tuple[str, float | None, float | None]:

@@ -16,8 +16,8 @@ from paiid_pipeline.universe import TradingCalendar
 class Wanted:
     """One request to a source: a kind of data, for some symbols, from ``start`` to before ``end`` (UTC).
 
-    Bars count by their start, news by ``updated_at``, corporate actions by their ex-date, which lies between the
-    exchange-local dates of ``start`` and of the last moment before ``end``.
+    Bars count by their start, news by ``updated_at``, corporate actions by their ex-date or process date, one of which
+    lies between the exchange-local dates of ``start`` and of the last moment before ``end``.
     """
 
     kind: Kind

@@ -147,6 +147,19 @@ def test_a_request_that_is_refused_for_every_symbol_is_an_error_and_no_list_of_u
     assert "start is in the past" in got.errors[0]
 
 
+def test_a_request_that_is_refused_for_each_of_many_symbols_is_given_up_early() -> None:
+    many = tuple(f"S{i:02}" for i in range(100))
+    (got,), vendor = ask(lambda _: Reply({"message": "no"}, status=400), Wanted("1Min", many, OPEN, NOW))
+    assert got.failed_symbols == many
+    assert len(vendor.asked) < 30
+
+
+def test_a_redirect_is_an_error_at_once() -> None:
+    (got,), vendor = ask(lambda _: Reply({}, status=302, headers={"location": "/elsewhere"}), BARS)
+    assert "HTTP 302" in got.errors[0]
+    assert (len(vendor.asked), got.complete) == (1, False)
+
+
 def test_malformed_json_is_filed_whole_and_the_other_kinds_arrive() -> None:
     def answer(asking: Asking) -> Reply:
         if asking.path == "/v2/stocks/bars":

@@ -342,7 +342,7 @@ def test_an_action_moves_the_price_as_its_kind_says(
         (action("cash_dividends", rate="0.5"), "bad_type"),
         (action("cash_dividends", rate=0.5, ex_date="soon"), "bad_timestamp"),
         (action("cash_dividends", rate=0.5, ex_date=20140609), "bad_type"),
-        (action("cash_dividends", rate=0.5, ex_date="2014-06-01"), "outside_request"),
+        (action("cash_dividends", rate=0.5, ex_date="2014-06-01", process_date="2014-06-01"), "outside_request"),
         (action("cash_dividends", rate=0.5, symbol="MSFT"), "unrequested_symbol"),
         (action("cash_dividends", rate=0.5, symbol=None), "missing_field"),
         ({"cash_dividends": "none"}, "bad_type"),
@@ -360,3 +360,40 @@ def test_a_rename_is_filed_under_each_symbol_asked_for() -> None:
     rows = check_actions({"name_changes": [rename]}, asked("actions")).rows
     assert rows.select("action_id", "symbol", "kind").rows() == [
         ("test:r", "AAPL", "name_change"), ("test:r:TWX", "TWX", "name_change")]  # fmt: skip
+
+
+def test_an_action_announced_after_its_ex_date_is_still_taken() -> None:
+    rows = check_actions(action("cash_dividends", rate=0.5, ex_date="2014-06-01"), asked("actions")).rows
+    assert rows["ex_date"].to_list() == [date(2014, 6, 1)]
+
+
+wild_actions = st.fixed_dictionaries(
+    {},
+    optional={
+        **dict.fromkeys(("id", "rate", "new_rate", "old_rate"), values),
+        **dict.fromkeys(("symbol", "old_symbol", "new_symbol"), st.one_of(values, st.just("AAPL"))),
+        **dict.fromkeys(("ex_date", "process_date"), st.one_of(values, st.just("2014-06-09"))),
+    },
+)
+kinds = st.sampled_from(["forward_splits", "reverse_splits", "stock_dividends", "cash_dividends", "spin_offs", "new"])
+
+
+@settings(deadline=None, max_examples=150)
+@given(kinds, st.lists(st.one_of(values, wild_actions), max_size=4))
+def test_every_action_is_found_once_whatever_it_holds(kind: str, rows: list[Any]) -> None:
+    of = asked("actions", symbols=frozenset({"AAPL"}))
+    checked = check_actions({kind: rows}, of)
+    assert checked.rows.height + checked.refusals.height == len(rows)
+    assert checked.rows.filter((pl.col("ratio") <= 0) | (pl.col("amount") <= 0)).is_empty()
+
+
+def test_copies_of_articles_and_actions_collapse_too() -> None:
+    of = asked("news")
+    pages = [check_news([article(), article(id=8)], of), check_news([article(), article(headline="Edited")], of)]
+    together = collapse(pages, of)
+    assert together.rows.select("article_id", "headline").rows() == [
+        ("wire:7", "Edited"), ("wire:8", "Apple splits its shares")]  # fmt: skip
+    assert sorted(reasons(together)) == ["conflicting_duplicate", "duplicate_article"]
+    of = asked("actions")
+    dividend = check_actions(action("cash_dividends", rate=0.5), of)
+    assert collapse([dividend, dividend], of).rows.equals(dividend.rows)
