@@ -66,12 +66,8 @@ def defined_rsi(prices: Floats, rsi: Floats) -> Floats:
 
 def series_offsets(bars: pl.DataFrame, keys: Sequence[str]) -> Indices:
     """Where each series starts in a frame whose series lie in one piece, and, last, where the frame ends."""
-    if bars.is_empty():
-        return np.zeros(1, dtype=np.int64)
-    changed = pl.any_horizontal(pl.col(key).ne_missing(pl.col(key).shift(1)) for key in keys)
-    starts = bars.select(changed.arg_true()).to_series().to_numpy().astype(np.int64)
-    first = np.zeros(1, dtype=np.int64)
-    return np.concatenate([first, starts[starts > 0], np.array([bars.height])])
+    lengths = bars.select(pl.struct(keys).rle().struct.field("len")).to_series().to_numpy()
+    return np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
 
 
 def indicators(bars: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
@@ -83,27 +79,31 @@ def indicators(bars: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     moved. A close that is null, NaN, infinite or not above 0 is a hole: the series goes on as if the bar
     were not there, and the bar reads null. Raises ValueError if a value overflows.
     """
-    usable = (bars["close"].is_finite() & (bars["close"] > 0)).fill_null(False)
-    if not usable.all():
-        rows = bars.with_row_index("_row")
-        read = indicators(rows.filter(usable), keys).select("_row", "bars", *VALUES)
-        return rows.join(read, on="_row", how="left", maintain_order="left").drop("_row")
     close = np.ascontiguousarray(bars["close"].to_numpy())
+    if not _all_usable(close):
+        rows = bars.with_row_index("_row")
+        read = indicators(rows.filter(pl.col("close").is_finite() & (pl.col("close") > 0)), keys)
+        read = read.select("_row", "bars", *VALUES)
+        return rows.join(read, on="_row", how="left", maintain_order="left").drop("_row")
     offsets = series_offsets(bars, keys)
     columns = [np.empty(bars.height) for _ in VALUES]
     for start, stop, values in series_values(close, pairwise(offsets.tolist())):
+        part = slice(start, stop)
         for column, value in zip(columns, values, strict=True):
-            column[start:stop] = value
+            column[part] = value
     lengths = np.diff(offsets)
     _refuse_overflow(columns, offsets[1:][lengths >= MINIMUM_BARS] - 1)
-    columns[0] = _without_flat(close, columns[0], offsets)
-    count = np.arange(1, bars.height + 1) - np.repeat(offsets[:-1], lengths)
-    enough = pl.col("bars") >= MINIMUM_BARS
-    return bars.with_columns(
-        pl.Series("bars", count), *(pl.Series(n, c) for n, c in zip(VALUES, columns, strict=True))
-    ).with_columns(
-        pl.when(enough).then(pl.col("rsi_14").fill_nan(None)), *(pl.when(enough).then(n) for n in VALUES[1:])
-    )
+    rsi = _without_flat(close, columns[0], offsets)
+    count = np.arange(1, bars.height + 1, dtype=np.uint32)
+    count -= np.repeat(offsets[:-1].astype(np.uint32), lengths)
+    others = (pl.Series(name, column) for name, column in zip(VALUES[1:], columns[1:], strict=True))
+    enough = pl.when(pl.col("bars") >= MINIMUM_BARS)
+    return bars.with_columns(pl.Series("bars", count), rsi, *others).with_columns(enough.then(pl.col(VALUES)))
+
+
+def _all_usable(close: Floats) -> bool:
+    # A NaN, which is what a null becomes, makes the least value NaN, and that is not above 0.
+    return not len(close) or bool(np.min(close) > 0 and np.max(close) < np.inf)
 
 
 def _refuse_overflow(columns: Sequence[Floats], last: Indices) -> None:
@@ -113,12 +113,12 @@ def _refuse_overflow(columns: Sequence[Floats], last: Indices) -> None:
             raise ValueError(f"{name} is not finite: a close is too large to compute with; quarantine such bars")
 
 
-def _without_flat(close: Floats, rsi: Floats, offsets: Indices) -> Floats:
+def _without_flat(close: Floats, rsi: Floats, offsets: Indices) -> pl.Series:
     suspects = np.unique(np.searchsorted(offsets, np.flatnonzero(rsi == 0.0), side="right") - 1)
     for series in suspects.tolist():
         part = slice(offsets[series], offsets[series + 1])
         rsi[part] = defined_rsi(close[part], rsi[part])
-    return rsi
+    return pl.Series(VALUES[0], rsi, nan_to_null=len(suspects) > 0)
 
 
 def with_readings(frame: pl.DataFrame) -> pl.DataFrame:

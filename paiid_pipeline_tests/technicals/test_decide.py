@@ -202,7 +202,7 @@ def test_a_feed_that_is_always_late_costs_one_series_and_not_one_a_decision() ->
     assert len(take_snapshots(bars, NO_ACTIONS, decisions).offsets) - 1 == 1
 
 
-@pytest.mark.parametrize(("symbol", "raw_width"), [("AAPL", 2.0), ("TWX", 0.06)])
+@pytest.mark.parametrize(("symbol", "raw_width"), [("AAPL", 2.0), ("TWX", 0.05)])
 def test_the_split_and_the_spin_off_of_2014_06_09_are_no_crash(data_dir: Path, symbol: str, raw_width: float) -> None:
     """Real minute bars across AAPL's 7:1 split and TWX's spin-off: calm all day, and not calm without the actions."""
     minutes = pl.read_parquet(data_dir / "bars" / "us_equity_minute_raw.parquet").filter(
