@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
-from functools import cached_property
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -85,20 +85,13 @@ class Replay:
         return found
 
     def _days(self, symbol: str, company: Company | None, start: datetime, end: datetime) -> pl.DataFrame:
-        tickers = {symbol} if company is None else {span.ticker for span in company.spans} | {symbol}
-        if tickers & self._raw_daily_symbols:
+        if _held(symbol, company) & _symbols_in(self._daily):
             return self._spans(self._daily, symbol, company, start, end)
         return self._readjusted(symbol, start, end)
 
-    @cached_property
-    def _raw_daily_symbols(self) -> frozenset[str]:
-        if not self._daily.is_file():
-            return frozenset()
-        return frozenset(pl.scan_parquet(self._daily).select(pl.col("symbol").unique()).collect()["symbol"])
-
     def _spans(self, path: Path, symbol: str, company: Company | None, start: datetime, end: datetime) -> pl.DataFrame:
         """The rows of each ticker while it was the company's."""
-        if not path.is_file() or end < start:
+        if end < start or not _held(symbol, company) & _symbols_in(path):
             return _NO_BARS
         # Naive New York times: a day's margin on the scan spares it the zone, the moment itself is exact.
         margin = timedelta(days=1)
@@ -116,7 +109,7 @@ class Replay:
 
     def _readjusted(self, symbol: str, start: datetime, end: datetime) -> pl.DataFrame:
         """Split-adjusted daily bars made raw again: a split inside the file is undone for the days before it."""
-        if not self._adjusted.is_file():
+        if symbol not in _symbols_in(self._adjusted):
             return _NO_BARS
         own = pl.scan_parquet(self._adjusted).filter(pl.col("symbol") == symbol).drop_nulls("close")
         first, last = own.select(pl.col("date").min(), last=pl.col("date").max()).collect().row(0)
@@ -168,6 +161,19 @@ class Replay:
             _article(_digest(row), "ticker_news_2011", row["title"], row["body"] or "", row["out"], row["symbols"])
             for row in rows.iter_rows(named=True)
         ]
+
+
+@lru_cache(maxsize=8)
+def _symbols_in(path: Path) -> frozenset[str]:
+    """The symbols of a file; none where it is missing. A scan for a symbol that is not there costs as much as any."""
+    if not path.is_file():
+        return frozenset()
+    return frozenset(pl.scan_parquet(path).select(pl.col("symbol").unique()).collect()["symbol"])
+
+
+def _held(symbol: str, company: Company | None) -> frozenset[str]:
+    """The symbol, and all the tickers that its company has had."""
+    return frozenset({symbol} if company is None else {symbol, *(span.ticker for span in company.spans)})
 
 
 def _article(
