@@ -1,0 +1,153 @@
+"""Cadences: in session only, never overlapping, and ahead of the end of freshness."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from paiid_pipeline.cache import CacheManager
+from paiid_pipeline.settings import TTL
+from paiid_pipeline_tests.defs.world import START, PipelineAt, World, defs
+
+SCHEDULES = {
+    "market_refresh_schedule": "* * * * *",
+    "signals_refresh_schedule": "*/5 * * * *",
+    "article_scoring_schedule": "*/15 * * * *",
+    "news_refresh_schedule": "*/30 * * * *",
+}
+
+
+def tick(name: str, pipeline: PipelineAt, instance: dg.DagsterInstance) -> dg.RunRequest | str:
+    """What a schedule does: its run request, or the reason for none."""
+    context = dg.build_schedule_context(instance=instance, resources={"pipeline": pipeline})
+    data = defs.resolve_schedule_def(name).evaluate_tick(context)
+    return data.run_requests[0] if data.run_requests else str(data.skip_message)
+
+
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> dg.DagsterInstance:
+    """An instance that a schedule's context can refer to; each test leaves it without runs."""
+    return dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster")))
+
+
+@pytest.fixture
+def world(world: World, instance: dg.DagsterInstance) -> Iterator[World]:
+    """The world with that instance."""
+    world.instance = instance
+    yield world
+    for run in instance.get_runs():
+        instance.delete_run(run.run_id)
+
+
+@pytest.fixture
+def exchange(world: World) -> World:
+    """The same world on the New York calendar."""
+    world.variables = {**world.variables, "PAIID_UNIVERSE": _universe(world, 'calendar = "XNYS"\n')}
+    return world
+
+
+@pytest.mark.parametrize(("name", "cron"), SCHEDULES.items())
+def test_each_cadence_is_its_ttl_and_runs_from_the_start(name: str, cron: str) -> None:
+    schedule = defs.resolve_schedule_def(name)
+    assert schedule.cron_schedule == cron
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ("2026-03-07T15:00:00+00:00", "its last session ended 2026-03-06 21:00Z"),  # Saturday
+        ("2026-07-03T15:00:00+00:00", "its last session ended 2026-07-02 20:00Z"),  # Independence Day, observed
+        ("2026-11-27T18:10:00+00:00", "its last session ended 2026-11-27 18:00Z"),  # a half day
+        ("2026-03-10T13:29:00+00:00", "its last session ended 2026-03-09 20:00Z"),  # a minute before the open
+    ],
+)
+def test_outside_the_session_every_cadence_skips_and_says_why(exchange: World, name: str, at: str, said: str) -> None:
+    outcome = tick(name, exchange.pipeline(datetime.fromisoformat(at)), exchange.instance)
+    assert isinstance(outcome, str)
+    assert said in outcome
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_inside_the_session_a_run_covers_the_session_and_all_segments(exchange: World, name: str) -> None:
+    at = datetime(2026, 3, 10, 15, 0, 1, tzinfo=UTC)
+    outcome = tick(name, exchange.pipeline(at), exchange.instance)
+    assert isinstance(outcome, dg.RunRequest)
+    start = outcome.tags["dagster/asset_partition_range_start"]
+    end = outcome.tags["dagster/asset_partition_range_end"]
+    dates_only = name in ("news_refresh_schedule", "article_scoring_schedule")
+    assert (start, end) == (
+        ("2026-03-10", "2026-03-10") if dates_only else ("2026-03-10|technology", "2026-03-10|consumer")
+    )
+
+
+def test_the_decision_at_midnight_of_a_market_that_never_closes_goes_to_the_day_that_ended(world: World) -> None:
+    at = datetime(2026, 3, 11, 0, 0, 1, tzinfo=UTC)
+    outcome = tick("signals_refresh_schedule", world.pipeline(at), world.instance)
+    assert isinstance(outcome, dg.RunRequest)
+    assert outcome.tags["dagster/asset_partition_range_start"].startswith("2026-03-10|")
+    assert outcome.run_config["ops"]["trading_signals"]["config"]["through"] == "2026-03-11T00:00:00+00:00"
+
+
+def test_a_cadence_never_overlaps_itself(world: World) -> None:
+    job = defs.resolve_job_def("market_refresh")
+    run = world.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    pipeline = world.pipeline(START)
+    outcome = tick("market_refresh_schedule", pipeline, world.instance)
+    assert isinstance(outcome, str)
+    assert run.run_id in outcome
+    assert isinstance(tick("signals_refresh_schedule", pipeline, world.instance), dg.RunRequest)
+
+
+def sense(world: World, at: datetime, cursor: str | None = None) -> tuple[set[str], str, str | None]:
+    """What the expiry sensor does: jobs asked for, the reason for none, and its cursor."""
+    context = dg.build_sensor_context(
+        instance=world.instance, resources={"pipeline": world.pipeline(at)}, cursor=cursor, definitions=defs
+    )
+    data: Any = defs.resolve_sensor_def("keys_expiring").evaluate_tick(context)
+    return {str(one.job_name) for one in data.run_requests or ()}, str(data.skip_message), data.cursor
+
+
+def test_a_key_is_refreshed_before_its_freshness_ends_and_only_once(world: World) -> None:
+    at = START + timedelta(seconds=20)
+    world.everything(at, at.date())
+    assert sense(world, at + timedelta(seconds=50)) == (set(), "no key is about to expire", None)
+    asked, _, cursor = sense(world, at + TTL["market"] - timedelta(seconds=3))
+    assert asked == {"market_refresh"}
+    again, _, _ = sense(world, at + TTL["market"] - timedelta(seconds=2), cursor)
+    assert again == set()
+    asked, _, _ = sense(world, at + TTL["news"] - timedelta(seconds=60), cursor)
+    assert asked == {"market_refresh", "signals_refresh", "news_refresh"}
+
+
+def test_where_nothing_was_published_nothing_expires(world: World) -> None:
+    CacheManager.connect(world.redis_url)
+    assert sense(world, START) == (set(), "no key is about to expire", None)
+
+
+def test_news_is_scored_as_soon_as_it_lands_and_published_once_scored(world: World) -> None:
+    at = START + timedelta(seconds=20)
+    for landed, sensor, job in (
+        ("news_articles", "news_landed", "article_scoring"),
+        ("article_sentiment", "articles_scored", "sentiment_refresh"),
+    ):
+        with dg.DagsterInstance.ephemeral() as instance:
+            context = dg.build_sensor_context(
+                instance=instance, resources={"pipeline": world.pipeline(at)}, definitions=defs
+            )
+            assert not defs.resolve_sensor_def(sensor).evaluate_tick(context).run_requests
+            instance.report_runless_asset_event(dg.AssetMaterialization(landed, partition="2026-03-10"))
+            data = defs.resolve_sensor_def(sensor).evaluate_tick(context)
+            assert [one.job_name for one in data.run_requests or ()] == [job]
+
+
+def _universe(world: World, prefix: str) -> str:
+    path = Path(world.variables["PAIID_UNIVERSE"])
+    path.write_text(prefix + path.read_text())
+    return str(path)

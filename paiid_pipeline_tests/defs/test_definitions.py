@@ -1,0 +1,82 @@
+"""What Dagster sees, as a snapshot: a change to the graph is a change to this file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import dagster as dg
+
+from paiid_pipeline_tests.defs.world import defs
+
+GRAPH = {
+    "market_bars": ("ingestion", "date|segment", set()),
+    "news_articles": ("ingestion", "date", set()),
+    "article_sentiment": ("sentiment", "date", {"news_articles"}),
+    "symbol_sentiment": ("sentiment", "date|segment", {"article_sentiment"}),
+    "technical_indicators": ("technicals", "date|segment", {"market_bars"}),
+    "trading_signals": ("signals", "date|segment", {"technical_indicators", "symbol_sentiment"}),
+    "hot_results": ("serving", "date|segment", {"trading_signals"}),
+    "retention": ("operations", "", set()),
+}
+JOBS = {
+    "market_refresh": {"market_bars", "hot_results"},
+    "news_refresh": {"news_articles"},
+    "article_scoring": {"article_sentiment"},
+    "sentiment_refresh": {"symbol_sentiment", "hot_results"},
+    "signals_refresh": {"symbol_sentiment", "technical_indicators", "trading_signals", "hot_results"},
+    "all_news": {"news_articles", "article_sentiment"},
+    "all_decisions": {"market_bars", "symbol_sentiment", "technical_indicators", "trading_signals", "hot_results"},
+    "retention_job": {"retention"},
+}
+PARTITIONED = {name for name, (_, partitions, _) in GRAPH.items() if partitions}
+
+
+def assets() -> dict[str, dg.AssetSpec]:
+    return {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
+
+
+def test_the_graph_is_the_one_of_the_design() -> None:
+    seen = {
+        name: (spec.group_name, _dimensions(spec.partitions_def), {dep.asset_key.to_user_string() for dep in spec.deps})
+        for name, spec in assets().items()
+    }
+    assert seen == GRAPH
+
+
+def test_every_asset_says_what_it_is_and_who_owns_it() -> None:
+    for name, spec in assets().items():
+        assert spec.description, name
+        assert spec.owners, name
+        assert spec.kinds, name
+        assert spec.tags, name
+        assert (spec.freshness_policy is not None) == (name in PARTITIONED), name
+
+
+def test_every_partitioned_asset_has_one_blocking_check() -> None:
+    checks = [spec for definition in defs.asset_checks or () for spec in definition.check_specs]  # type: ignore[union-attr]
+    assert sorted(spec.asset_key.to_user_string() for spec in checks) == sorted(PARTITIONED)
+    assert all(spec.blocking for spec in checks)
+
+
+def test_the_jobs_are_the_cadences_and_the_whole_pass() -> None:
+    seen = {
+        job.name: {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+        for job in defs.resolve_all_job_defs()
+        if not job.name.startswith("__")
+    }
+    assert seen == JOBS
+
+
+def test_loading_the_definitions_imports_nothing_heavy() -> None:
+    heavy = ("torch", "transformers", "mlflow", "great_expectations", "xgboost", "sklearn", "matplotlib")
+    code = f"import sys; import paiid_pipeline.definitions;print([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert done.stderr == ""
+
+
+def _dimensions(partitions: dg.PartitionsDefinition[str] | None) -> str:
+    if isinstance(partitions, dg.MultiPartitionsDefinition):
+        return "|".join(dimension.name for dimension in partitions.partitions_defs)
+    return "date" if partitions else ""
