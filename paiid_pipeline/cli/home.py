@@ -78,9 +78,10 @@ def own(home: Path, command: str) -> Iterator[Lease]:
     """Hold the home's lock. Raises OccupiedError naming the owner where another process holds it."""
     with _open_lock(home / "paiid.lock") as file:
         while not _try_lock(file, fcntl.LOCK_EX):
-            if (owner := running(home)) is not None:
+            owner = running(home)
+            if owner is not None and owner.pid:
                 raise OccupiedError(f"{owner} already runs in {home}")
-            time.sleep(0.01)  # it was only another command's look at the lock
+            time.sleep(0.01)  # only another command's look at the lock, or an owner about to write or to end
         try:
             yield Lease(home, command)
         finally:
@@ -102,14 +103,14 @@ def attach(home: Path) -> Iterator[State | None]:
                     yield state
                     return
         if not waiting:
-            tell(f"waiting for {state} to be up")
+            tell(f"waiting for {state if state.pid else 'another paiid'}")
             waiting = True
         time.sleep(0.1)
     yield None
 
 
 def running(home: Path) -> State | None:
-    """The owner of the home, or None where it has none."""
+    """The owner of the home, or None where it has none. Its pid is 0 while it is about to say who it is, or to end."""
     if not (home / "paiid.lock").exists():
         return None
     with _open_lock(home / "paiid.lock") as file:
@@ -117,8 +118,8 @@ def running(home: Path) -> State | None:
             return None
     try:
         return State(**json.loads(_state_path(home).read_text()))
-    except (FileNotFoundError, ValueError):  # it has the lock, and is about to write
-        return State(0, "…", "just now")
+    except (FileNotFoundError, ValueError, TypeError):
+        return State(0, "", "")
 
 
 def profile_of(settings: Settings) -> str:

@@ -7,7 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
@@ -63,30 +63,20 @@ def show_signals(url: str, timezone: ZoneInfo) -> int:
             rows = cursor.fetchall()
     finally:
         connection.close()
-    header = [
-        "symbol",
-        "horizon",
-        f"as of, {timezone.key}",
-        "as of, UTC",
-        "signal",
-        "strength",
-        "conf.",
-        "price",
-        "reasons",
-    ]
-    right = [False, False, False, False, False, True, True, True, False]
-    for line in table(header, [_signal_row(row, timezone) for row in rows], right):
+    zones = list(dict.fromkeys([timezone, ZoneInfo("UTC")]))
+    moments = [f"as of, {zone.key}" for zone in zones]
+    header = ["symbol", "horizon", *moments, "signal", "strength", "conf.", "price", "reasons"]
+    right = [name in ("strength", "conf.", "price") for name in header]
+    for line in table(header, [_signal_row(row, zones) for row in rows], right):
         say(line)
     return len(rows)
 
 
-def _signal_row(row: dict[str, Any], timezone: ZoneInfo) -> list[str]:
-    as_of: datetime = row["as_of"]
+def _signal_row(row: dict[str, Any], zones: Sequence[ZoneInfo]) -> list[str]:
     return [
         row["symbol"],
         row["horizon"],
-        as_of.astimezone(timezone).strftime("%Y-%m-%d %H:%M"),
-        as_of.astimezone(UTC).strftime("%Y-%m-%d %H:%M"),
+        *(row["as_of"].astimezone(zone).strftime("%Y-%m-%d %H:%M") for zone in zones),
         row["signal"],
         f"{row['strength']:+.2f}",
         f"{row['confidence']:.2f}",

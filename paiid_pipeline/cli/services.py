@@ -37,6 +37,7 @@ ANALYST = "paiid_analyst"
 PROJECT = Path(__file__).resolve().parents[2]
 """The folder with ``dagster.yaml``."""
 
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _STAND_IN_LIMIT = 120.0  # seconds
 
 
@@ -91,8 +92,8 @@ class StandIn:
             supervisor.stop(self.child.process, ((signal.SIGTERM, 3.0),))
 
 
-def start(settings: Settings) -> Services:
-    """Start what is missing, create the databases and bring the warehouse up to date.
+def start(settings: Settings, *, quiet: bool = False) -> Services:
+    """Start what is missing, create the databases and bring the warehouse up to date, telling how it goes.
 
     The caller holds the home's lock, and stops the services also where this raises (RuntimeError,
     ConnectionError or PermissionError, with the remedy).
@@ -100,12 +101,12 @@ def start(settings: Settings) -> Services:
     services = Services(settings.home, profile_of(settings), _chosen(settings))
     try:
         _start_stand_in(settings, services)
-        _start_postgres(settings, services)
-        _start_redis(settings, services)
+        _start_postgres(settings, services, quiet=quiet)
+        _start_redis(settings, services, quiet=quiet)
         _prepare_dagster(settings, services)
-        _migrate(services)
+        _migrate(services, quiet=quiet)
         if services.stand_in is not None:
-            with timed() as words:
+            with timed(quiet=quiet) as words:
                 words += [services.stand_in.child.name, f"on {services.stand_in.url}"]
                 services.stand_in.wait()
     except BaseException:
@@ -127,17 +128,22 @@ def start_warehouse(settings: Settings) -> Services:
 
 
 def merged(environment: Mapping[str, str]) -> dict[str, str]:
-    """Our own environment with ``environment`` over it, and no ``…_FILE`` left that would override it."""
+    """Our own environment with ``environment`` over it: no ``…_FILE`` left that would override it, our own
+    Python first in the path, and no proxy between processes of this machine.
+    """
     kept = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in environment}
     python = str(Path(sys.executable).parent)
     path = os.pathsep.join([python, *os.environ.get("PATH", os.defpath).split(os.pathsep)])
-    return kept | dict(environment) | {"PATH": path}
+    direct = {
+        name: ",".join(filter(None, [os.environ.get(name), HOST, "localhost"])) for name in ("NO_PROXY", "no_proxy")
+    }
+    return kept | dict(environment) | direct | {"PATH": path}
 
 
 def answers(url: str) -> bool:
     """Whether an HTTP server answers 200 there."""
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310
+        with _DIRECT.open(url, timeout=1) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -180,7 +186,7 @@ def _start_stand_in(settings: Settings, services: Services) -> None:
     services.stand_in.child.start()
 
 
-def _start_postgres(settings: Settings, services: Services, *, quiet: bool = False) -> None:
+def _start_postgres(settings: Settings, services: Services, *, quiet: bool) -> None:
     if settings.postgres_url is not None:
         warehouse = settings.postgres_url
         name = urlsplit(warehouse).path.lstrip("/")
@@ -202,11 +208,11 @@ def _start_postgres(settings: Settings, services: Services, *, quiet: bool = Fal
     services.environment |= {"PAIID_POSTGRES_URL": warehouse, "PAIID_DAGSTER_POSTGRES_URL": dagster}
 
 
-def _start_redis(settings: Settings, services: Services) -> None:
+def _start_redis(settings: Settings, services: Services, *, quiet: bool) -> None:
     if settings.redis_url is not None:
         services.environment["PAIID_REDIS_URL"] = settings.redis_url
         return
-    with timed() as words:
+    with timed(quiet=quiet) as words:
         server = start_redis(settings.home)
         services.databases.append(server)
         words += ["Redis 6.2", f"on {HOST}:{server.port}"]
@@ -226,7 +232,7 @@ def _prepare_dagster(settings: Settings, services: Services) -> None:
     services.environment.setdefault("DAGSTER_EVENT_BATCH_SIZE", os.environ.get("DAGSTER_EVENT_BATCH_SIZE", "1000"))
 
 
-def _migrate(services: Services, *, quiet: bool = False) -> None:
+def _migrate(services: Services, *, quiet: bool) -> None:
     from paiid_pipeline.warehouse.migrate import migrate
 
     with timed(quiet=quiet) as words:

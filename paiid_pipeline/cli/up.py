@@ -69,31 +69,32 @@ def up(settings: Settings, web_port: int) -> int:
 
 
 @contextmanager
-def running_services(settings: Settings, lease: Lease) -> Iterator[Services]:
+def running_services(settings: Settings, lease: Lease, *, quiet: bool = False) -> Iterator[Services]:
     """All that commands need, for as long as the body runs; then everything that we started is stopped."""
     supervisor.adopt_orphans()
     with _stopping_on_signals():
         begin = time.monotonic()
-        tell(f"paiid: {settings.source} in {settings.home}")
+        if not quiet:
+            tell(f"paiid: {settings.source} in {settings.home}")
         for name in supervisor.sweep(settings.home):
             tell(f"  ended {name}, left over from a paiid that was killed")
-        services = starting.start(settings)
+        services = starting.start(settings, quiet=quiet)
         try:
             lease.publish(profile=services.profile, environment=services.environment)
             homes.remember(settings.home, services.environment)
-            tell(f"  up in {time.monotonic() - begin:.1f} s; logs in {settings.home / 'logs'}")
+            if not quiet:
+                tell(f"  up in {time.monotonic() - begin:.1f} s; logs in {settings.home / 'logs'}")
             yield services
         finally:
             _ignore_signals()
-            with timed() as words:
-                words += ["stopped", ", ".join(_stop_guests(services) + services.stop())]
+            with timed(quiet=quiet) as words:
+                words += ["stopped", ", ".join(_stop_guests(services) + services.stop()) or "nothing: it was all yours"]
 
 
 def _pass(settings: Settings, services: Services) -> None:
     begin, log = time.monotonic(), settings.home / "logs" / "once.log"
-    process = supervisor.spawn(
-        [sys.executable, "-m", "paiid_pipeline.defs.once"], log=log, env=services.child_environment(), read_output=True
-    )
+    command = [sys.executable, "-u", "-m", "paiid_pipeline.defs.once"]
+    process = supervisor.spawn(command, log=log, env=services.child_environment(), read_output=True)
     try:
         for line in process.stdout or ():
             tell(f"  {line.decode(errors='replace').rstrip()}")
@@ -222,7 +223,8 @@ def _stopping_on_signals() -> Iterator[None]:
         tell(f"\n{signal.Signals(number).name}: stopping")
         raise StoppedError
 
-    before = {number: signal.signal(number, stop) for number in _SIGNALS}
+    heard = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heard}  # nohup's wish is respected
     try:
         yield
     finally:

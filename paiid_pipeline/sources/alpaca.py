@@ -38,7 +38,7 @@ class Alpaca:
     def queries(self, wanted: Wanted, calendar: TradingCalendar, now: datetime) -> list[Query]:
         """One query for each hundred symbols."""
         path, params, rows = self._request(wanted, calendar, now)
-        symbols = wanted.symbols
+        symbols = tuple(dict.fromkeys(wanted.symbols))
         chunks = [symbols[i : i + _SYMBOLS_A_REQUEST] for i in range(0, len(symbols), _SYMBOLS_A_REQUEST)]
         return [Query(path, params, chunk, rows * len(chunk) if rows else _MOST_ARTICLES) for chunk in chunks]
 

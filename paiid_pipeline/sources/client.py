@@ -128,6 +128,7 @@ class Client:
             headers={**self.access.headers, "Accept": "application/json"},
             timeout=httpx.Timeout(10.0, read=self.patience.attempt),
             limits=httpx.Limits(max_connections=16),
+            trust_env=self.access.per_minute is not None,  # a server of our own is never behind the machine's proxy
         )
         return self
 

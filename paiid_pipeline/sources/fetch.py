@@ -284,12 +284,14 @@ def _join(asked: Asked, want: Wanted, gatherings: Iterable[_Gathering]) -> Fetch
     parts = [collapse(gathering.checked, asked) for gathering in done]
     key = list(KEYS[asked.kind])
     rows = pl.concat([pl.DataFrame(schema=SCHEMAS[asked.kind]), *(part.rows for part in parts)])
+    if asked.kind in ("news", "actions"):
+        rows = rows.unique(subset=key, keep="last", maintain_order=True)
     refusals = pl.concat([pl.DataFrame(schema=REFUSALS), *(part.refusals for part in parts)])
     failed = set().union(*(gathering.failed for gathering in done))
     heard = set().union(*(gathering.heard for gathering in done))
     return Fetched(
         wanted=want,
-        rows=rows.unique(subset=key, keep="last", maintain_order=True).sort(key),
+        rows=rows.sort(key),
         refusals=refusals.unique(maintain_order=True) if asked.kind == "news" else refusals,
         complete=not failed,
         failed_symbols=tuple(symbol for symbol in want.symbols if symbol in failed),

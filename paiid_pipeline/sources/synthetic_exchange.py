@@ -46,7 +46,8 @@ class SyntheticExchange:
         if last < start:
             return []
         # An update may come on the day after the article.
-        versions = synthetic.news(symbols, synthetic.day_number(start.date()) - 1, synthetic.day_number(last.date()))
+        days = (synthetic.day_number(start.date()) - 1, synthetic.day_number(last.date()))
+        versions = _versions(tuple(symbols), *days)
         return [version for version in versions if start <= version["updated_at"] <= last]
 
     def actions(self, symbols: Sequence[str], start: date, end: date, now: datetime) -> dict[str, list[dict[str, Any]]]:
@@ -75,6 +76,11 @@ def _minutely(symbols: Sequence[str], days: range, start: datetime, last: dateti
 
 def _daily(symbol: str, days: range) -> pl.DataFrame:
     return pl.concat(_block(symbol, block) for block in range(days.start // _BLOCK, (days.stop - 1) // _BLOCK + 1))
+
+
+@lru_cache(maxsize=16)  # the pages of the queries under way
+def _versions(symbols: tuple[str, ...], first: int, last: int) -> list[dict[str, Any]]:
+    return synthetic.news(symbols, first, last)
 
 
 @lru_cache(maxsize=8192)

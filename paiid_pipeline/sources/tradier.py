@@ -44,7 +44,7 @@ class Tradier:
             params = {"interval": "1min", "start": f"{start:%Y-%m-%d %H:%M}", "end": f"{last:%Y-%m-%d %H:%M}"}
             params["session_filter"] = "open"
         rows = 2 * ((wanted.end - wanted.start) // step + 2)
-        return [Query(path, params, (symbol,), rows) for symbol in wanted.symbols]
+        return [Query(path, params, (symbol,), rows) for symbol in dict.fromkeys(wanted.symbols)]
 
     def params(self, query: Query, token: str | None) -> Mapping[str, str]:  # noqa: ARG002 - it has no pages
         """The query's parameters and its symbol."""

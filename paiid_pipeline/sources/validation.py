@@ -175,6 +175,9 @@ def collapse(pages: Sequence[Checked], asked: Asked) -> Checked:
     frames = [page.rows for page in pages] or [pl.DataFrame(schema=SCHEMAS[asked.kind])]
     refusals = [page.refusals for page in pages] or [pl.DataFrame(schema=REFUSALS)]
     rows, key = pl.concat(frames), list(KEYS[asked.kind])
+    in_progress = sum(page.in_progress for page in pages)
+    if rows.select(pl.struct(key).n_unique()).item() == rows.height:
+        return Checked(rows.sort(key), pl.concat(refusals), in_progress)
     once = rows.unique(maintain_order=True)
     if once.height < rows.height:
         refusals.append(_copies(rows, asked))
@@ -183,7 +186,7 @@ def collapse(pages: Sequence[Checked], asked: Asked) -> Checked:
         earlier = once.filter(pl.struct(key).is_duplicated()).join(kept, on=once.columns, how="anti", nulls_equal=True)
         payloads = [json.loads(text) for text in earlier.select(_json_of(earlier)).to_series()]
         refusals.append(_refusals(asked.source, [("conflicting_duplicate", payload) for payload in payloads]))
-    return Checked(kept.sort(key), pl.concat(refusals), sum(page.in_progress for page in pages))
+    return Checked(kept.sort(key), pl.concat(refusals), in_progress)
 
 
 SCHEMAS: Mapping[Kind, Schema] = {"1Min": BARS, "1Day": BARS, "news": NEWS, "actions": CORPORATE_ACTIONS}

@@ -114,11 +114,15 @@ def _refuse_overflow(columns: Sequence[Floats], last: Indices) -> None:
 
 
 def _without_flat(close: Floats, rsi: Floats, offsets: Indices) -> pl.Series:
-    suspects = np.unique(np.searchsorted(offsets, np.flatnonzero(rsi == 0.0), side="right") - 1)
-    for series in suspects.tolist():
+    read = pl.Series(VALUES[0], rsi)
+    zeros = (read == 0.0).arg_true()
+    if zeros.is_empty():
+        return read
+    defined = rsi.copy()
+    for series in np.unique(np.searchsorted(offsets, zeros.to_numpy(), side="right") - 1).tolist():
         part = slice(offsets[series], offsets[series + 1])
-        rsi[part] = defined_rsi(close[part], rsi[part])
-    return pl.Series(VALUES[0], rsi, nan_to_null=len(suspects) > 0)
+        defined[part] = defined_rsi(close[part], rsi[part])
+    return pl.Series(VALUES[0], defined, nan_to_null=True)
 
 
 def with_readings(frame: pl.DataFrame) -> pl.DataFrame:

@@ -10,6 +10,7 @@ import polars as pl
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (a class that psycopg2 names in lower case)
 
 from paiid_pipeline.contracts import MOMENT
+from paiid_pipeline.warehouse.binary import encode
 from paiid_pipeline.warehouse.tables import Schema
 
 _CHUNK = 1 << 20
@@ -35,8 +36,12 @@ def checked(frame: pl.DataFrame, schema: Schema, table: str) -> pl.DataFrame:
     return frame
 
 
-def copy_in(cursor: Cursor, target: str, frame: pl.DataFrame) -> None:
-    """Append a frame to a table with the same columns in the same order."""
+def copy_in(cursor: Cursor, target: str, frame: pl.DataFrame, binary: bool = False) -> None:
+    """Append a frame to a table with the same columns in the same order; ``binary`` where `encode` suits it."""
+    if binary:
+        parts = io.BytesIO(b"".join(encode(frame)))
+        cursor.copy_expert(f"COPY {target} FROM STDIN (FORMAT binary)", parts, size=_CHUNK)
+        return
     buffer = io.BytesIO()
     frame.select(_for_copy(name, kind) for name, kind in frame.schema.items()).write_csv(buffer, include_header=False)
     buffer.seek(0)

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import dagster as dg
 import pytest
 
 from paiid_pipeline.cache import CacheManager
+from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.settings import TTL
 from paiid_pipeline_tests.defs.world import START, PipelineAt, World, defs
 
@@ -20,6 +22,10 @@ SCHEDULES = {
     "article_scoring_schedule": "*/15 * * * *",
     "news_refresh_schedule": "*/30 * * * *",
 }
+
+
+MIDWAY = datetime(2026, 3, 10, 12, 1, 10, tzinfo=UTC)
+"""A moment that is near no schedule's tick."""
 
 
 def tick(name: str, pipeline: PipelineAt, instance: dg.DagsterInstance) -> dg.RunRequest | str:
@@ -105,12 +111,15 @@ def test_a_cadence_never_overlaps_itself(world: World) -> None:
     assert isinstance(tick("signals_refresh_schedule", pipeline, world.instance), dg.RunRequest)
 
 
-def sense(world: World, at: datetime, cursor: str | None = None) -> tuple[set[str], str, str | None]:
-    """What the expiry sensor does: jobs asked for, the reason for none, and its cursor."""
+def sense(
+    world: World, at: datetime, cursor: str | None = None, wall: datetime = MIDWAY
+) -> tuple[set[str], str, str | None]:
+    """What the expiry sensor does at a moment of the wall's clock: jobs asked for, the reason for none, its cursor."""
     context = dg.build_sensor_context(
         instance=world.instance, resources={"pipeline": world.pipeline(at)}, cursor=cursor, definitions=defs
     )
-    data: Any = defs.resolve_sensor_def("keys_expiring").evaluate_tick(context)
+    with patch.object(SystemClock, "now", lambda _self: wall):
+        data: Any = defs.resolve_sensor_def("keys_expiring").evaluate_tick(context)
     return {str(one.job_name) for one in data.run_requests or ()}, str(data.skip_message), data.cursor
 
 
@@ -122,6 +131,9 @@ def test_a_key_is_refreshed_before_its_freshness_ends_and_only_once(world: World
     assert asked == {"market_refresh"}
     again, _, _ = sense(world, at + TTL["market"] - timedelta(seconds=2), cursor)
     assert again == set()
+    near, said, _ = sense(world, at + TTL["market"], wall=MIDWAY.replace(second=45))
+    assert near == set()
+    assert "market_refresh ticks in 15 s" in said
     asked, _, _ = sense(world, at + TTL["news"] - timedelta(seconds=60), cursor)
     assert asked == {"market_refresh", "signals_refresh", "news_refresh"}
 

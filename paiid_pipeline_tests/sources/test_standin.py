@@ -144,6 +144,15 @@ def test_the_client_gets_every_kind_from_it_over_the_wire(url: str) -> None:
     assert ids["contents"].max() == 2
 
 
+def test_a_proxy_of_the_machine_is_not_asked_for_a_server_of_our_own(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    (got,) = fetch(
+        load_settings({"PAIID_SOURCE_URL": url}), [Wanted("1Day", ("KO",), NOW - timedelta(days=9), NOW)], ALWAYS, NOW
+    )
+    assert (got.complete, got.rows.height) == (True, 8)
+
+
 def test_it_runs_as_a_module_on_the_clock_of_its_environment() -> None:
     """A process of its own, under a replay clock, answers as of that clock and stops when told."""
     script = [sys.executable, "-m", "paiid_pipeline.sources.standin", "--source", "synthetic", "--port"]
