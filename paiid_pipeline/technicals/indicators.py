@@ -74,31 +74,28 @@ def indicators(bars: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """RSI, MACD and Bollinger values at every bar.
 
     ``bars``: sorted by ``keys`` and time, each series in one piece, with a Float64 ``close`` in one unit
-    a series (adjusted). Returns the same rows with ``bars`` (how many bars of its series the value rests
-    on) and the columns of ``VALUES``: null before ``MINIMUM_BARS``, and RSI null for a price that never
-    moved. A close that is null, NaN, infinite or not above 0 is a hole: the series goes on as if the bar
-    were not there, and the bar reads null. Raises ValueError if a value overflows.
+    a series (adjusted). Returns the same rows with the columns of ``VALUES``: null before the
+    ``MINIMUM_BARS``-th bar of a series, and RSI null for a price that never moved. A close that is null,
+    NaN, infinite or not above 0 is a hole: the series goes on as if the bar were not there, and the bar
+    reads null. Raises ValueError if a value overflows.
     """
     close = np.ascontiguousarray(bars["close"].to_numpy())
     if not _all_usable(close):
         rows = bars.with_row_index("_row")
-        read = indicators(rows.filter(pl.col("close").is_finite() & (pl.col("close") > 0)), keys)
-        read = read.select("_row", "bars", *VALUES)
-        return rows.join(read, on="_row", how="left", maintain_order="left").drop("_row")
+        known = indicators(rows.filter(pl.col("close").is_finite() & (pl.col("close") > 0)), keys)
+        return rows.join(known.select("_row", *VALUES), on="_row", how="left", maintain_order="left").drop("_row")
     offsets = series_offsets(bars, keys)
     columns = [np.empty(bars.height) for _ in VALUES]
+    enough = np.zeros(bars.height, dtype=np.bool_)
     for start, stop, values in series_values(close, pairwise(offsets.tolist())):
         part = slice(start, stop)
+        enough[start + MINIMUM_BARS - 1 : stop] = True
         for column, value in zip(columns, values, strict=True):
             column[part] = value
-    lengths = np.diff(offsets)
-    _refuse_overflow(columns, offsets[1:][lengths >= MINIMUM_BARS] - 1)
-    rsi = _without_flat(close, columns[0], offsets)
-    count = np.arange(1, bars.height + 1, dtype=np.uint32)
-    count -= np.repeat(offsets[:-1].astype(np.uint32), lengths)
-    others = (pl.Series(name, column) for name, column in zip(VALUES[1:], columns[1:], strict=True))
-    enough = pl.when(pl.col("bars") >= MINIMUM_BARS)
-    return bars.with_columns(pl.Series("bars", count), rsi, *others).with_columns(enough.then(pl.col(VALUES)))
+    _refuse_overflow(columns, offsets[1:][np.diff(offsets) >= MINIMUM_BARS] - 1)
+    read = [pl.Series(name, column) for name, column in zip(VALUES, columns, strict=True)]
+    read[0] = _without_flat(close, columns[0], offsets)
+    return bars.with_columns(pl.when(pl.Series(enough)).then(series).alias(series.name) for series in read)
 
 
 def _all_usable(close: Floats) -> bool:
