@@ -16,7 +16,11 @@ GRAPH = {
     "symbol_sentiment": ("sentiment", "date|segment", {"article_sentiment"}),
     "technical_indicators": ("technicals", "date|segment", {"market_bars"}),
     "trading_signals": ("signals", "date|segment", {"technical_indicators", "symbol_sentiment"}),
-    "hot_results": ("serving", "date|segment", {"trading_signals"}),
+    "hot_results": (
+        "serving",
+        "date|segment",
+        {"market_bars", "news_articles", "symbol_sentiment", "trading_signals"},
+    ),
     "retention": ("operations", "", set()),
 }
 JOBS = {

@@ -28,6 +28,15 @@ def test_one_pass_fills_every_table_and_every_hot_key(world: World) -> None:
         assert all(cache.get_cached_results(kind, ["AAPL", "MSFT", "JPM", "KO"], NOW)), kind  # type: ignore[arg-type]
 
 
+def test_a_market_refresh_publishes_the_bars_that_it_has_just_fetched(world: World) -> None:
+    world.everything(NOW, DAY)
+    minute = timedelta(minutes=1)
+    assert world.run("market_refresh", NOW + minute, DAY, hot_results={"kinds": ["market"]}).success
+    hot = CacheManager.connect(world.redis_url).get_cached_result("market", "AAPL", NOW + minute)
+    assert hot is not None
+    assert hot.as_of == START + minute
+
+
 def test_every_materialization_reports_rows_time_range_and_schema(world: World) -> None:
     assert world.run("all_news", NOW, DAY, by_segment=False).success
     result = world.run("all_decisions", NOW, DAY)

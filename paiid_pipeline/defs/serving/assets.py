@@ -3,8 +3,10 @@ from pydantic import Field
 
 from paiid_pipeline.cache import cache_key
 from paiid_pipeline.defs.asset import OWNERS, SINGLE_RUN, freshness
+from paiid_pipeline.defs.ingestion.assets import market_bars, news_articles
 from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT, selected
 from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
 from paiid_pipeline.defs.signals.assets import trading_signals
 from paiid_pipeline.serving import KINDS, envelopes
 from paiid_pipeline.settings import TTL
@@ -20,7 +22,7 @@ class Publish(dg.Config):
     group_name="serving",
     partitions_def=DATE_BY_SEGMENT,
     backfill_policy=SINGLE_RUN,
-    deps=[trading_signals],
+    deps=[market_bars, news_articles, symbol_sentiment, trading_signals],
     owners=OWNERS,
     kinds={"redis"},
     tags={"layer": "serving", "cadence": "market"},
