@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paiid_pipeline import contracts
-from paiid_pipeline.warehouse import Warehouse, Written
+from paiid_pipeline.warehouse import Warehouse, Written, raw
 from paiid_pipeline_tests.warehouse.rows import (
     LATER,
     MINUTE,
@@ -186,3 +186,32 @@ def test_months_at_the_borders_of_years_have_their_partitions(warehouse: Warehou
 def test_a_bar_that_lasts_too_long_is_refused_by_the_table(warehouse: Warehouse) -> None:
     with pytest.raises(RuntimeError, match=r"(?s)market_bars.*quarantine"):
         warehouse.write_bars(bars(bar(bar_end=T0 + 2 * MINUTE)), LATER)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(
+        st.tuples(finite, st.none() | finite, st.none() | st.integers(-(2**63), 2**63 - 1), text, st.booleans()),
+        min_size=1,
+        max_size=30,
+    )
+)
+def test_a_large_batch_is_stored_as_a_small_one_is(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, rows: list[tuple[float, float | None, int | None, str, bool]]
+) -> None:
+    """Binary and CSV: texts of any length, nulls in any column, floats of any size."""
+    stored = []
+    for large in (1, 10**9):
+        monkeypatch.setattr(raw, "_LARGE", large)
+        symbol = symbol_of_its_own()
+        batch = bars(
+            *(
+                bar(T0 + number * MINUTE, close, symbol, vwap=vwap, trade_count=count, source=source)
+                for number, (close, vwap, count, source, wanted) in enumerate(rows)
+                if wanted or not number
+            )
+        )
+        assert warehouse.write_bars(batch, LATER).inserted == batch.height
+        stored.append(warehouse.bar_versions([symbol], "1Min", T0, LATER, LATER).drop("symbol"))
+        assert stored[-1].drop("known_at", "nominal").equals(batch.drop("symbol"), null_equal=True)
+    assert stored[0].equals(stored[1])
