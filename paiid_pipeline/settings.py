@@ -87,7 +87,8 @@ class Settings:
     @property
     def universe(self) -> Universe:
         """The symbols, segments and calendar; the synthetic exchange never closes."""
-        return load_universe(self.universe_path, "24/7" if self.source == "synthetic" else "XNYS")
+        default = "24/7" if self.source == "synthetic" else "XNYS"
+        return load_universe(self.universe_path, default, self.home / "calendars")
 
     def require_postgres(self) -> str:
         """The warehouse's address. Raises LookupError with the remedy where none is set."""

@@ -7,19 +7,21 @@ that the decision at a 24/7 session's midnight close belongs to the day that end
 from __future__ import annotations
 
 import difflib
+import json
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
     import polars as pl
-    from exchange_calendars import ExchangeCalendar
 
 Horizon = Literal["intraday", "daily"]
 Timeframe = Literal["1Min", "1Day"]
@@ -43,34 +45,28 @@ class Session:
 
 @dataclass(frozen=True)
 class TradingCalendar:
-    """Sessions of one exchange, by `exchange_calendars` name (``XNYS``, ``24/7`` …)."""
+    """Sessions of one exchange, by `exchange_calendars` name (``XNYS``, ``24/7`` …).
+
+    With a ``cache`` folder, each year's sessions are computed once a machine and version of the library:
+    importing it costs more than the rest of a market refresh.
+    """
 
     name: str
+    cache: Path | None = field(default=None, compare=False)
 
     @cached_property
     def timezone(self) -> ZoneInfo:
         """The exchange's own time zone."""
-        return ZoneInfo(str(_exchange(self.name, 2020).tz))
+        return ZoneInfo(_year(self.name, 2020, self.cache).timezone)
 
     def session(self, day: date) -> Session | None:
         """The session labelled ``day``, or None on a day without one."""
-        calendar = _exchange(self.name, day.year)
-        if not calendar.is_session(day.isoformat()):
-            return None
-        label = day.isoformat()
-        return Session(day, _utc(calendar.session_open(label)), _utc(calendar.session_close(label)))
+        return _year(self.name, day.year, self.cache).sessions.get(day)
 
     def sessions(self, first: date, last: date) -> list[Session]:
         """All sessions labelled from ``first`` to ``last``, both included, in order."""
-        found: list[Session] = []
-        for year in range(first.year, last.year + 1):
-            begin, end = max(first, date(year, 1, 1)), min(last, date(year, 12, 31))
-            schedule = _exchange(self.name, year).schedule.loc[begin.isoformat() : end.isoformat()]
-            found += [
-                Session(label.date(), _utc(opens), _utc(closes))
-                for label, opens, closes in zip(schedule.index, schedule["open"], schedule["close"], strict=True)
-            ]
-        return found
+        years = (_year(self.name, year, self.cache) for year in range(first.year, last.year + 1))
+        return [session for year in years for day, session in year.sessions.items() if first <= day <= last]
 
     def session_of(self, moment: datetime) -> Session | None:
         """The session whose open < moment <= close, or None outside one."""
@@ -139,8 +135,11 @@ class Universe:
         return tuple(symbol for segment in segments for symbol in self.segments[segment])
 
 
-def load_universe(path: Path, default_calendar: str) -> Universe:
-    """Read a universe file. Raises ValueError naming the file, the entry and the remedy."""
+def load_universe(path: Path, default_calendar: str, cache: Path | None = None) -> Universe:
+    """Read a universe file; ``cache`` is where the calendar keeps its sessions.
+
+    Raises ValueError naming the file, the entry and the remedy.
+    """
     try:
         document = tomllib.loads(path.read_text())
     except FileNotFoundError:
@@ -160,8 +159,8 @@ def load_universe(path: Path, default_calendar: str) -> Universe:
             if symbol in owner:
                 raise ValueError(f"{path}: {symbol} is in both {owner[symbol]!r} and {segment!r}: keep it in one")
             owner[symbol] = segment
-    calendar = TradingCalendar(document.get("calendar", default_calendar))
-    _check_calendar(path, calendar.name)
+    calendar = TradingCalendar(document.get("calendar", default_calendar), cache)
+    _check_calendar(path, calendar)
     return Universe({name: tuple(members) for name, members in segments.items()}, calendar)
 
 
@@ -175,12 +174,14 @@ def _check_segment(path: Path, segment: str, members: object) -> None:
             raise ValueError(f"{path}: {symbol!r} in segment {segment!r} is not a symbol: use capitals, such as BRK.B")
 
 
-def _check_calendar(path: Path, name: str) -> None:
-    import exchange_calendars
+def _check_calendar(path: Path, calendar: TradingCalendar) -> None:
+    try:
+        _ = calendar.timezone
+    except KeyError:
+        import exchange_calendars
 
-    known = exchange_calendars.get_calendar_names()
-    if name not in known:
-        raise ValueError(f"{path}: unknown calendar {name!r}{_did_you_mean(name, known)}")
+        known = exchange_calendars.get_calendar_names()
+        raise ValueError(f"{path}: unknown calendar {calendar.name!r}{_did_you_mean(calendar.name, known)}") from None
 
 
 def _did_you_mean(word: str, known: Sequence[str] | Mapping[str, object]) -> str:
@@ -188,15 +189,48 @@ def _did_you_mean(word: str, known: Sequence[str] | Mapping[str, object]) -> str
     return f": did you mean {close[0]!r}?" if close else f": known are {', '.join(sorted(known)[:20])}"
 
 
-@lru_cache(maxsize=32)
-def _exchange(name: str, year: int) -> ExchangeCalendar:
+@dataclass(frozen=True)
+class _Year:
+    timezone: str
+    sessions: Mapping[date, Session]
+
+
+@lru_cache(maxsize=64)
+def _year(name: str, year: int, cache: Path | None) -> _Year:
+    """The sessions of one year, from the cache where it has them."""
+    if cache is None:
+        return _read(_computed(name, year))
+    path = cache / f"{name.replace('/', '-')}-{year}-{version('exchange_calendars')}.json"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        whole = path.with_suffix(f".{os.getpid()}")
+        whole.write_text(json.dumps(_computed(name, year)))
+        whole.replace(path)
+    return _read(json.loads(path.read_text()))
+
+
+def _read(document: Mapping[str, Any]) -> _Year:
+    moments = (
+        (date.fromisoformat(day), datetime.fromisoformat(o), datetime.fromisoformat(c))
+        for day, o, c in document["sessions"]
+    )
+    return _Year(document["timezone"], {day: Session(day, opens, closes) for day, opens, closes in moments})
+
+
+def _computed(name: str, year: int) -> dict[str, Any]:
     # One year at a time: building a calendar costs in proportion to its span (0.5 s for the default 20 years).
     import exchange_calendars
 
-    factory = exchange_calendars.get_calendar
-    return factory(name, start=f"{year - 1}-12-20", end=f"{year + 1}-01-10")
+    if name not in exchange_calendars.get_calendar_names():
+        raise KeyError(name)
+    calendar = exchange_calendars.get_calendar(name, start=f"{year - 1}-12-20", end=f"{year + 1}-01-10")
+    schedule = calendar.schedule.loc[f"{year}-01-01" : f"{year}-12-31"]
+    rows = zip(schedule.index, schedule["open"], schedule["close"], strict=True)
+    return {
+        "timezone": str(calendar.tz),
+        "sessions": [[str(label.date()), _utc(opens), _utc(closes)] for label, opens, closes in rows],
+    }
 
 
-def _utc(stamp: object) -> datetime:
-    moment: datetime = stamp.to_pydatetime()  # type: ignore[attr-defined]
-    return moment.astimezone(UTC)
+def _utc(stamp: Any) -> str:
+    return str(stamp.to_pydatetime().astimezone(UTC).isoformat())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paiid_pipeline.universe import HORIZONS, TradingCalendar, load_universe
@@ -37,6 +39,7 @@ def test_a_half_day_and_a_dst_change_keep_to_exchange_time() -> None:
     assert (winter.open.hour, summer.open.hour) == (14, 13)
 
 
+@settings(deadline=None)  # the first day of a year computes its sessions
 @given(st.dates(date(2013, 1, 1), date(2026, 12, 31)), st.sampled_from([XNYS, ALWAYS]))
 def test_every_decision_lies_in_its_own_session_and_in_no_other(day: date, calendar: TradingCalendar) -> None:
     session = calendar.session(day)
@@ -49,6 +52,7 @@ def test_every_decision_lies_in_its_own_session_and_in_no_other(day: date, calen
         assert all(calendar.session_of(moment) == session for moment in (times[0], times[-1]))
 
 
+@settings(deadline=None)  # the first day of a year computes its sessions
 @given(st.datetimes(datetime(2014, 1, 1), datetime(2026, 6, 1)), st.sampled_from([XNYS, ALWAYS]))  # noqa: DTZ001
 def test_the_latest_decision_is_never_in_the_future_and_nothing_lies_between(
     naive: datetime, calendar: TradingCalendar
@@ -97,6 +101,20 @@ def test_a_universe_that_cannot_be_used_says_why(tmp_path: Path, text: str, said
     path.write_text(text)
     with pytest.raises(ValueError, match=said):
         load_universe(path, "XNYS")
+
+
+def test_cached_sessions_are_the_computed_ones_and_need_no_library(tmp_path: Path) -> None:
+    days = date(2014, 1, 1), date(2014, 12, 31)
+    cached = TradingCalendar("XNYS", tmp_path)
+    assert cached.sessions(*days) == XNYS.sessions(*days)
+    code = (
+        "import sys; from datetime import date; from pathlib import Path;"
+        "from paiid_pipeline.universe import TradingCalendar;"
+        f"print(len(TradingCalendar('XNYS', Path({str(tmp_path)!r})).sessions(date(2014, 1, 1), date(2014, 12, 31))),"
+        "'exchange_calendars' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["252", "False"]
 
 
 def test_a_segment_misspelt_is_answered_with_the_nearest(tmp_path: Path) -> None:
