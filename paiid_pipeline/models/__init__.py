@@ -1,0 +1,1 @@
+"""Training, measuring, signing and keeping the models: data folders and texts in, signed model folders out."""
