@@ -241,6 +241,7 @@ def _insert(raw: _Raw) -> str:
         LEFT JOIN newest n ON n.row = i.ctid
         LEFT JOIN receipts r ON r.row = i.ctid
         WHERE n.row IS NULL OR n.restated
+        ORDER BY i.ctid
     """
 
 

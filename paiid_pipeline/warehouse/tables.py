@@ -26,6 +26,11 @@ class Table:
     """Columns that do not make a row another version: where it came from is not what it says."""
 
     @property
+    def never_null(self) -> tuple[str, ...]:
+        """The columns that name and place a row."""
+        return tuple({*self.key, *([self.partition] if self.partition else [])})
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """All columns of a frame, in order."""
         return tuple(self.schema)

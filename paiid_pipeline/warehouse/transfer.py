@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -16,24 +16,22 @@ from paiid_pipeline.warehouse.tables import Schema
 _CHUNK = 1 << 20
 
 
-def checked(frame: pl.DataFrame, schema: Schema, table: str) -> pl.DataFrame:
+def checked(frame: pl.DataFrame, schema: Schema, table: str, never_null: Sequence[str] = ()) -> pl.DataFrame:
     """The frame with the schema's columns in their order.
 
-    Raises ValueError for a missing column, another type, or a number that is not finite: a NaN that is
-    stored once compares as equal to nothing but itself and poisons every mean.
+    Raises ValueError for a missing column, another type, a null in ``never_null``, or a number that is not
+    finite: a NaN that is stored once compares as equal to nothing but itself and poisons every mean.
     """
     for name, kind in schema.items():
         if name not in frame.columns:
             raise ValueError(f"{table}: the frame has no column {name!r}; it has {', '.join(frame.columns)}")
         if frame.schema[name] != kind:
             raise ValueError(f"{table}: column {name!r} is {frame.schema[name]}, cast it to {kind}")
-    frame = frame.select(list(schema))
-    floats = [name for name, kind in schema.items() if kind == pl.Float64]
-    broken = frame.select(pl.col(floats).is_finite().not_().any()).row(0) if floats and frame.height else ()
-    for name, is_broken in zip(floats, broken, strict=False):
-        if is_broken:
+        if name in never_null and frame[name].null_count():
+            raise ValueError(f"{table}: column {name!r} has a null: it names the row, so quarantine what lacks it")
+        if kind == pl.Float64 and not frame[name].is_finite().all():
             raise ValueError(f"{table}: column {name!r} holds NaN or infinity: a reading that is missing is null")
-    return frame
+    return frame.select(list(schema))
 
 
 def copy_in(cursor: Cursor, target: str, frame: pl.DataFrame, binary: bool = False) -> None:

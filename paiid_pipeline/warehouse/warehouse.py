@@ -275,7 +275,7 @@ class Warehouse:
             return derived.upsert(cursor, table, rows)
 
     def _prepared(self, table: Table, frame: pl.DataFrame) -> pl.DataFrame:
-        rows = checked(frame, table.schema, table.name)
+        rows = checked(frame, table.schema, table.name, table.never_null)
         if table.partition and rows.height:
             self._ensure(table, partitions.months_of(rows, table.partition))
         return rows

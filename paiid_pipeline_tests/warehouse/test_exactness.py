@@ -111,6 +111,10 @@ def test_a_frame_of_another_shape_is_refused_by_name(warehouse: Warehouse) -> No
         warehouse.write_bars(bars(bar()).drop("vwap"), LATER)
     with pytest.raises(ValueError, match=r"market_bars: column 'volume' is Int64, cast it to Float64"):
         warehouse.write_bars(bars(bar()).with_columns(pl.col("volume").cast(pl.Int64)), LATER)
+    with pytest.raises(ValueError, match=r"market_bars: column 'bar_start' has a null"):
+        warehouse.write_bars(bars(bar(), {**bar(), "bar_start": None}), LATER)
+    with pytest.raises(ValueError, match=r"signals: column 'inputs_hash' has a null"):
+        warehouse.write_signals(signals(signal(T0, inputs_hash=None)), "run")
 
 
 def test_every_column_of_every_contract_comes_back(warehouse: Warehouse) -> None:
