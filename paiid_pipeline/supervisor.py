@@ -147,10 +147,11 @@ def descendants(pid: int) -> list[psutil.Process]:
 
 
 def kill(processes: Sequence[psutil.Process], grace: float = 0.0) -> None:
-    """End processes that need not be our children: ask, wait ``grace`` seconds, kill, wait until they are gone."""
+    """End processes that need not be our children: ask, twice within ``grace`` seconds, then kill and wait."""
     if grace:
-        _each(processes, psutil.Process.terminate)
-        psutil.wait_procs(processes, timeout=grace)
+        for _ in range(2):
+            _each(processes, psutil.Process.terminate)
+            psutil.wait_procs(processes, timeout=grace / 2)
     _each(processes, psutil.Process.kill)
     psutil.wait_procs(processes, timeout=10)
 

@@ -89,7 +89,7 @@ class StandIn:
     def stop(self) -> None:
         """End it; its data is in memory alone."""
         if self.child.process is not None:
-            supervisor.stop(self.child.process, ((signal.SIGTERM, 3.0),))
+            supervisor.stop(self.child.process, ((signal.SIGTERM, 0.5),))
 
 
 def start(settings: Settings, *, quiet: bool = False) -> Services:

@@ -101,7 +101,8 @@ def _pass(settings: Settings, services: Services) -> None:
         status = process.wait()
     finally:
         if process.poll() is None:
-            supervisor.stop(process, ((signal.SIGTERM, _RUN_GRACE),))
+            # Asked more than once: an interrupt that strikes inside a task of asyncio ends that task alone.
+            supervisor.stop(process, ((signal.SIGTERM, _RUN_GRACE / 4),) * 4)
     if status != 0:
         raise PassFailedError(f"the pass failed with status {status}; the end of {log}:\n{supervisor.tail(log)}")
     tell(f"  pass done in {time.monotonic() - begin:.1f} s\n")
