@@ -94,6 +94,8 @@ def running_services(settings: Settings, lease: Lease, *, quiet: bool = False) -
 def _pass(settings: Settings, services: Services) -> None:
     begin, log = time.monotonic(), settings.home / "logs" / "once.log"
     command = [sys.executable, "-u", "-m", "paiid_pipeline.defs.once"]
+    if settings.postgres_url is None and settings.dagster_postgres_url is None:
+        command.append("--alone")  # the lock on the home keeps any other from this Dagster storage
     process = supervisor.spawn(command, log=log, env=services.child_environment(), read_output=True)
     try:
         for line in process.stdout or ():

@@ -32,6 +32,9 @@ def to_make(
     part = selected(context)
     if config.through:
         settled = datetime.fromisoformat(config.through) + pipeline.settings.settle
+        left = (settled - pipeline.clock.now()).total_seconds()
+        if left > 0:
+            context.log.info(f"waiting {left:.0f} s until the decision of {config.through} has settled")
         pipeline.clock.wait_until(settled)
     now = pipeline.clock.now()
     for day in part.days:

@@ -9,7 +9,7 @@ from datetime import date, datetime
 
 import dagster as dg
 
-from paiid_pipeline.defs.cadence import ops
+from paiid_pipeline.defs.cadence import ACTIVE, ops
 from paiid_pipeline.defs.partitions import run_tags
 from paiid_pipeline.defs.resources import Pipeline
 
@@ -40,14 +40,27 @@ def newest_partitions(pipeline: Pipeline) -> tuple[date, date, datetime]:
     return min(days), max(days), newest["intraday"]
 
 
-def run_once() -> bool:
-    """Run both jobs against the instance in DAGSTER_HOME; true if both succeeded."""
+def fail_orphans(instance: dg.DagsterInstance) -> int:
+    """End the runs that a killed process left in progress: they would hold up their cadence until they time out."""
+    orphans = instance.get_runs(dg.RunsFilter(statuses=ACTIVE))
+    for run in orphans:
+        instance.report_run_failed(run, "its process was gone when paiid started")
+    return len(orphans)
+
+
+def run_once(*, alone: bool = False) -> bool:
+    """Run both jobs against the instance in DAGSTER_HOME; true if both succeeded.
+
+    ``alone``: no other process uses the instance, so that runs in progress are orphans.
+    """
     from paiid_pipeline.definitions import defs
 
     first, last, newest = newest_partitions(Pipeline())
     through = {"through": newest.isoformat()}
     decisions = ops(symbol_sentiment=through, technical_indicators=through, trading_signals=through)
     with dg.DagsterInstance.get() as instance:
+        if alone and (count := fail_orphans(instance)):
+            sys.stdout.write(f"ended {count} runs that an earlier process had left in progress\n")
         for name, by_segment, config in ((NEWS_JOB, False, {}), (MARKET_JOB, True, decisions)):
             span = f"{first}" if first == last else f"{first} to {last}"
             sys.stdout.write(f"{name}, partitions {span}\n")
@@ -64,4 +77,4 @@ def run_once() -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if run_once() else 1)
+    sys.exit(0 if run_once(alone="--alone" in sys.argv) else 1)
