@@ -1,4 +1,4 @@
-"""PostgreSQL's binary COPY format, made by numpy: large batches of short rows, three times as fast as CSV.
+"""PostgreSQL's binary COPY format by numpy: for many short rows, two to three times as fast as CSV.
 
 Rows whose texts have the same lengths and whose nulls are in the same columns have the same layout, and
 a layout is one structured array. It suits frames with few layouts, such as bars; not articles.
@@ -9,18 +9,19 @@ those of their types' send functions (big-endian; moments in microseconds since 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from paiid_pipeline.contracts import MOMENT
+from paiid_pipeline.warehouse.tables import Schema
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _EPOCH = 946_684_800_000_000
-_FIXED = {pl.Float64: ">f8", pl.Int64: ">i8", pl.Boolean: "u1"}
+_FIXED: Mapping[Any, str] = {pl.Float64: ">f8", pl.Int64: ">i8", pl.Boolean: "u1"}
 
 
 def encode(frame: pl.DataFrame) -> Iterator[bytes]:
@@ -38,6 +39,29 @@ def encode(frame: pl.DataFrame) -> Iterator[bytes]:
         ):
             yield _records(part)
     yield _TRAILER
+
+
+def decode(data: bytes, schema: Schema) -> pl.DataFrame:
+    """The rows of a binary COPY whose columns are never null: numbers, moments and booleans.
+
+    Raises ValueError where the data have another layout.
+    """
+    fields: list[Any] = [("count", ">i2")]
+    for name, kind in schema.items():
+        fields += [(f"length of {name}", ">i4"), (name, ">i8" if kind == MOMENT else _FIXED[kind])]
+    layout = np.dtype(fields)
+    count, rest = divmod(len(data) - len(_HEADER) - len(_TRAILER), layout.itemsize)
+    records = np.frombuffer(data, layout, count, len(_HEADER))
+    if rest or not (records["count"] == len(schema)).all():
+        raise ValueError(f"a binary COPY of {len(data)} bytes does not hold rows of {', '.join(schema)}")
+    return pl.DataFrame([_series(name, kind, records[name]) for name, kind in schema.items()])
+
+
+def _series(name: str, kind: pl.DataType | type[pl.DataType], values: Any) -> pl.Series:
+    native = values.astype(values.dtype.newbyteorder("="))
+    if kind == MOMENT:
+        return pl.Series(name, native + _EPOCH).cast(MOMENT)
+    return pl.Series(name, native).cast(kind)
 
 
 def _layout(name: str, kind: pl.DataType) -> pl.Expr:

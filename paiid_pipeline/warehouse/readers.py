@@ -17,24 +17,31 @@ from paiid_pipeline.contracts import (
     STORED_NEWS,
     STORED_SIGNALS,
     SYMBOL_SENTIMENT,
+    empty,
 )
 from paiid_pipeline.universe import HORIZONS, Horizon, Timeframe
 from paiid_pipeline.warehouse.tables import Schema
-from paiid_pipeline.warehouse.transfer import copy_out
+from paiid_pipeline.warehouse.transfer import copy_out, copy_out_binary
 
 DecisionTable = Literal["symbol_sentiment", "technical_indicators", "signals"]
 
 LONGEST_BAR = {"1Min": timedelta(minutes=1), "1Day": timedelta(hours=48)}
 """No bar lasts longer; the table refuses one that does."""
 
+# Stands for a null count on its way here: no bar has so many trades too few.
+_NO_COUNT = -(2**63)
+
 
 def bar_versions(
     cursor: Cursor, symbols: Sequence[str], timeframe: Timeframe, start: datetime, end: datetime, known_by: datetime
 ) -> pl.DataFrame:
     """All versions known by ``known_by`` of the bars that end in (start, end], by symbol, bar and known_at."""
-    found = copy_out(
+    # The widest read of the system, so in binary: texts travel as hashes, and what may be null as what it never is.
+    coded = copy_out_binary(
         cursor,
-        "SELECT * FROM market_bars WHERE symbol = ANY(%(symbols)s) AND timeframe = %(timeframe)s"
+        "SELECT hashtextextended(symbol, 0), bar_start, bar_end, open, high, low, close, volume,"
+        f" coalesce(vwap, 'NaN'), coalesce(trade_count, '{_NO_COUNT}'), hashtextextended(source, 0), known_at, nominal"
+        " FROM market_bars WHERE symbol = ANY(%(symbols)s) AND timeframe = %(timeframe)s"
         " AND bar_start >= %(earliest)s AND bar_start < %(end)s"
         " AND bar_end > %(start)s AND bar_end <= %(end)s AND known_at <= %(known_by)s",
         {
@@ -45,9 +52,42 @@ def bar_versions(
             "end": end,
             "known_by": known_by,
         },
-        STORED_BARS,
+        {name: pl.Int64 if kind == pl.String else kind for name, kind in STORED_BARS.items() if name != "timeframe"},
     )
-    return found.sort("symbol", "bar_start", "known_at")
+    if coded.is_empty():
+        return empty(STORED_BARS)
+    named = coded.with_columns(
+        _meaning("symbol", _hashes(cursor, symbols)),
+        pl.lit(timeframe).alias("timeframe"),
+        pl.col("vwap").fill_nan(None),
+        pl.when(pl.col("trade_count") != _NO_COUNT).then("trade_count").alias("trade_count"),
+    )
+    sourced = named.with_columns(_meaning("source", _sources(cursor, named)))
+    return sourced.select(list(STORED_BARS)).sort("symbol", "bar_start", "known_at")
+
+
+def _hashes(cursor: Cursor, texts: Sequence[str]) -> dict[int, str]:
+    cursor.execute("SELECT hashtextextended(t, 0), t FROM unnest(%s::text[]) AS t", (list(texts),))
+    return dict(cursor.fetchall())
+
+
+def _sources(cursor: Cursor, versions: pl.DataFrame) -> dict[int, str]:
+    """The few sources behind their hashes, each read from one of its rows."""
+    found: dict[int, str] = {}
+    for example in versions.unique("source").iter_rows(named=True):
+        cursor.execute(
+            "SELECT source FROM market_bars WHERE symbol = %(symbol)s AND timeframe = %(timeframe)s"
+            " AND bar_start = %(bar_start)s AND known_at = %(known_at)s",
+            example,
+        )
+        row = cursor.fetchone()
+        assert row is not None  # noqa: S101 (rows are never deleted)
+        found[example["source"]] = row[0]
+    return found
+
+
+def _meaning(name: str, texts: Mapping[int, str]) -> pl.Expr:
+    return pl.col(name).replace_strict(list(texts), list(texts.values()), return_dtype=pl.String)
 
 
 def bars(

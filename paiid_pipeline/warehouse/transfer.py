@@ -10,7 +10,7 @@ import polars as pl
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (a class that psycopg2 names in lower case)
 
 from paiid_pipeline.contracts import MOMENT
-from paiid_pipeline.warehouse.binary import encode
+from paiid_pipeline.warehouse.binary import decode, encode
 from paiid_pipeline.warehouse.tables import Schema
 
 _CHUNK = 1 << 20
@@ -58,6 +58,13 @@ def copy_out(cursor: Cursor, query: str, parameters: Mapping[str, Any], schema: 
     buffer.seek(0)
     frame = pl.read_csv(buffer, has_header=False, schema=as_read)
     return frame.select(_from_read(name, kind) for name, kind in schema.items())
+
+
+def copy_out_binary(cursor: Cursor, query: str, parameters: Mapping[str, Any], schema: Schema) -> pl.DataFrame:
+    """The rows of a query whose columns are those of ``schema`` and never null: numbers, moments, booleans."""
+    buffer = io.BytesIO()
+    cursor.copy_expert(cursor.mogrify(f"COPY ({query}) TO STDOUT (FORMAT binary)", parameters), buffer, size=_CHUNK)
+    return decode(buffer.getvalue(), schema)
 
 
 def _for_copy(name: str, kind: pl.DataType) -> pl.Expr:
