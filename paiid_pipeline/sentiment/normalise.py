@@ -1,8 +1,10 @@
-"""Text as a model may read it: bounded, without markup, hidden characters or look-alike letters.
+"""Text as a model may read it: bounded, without markup, hidden characters, look-alike letters or personal data.
 
 The order matters. The byte cap comes first, so that nothing after it can be made slow; entities are
 resolved before NFKC, so that an escaped character is normalised as well; hidden characters go before words
-are looked at, since one inside a word would split it; the token cap is last, and counts what a model sees.
+are looked at, since one inside a word would split it; personal data is masked once nothing hides it any more
+and before digits and signs inside words are read as letters, which would hide it again; the token cap is
+last, and counts what a model sees.
 """
 
 from __future__ import annotations
@@ -11,6 +13,9 @@ import html
 import re
 import unicodedata
 from dataclasses import dataclass
+
+from paiid_pipeline.sentiment.language import is_english
+from paiid_pipeline.sentiment.privacy import mask
 
 MAX_BYTES = 65_536
 MAX_TOKENS = 512
@@ -22,48 +27,113 @@ _TAG_NAME = re.compile(r"<!--|-->|<[/!]?[a-zA-Z][a-zA-Z0-9]*(?=[^<>]*>$)")
 _CLOSED_BY = {"<!--": "-->", "<script": "</script", "<style": "</style"}
 _INLINE = frozenset({"a", "b", "em", "font", "i", "mark", "small", "span", "strong", "sub", "sup", "u"})
 _WORD = re.compile(r"\w+")
-_LATIN = re.compile(r"[A-Za-z\u00c0-\u024f]")
+_LETTER = re.compile(r"[A-Za-z]")
 _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"
 _VARIATION = re.compile(r"[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
-_LOOK_ALIKES = str.maketrans(
-    "АВСЕНІЈКМОРЅТХҮаеорсухіјѕһԁԛԝӏѵ" + "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαιονρυ",
-    "ABCEHIJKMOPSTXYaeopcyxijshdqwlv" + "ABEZHIKMNOPTYXaiovpu",
-)
+_INSIDE_WORD = re.compile(r"(?<=\w)[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]+(?=\w)")
+_CYRILLIC = str.maketrans("АВСЕНІЈКМОРЅТХҮаеорсухіјѕһԁԛԝӏѵкмтвнг", "ABCEHIJKMOPSTXYaeopcyxijshdqwlvkmtbhr")
+_GREEK = str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαβγεηικνορτυχω", "ABEZHIKMNOPTYXabyenikvoptuxw")
+_OTHERS = str.maketrans("ɑɡɩıɪʟɴʀɢʏᴀᴄᴅᴇᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡᴢօսհոցѡ", "agiiilnrgyacdejkmopstuvwzouhngw")
+_LOOK_ALIKES = {**_CYRILLIC, **_GREEK, **_OTHERS}
+_ACCENTED = re.compile(r"[\u00c0-\u024f\u1e00-\u1eff\u0300-\u036f]")
+_MARKS = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff]+")
+_STACKED = 2
+_URL = re.compile(r"(?i)\b(?:https?://|www\.)\S+")
+_CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z][A-Za-z.]{0,6}(?![\w$])")
+_EMOJI = re.compile(r"[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff]")
+_LEET_WORD = re.compile(r"(?<![\w$@./:-])(?![QH][1-4])[A-Za-z][a-z013457$@]*[a-z](?![\w$@./:])")
+_LEET = re.compile(r"(?<=[A-Za-z])[013457$@](?=[a-z])")
+_LEET_LETTERS = {"0": "o", "3": "e", "4": "a", "5": "s", "7": "t", "$": "s", "@": "a"}
+_AT = re.compile(r"[a-z]{5}@", re.IGNORECASE)
+_SPACED = re.compile(r"(?<![\w'’&.-])[A-Za-z](?:([ .·_*-])[a-z]){3,}(?![\w'’&-])")
 
 
 @dataclass(frozen=True)
 class NormalisedText:
-    """The text, and what had to be done to it: byte_cap | markup | hidden | look_alikes | token_cap."""
+    """The text, and what had to be done to it.
+
+    ``flags``: byte_cap | markup | hidden | look_alikes | diacritics | url | email | handle | card | account |
+    phone | leetspeak | spaced | token_cap: something was changed; emoji | cashtag: there are some, and they
+    stay; non_english: it is in no language that the models know; tampered: ``tamper`` is above 0.
+    """
 
     text: str
     flags: tuple[str, ...]
+    tamper: float = 0.0
+    """How much it looks made to mislead, in [0, 1]: 1 - 0.5 ** (disguised words)."""
 
 
 def normalise(text: str) -> NormalisedText:
-    """Make ``text`` fit to be scored; an empty result means that there was nothing to read.
+    """Make ``text`` fit to be scored or kept; an empty result means that there was nothing to read.
 
     Steps: cap at ``MAX_BYTES`` of UTF-8; HTML to its text (scripts and styles dropped); Unicode NFKC;
-    remove invisible, bidirectional and unassigned characters; fold Cyrillic and Greek look-alikes to Latin, only inside
-    words that also hold Latin letters (a word wholly in another script is left alone); collapse white
+    remove invisible, bidirectional and unassigned characters; fold look-alikes to Latin, only inside words
+    that also hold Latin letters (a word wholly in another script is left alone); drop accents of Latin
+    letters; drop URLs; mask personal data (:func:`~paiid_pipeline.sentiment.privacy.mask`); read digits and signs
+    between letters as the letters they stand for, and join words written letter by letter; collapse white
     space; cap at ``MAX_TOKENS`` words. Never raises.
     """
-    flags: list[str] = []
-    text = _step(flags, "byte_cap", text, _cap_bytes(text))
+    made = _Steps()
+    text = made.step("byte_cap", text, _cap_bytes(text))
     if _MARKUP.search(text):
-        text = _step(flags, "markup", text, _strip_markup(text))
-    text = unicodedata.normalize("NFKC", text)
-    text = unicodedata.normalize("NFKC", _step(flags, "hidden", text, _strip_hidden(text)))
-    text = _step(flags, "look_alikes", text, _WORD.sub(_fold, text))
+        text = made.step("markup", text, _strip_markup(text))
+    if not text.isascii() or not text.isprintable():
+        text = _to_plain(made, text)
+    if "://" in text or "www." in text.lower():
+        text = made.step("url", text, _URL.sub(" ", text))
+    # Runs of white space would make the patterns that allow for some of it slow.
+    text, masked = mask(" ".join(text.split()))
+    made.flags += masked
+    if _LEET.search(text):
+        text = made.disguised("leetspeak", text, _LEET_WORD.sub(_read_leet, text))
+    text = made.disguised("spaced", text, _SPACED.sub(_join, text))
     tokens = text.split()
     if len(tokens) > MAX_TOKENS:
-        flags.append("token_cap")
-    return NormalisedText(" ".join(tokens[:MAX_TOKENS]), tuple(flags))
+        made.flags.append("token_cap")
+    clean = " ".join(tokens[:MAX_TOKENS])
+    return NormalisedText(clean, (*made.flags, *_marks(clean, made)), 1 - 0.5**made.disguises)
 
 
-def _step(flags: list[str], flag: str, before: str, after: str) -> str:
-    if before != after:
-        flags.append(flag)
-    return after
+class _Steps:
+    """What was done so far, and to how many words it had to be done because they were disguised."""
+
+    def __init__(self) -> None:
+        self.flags: list[str] = []
+        self.disguises = 0
+
+    def step(self, flag: str, before: str, after: str) -> str:
+        if before != after:
+            self.flags.append(flag)
+        return after
+
+    def disguised(self, flag: str, before: str, after: str) -> str:
+        if before != after:
+            self.disguises += _words_changed(before, after)
+        return self.step(flag, before, after)
+
+
+def _to_plain(made: _Steps, text: str) -> str:
+    """The steps that only text beyond printable ASCII needs."""
+    text = unicodedata.normalize("NFKC", text)
+    made.disguises += len(_INSIDE_WORD.findall(text))
+    text = unicodedata.normalize("NFKC", made.step("hidden", text, _strip_hidden(text)))
+    text = made.disguised("look_alikes", text, _WORD.sub(_fold, text))
+    return made.step("diacritics", text, _strip_marks(made, text))
+
+
+def _words_changed(before: str, after: str) -> int:
+    return max(1, len(set(after.split()) - set(before.split())))
+
+
+def _marks(text: str, made: _Steps) -> list[str]:
+    """What a reader should know of the text as it now is."""
+    seen = {
+        "emoji": not text.isascii() and _EMOJI.search(text) is not None,
+        "cashtag": "$" in text and _CASHTAG.search(text) is not None,
+        "non_english": not is_english(text),
+        "tampered": made.disguises > 0,
+    }
+    return [flag for flag, there in seen.items() if there]
 
 
 def _cap_bytes(text: str) -> str:
@@ -102,4 +172,29 @@ def _hidden(character: str) -> bool:
 
 def _fold(word: re.Match[str]) -> str:
     found = word[0]
-    return found if found.isascii() or not _LATIN.search(found) else found.translate(_LOOK_ALIKES)
+    return found if found.isascii() or not _LETTER.search(found) else found.translate(_LOOK_ALIKES)
+
+
+def _strip_marks(made: _Steps, text: str) -> str:
+    if not _ACCENTED.search(text):
+        return text
+    apart = unicodedata.normalize("NFD", text)
+    made.disguises += sum(len(marks) >= _STACKED for marks in _MARKS.findall(apart))
+    return unicodedata.normalize("NFC", _MARKS.sub("", apart))
+
+
+def _read_leet(match: re.Match[str]) -> str:
+    word = match[0]
+    letters = sum(c.isalpha() for c in word)
+    if letters < len(word) / 2 or (letters < 3 and not re.search("[03]", word)) or _AT.search(word):
+        return word  # a model's number, a name such as B2B, or two words joined by "at"
+    return _LEET.sub(lambda sign: _LEET_LETTERS.get(sign[0]) or _one(word, sign.start()), word)
+
+
+def _one(word: str, place: int) -> str:
+    """A 1 is an l before a vowel and an i elsewhere: col1apse, dec1ine; prof1t, fa1l."""
+    return "l" if word[place + 1] in "aeiouAEIOU" else "i"
+
+
+def _join(match: re.Match[str]) -> str:
+    return re.sub(r"[^A-Za-z]", "", match[0])

@@ -17,7 +17,7 @@ from paiid_pipeline.contracts import Schema
 from paiid_pipeline.sentiment.normalise import normalise
 
 MODEL = "vader"
-MAPPING = 1
+MAPPING = 2
 """Raised whenever normalisation or the mapping below changes what a text scores."""
 
 UNINFORMED = 1 / 3

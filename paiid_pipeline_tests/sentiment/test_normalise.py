@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,12 +22,24 @@ from paiid_pipeline.sentiment.normalise import MAX_BYTES, MAX_TOKENS, normalise
         ("before<!-- terrible -->after", "beforeafter", ("markup",)),
         ("price < 3 and P/E > 2 & rising", "price < 3 and P/E > 2 & rising", ()),
         ("Ｆｕｌｌ ｗｉｄｔｈ ①", "Full width 1", ()),
-        ("pro\u200bfit\u202e \u00ad\ufeffup", "profit up", ("hidden",)),
-        ("р\u200brоfit", "profit", ("hidden", "look_alikes")),
-        ("&#1088;rofit", "profit", ("markup", "look_alikes")),
-        ("прибыль растёт", "прибыль растёт", ()),
+        ("pro\u200bfit\u202e \u00ad\ufeffup", "profit up", ("hidden", "tampered")),
+        ("р\u200brоfit", "profit", ("hidden", "look_alikes", "tampered")),
+        ("&#1088;rofit", "profit", ("markup", "look_alikes", "tampered")),
+        ("прибыль растёт", "прибыль растёт", ("non_english",)),
         ("ΑΒΓ rises", "ΑΒΓ rises", ()),
-        ("株価が上昇 🚀", "株価が上昇 🚀", ()),
+        ("株価が上昇 🚀", "株価が上昇 🚀", ("emoji", "non_english")),
+        ("Der Gewinn ist hoch und steigt", "Der Gewinn ist hoch und steigt", ("non_english",)),
+        ("Nestlé and Hermès", "Nestle and Hermes", ("diacritics",)),
+        ("p\u0302\u0303rofit", "profit", ("diacritics", "tampered")),
+        ("n3t l0ss, fr@ud and col1apse", "net loss, fraud and collapse", ("leetspeak", "tampered")),
+        ("f r a u d at a bank, s.h.a.m.e", "fraud at a bank, shame", ("spaced", "tampered")),
+        (
+            "B2B G20 COVID19 A380 i7 Q1net L3Harris EUR2m S & P 500 U.S.A.",
+            "B2B G20 COVID19 A380 i7 Q1net L3Harris EUR2m S & P 500 U.S.A.",
+            (),
+        ),
+        ("$TSLA up https://t.co/x?y=1 🚀", "$TSLA up 🚀", ("url", "emoji", "cashtag")),
+        ("cost $5 or US$7", "cost $5 or US$7", ()),
     ],
 )
 def test_each_step(raw: str, clean: str, flags: tuple[str, ...]) -> None:
@@ -33,14 +48,38 @@ def test_each_step(raw: str, clean: str, flags: tuple[str, ...]) -> None:
 
 def test_the_caps() -> None:
     """Of bytes, never splitting a character, and of words."""
-    wide = normalise("é" * MAX_BYTES)
-    assert (len(wide.text.encode()), wide.flags) == (MAX_BYTES, ("byte_cap",))
+    wide = normalise("я" * MAX_BYTES)
+    assert (len(wide.text.encode()), wide.flags) == (MAX_BYTES, ("byte_cap", "non_english"))
     long = normalise("up " * (MAX_TOKENS + 1))
     assert (len(long.text.split()), long.flags) == (MAX_TOKENS, ("token_cap",))
 
 
 @pytest.mark.parametrize(
-    "piece", ["<a ", "<!--", "<", "&", "&#x", "<script>", "a\u0301", "\u202e", "x", "</", "<b><i>"]
+    "piece",
+    [
+        "account ",
+        "account  \t",
+        "a b ",
+        "1.1-1 ",
+        "a@",
+        "+1 ",
+        "DE89 3704",
+        "é",
+        "x\u200b",
+        "www.",
+        "l0",
+        "<a ",
+        "<!--",
+        "<",
+        "&",
+        "&#x",
+        "<script>",
+        "a\u0301",
+        "\u202e",
+        "x",
+        "</",
+        "<b><i>",
+    ],
 )
 def test_ten_megabytes_of_anything_are_bounded(piece: str) -> None:
     """The cap comes before any work; a step quadratic in what it leaves would hang here for half a minute and more."""
@@ -56,3 +95,26 @@ def test_any_text_gives_a_bounded_text_without_hidden_characters(raw: str) -> No
     assert len(clean.text.encode()) <= 4 * MAX_BYTES
     assert not set(clean.text) & set("\u200b\u200d\u202e\u2066\ufeff\u00ad\x00")
     assert clean.text == " ".join(clean.text.split())
+
+
+def test_the_tamper_score_counts_disguised_words() -> None:
+    """In [0, 1], growing with each; a byte-order mark, a soft hyphen or one accent is no disguise."""
+    assert [normalise(text).tamper for text in ("\ufeffprofit", "pro\u00adfit", "café", "株価")] == [0.0] * 4
+    assert [normalise(text).tamper for text in ("l0ss", "l0ss fr@ud", "l0ss fr\u0430ud pro\u200bfit")] == [
+        0.5,
+        0.75,
+        0.875,
+    ]
+
+
+@given(st.text(alphabet="ab0134$@ .é\u0430\u200bо<&;", max_size=60))
+def test_the_tamper_score_is_a_share_and_flagged(raw: str) -> None:
+    clean = normalise(raw)
+    assert 0 <= clean.tamper <= 1
+    assert ("tampered" in clean.flags) == (clean.tamper > 0)
+
+
+def test_clean_financial_texts_are_not_called_disguised(data_dir: Path) -> None:
+    """Headlines full of tickers, quarters and sums: none of thousands is changed as if it were disguised."""
+    texts = pl.read_csv(data_dir / "sentiment" / "sentfin_headlines.csv")["text"].to_list()
+    assert sum(normalise(text).tamper > 0 for text in texts) / len(texts) < 0.001

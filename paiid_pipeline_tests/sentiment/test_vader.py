@@ -39,17 +39,17 @@ def test_texts_that_say_nothing() -> None:
         assert (row["p_neutral"], row["score"], row["confidence"]) == (1.0, 0.0, 0.0)
         assert row["flags"][-1] == "empty"
     for row in (unknown, foreign):
-        assert (row["score"], row["confidence"], row["flags"]) == (0.0, UNINFORMED, ["no_lexicon_word"])
+        assert (row["score"], row["confidence"], row["flags"][-1]) == (0.0, UNINFORMED, "no_lexicon_word")
 
 
 def test_a_disguised_text_scores_like_the_plain_one() -> None:
     plain, disguised = score(["fraud and loss", "fr\u0430ud and l\u200boss"]).to_dicts()
     assert disguised["score"] == plain["score"] < 0
-    assert disguised["flags"] == ["hidden", "look_alikes"]
+    assert disguised["flags"] == ["hidden", "look_alikes", "tampered"]
 
 
 def test_the_version_names_the_package_and_the_mapping() -> None:
-    assert model_version() == "3.3.2+mapping.1"
+    assert model_version() == "3.3.2+mapping.2"
 
 
 def test_it_is_better_than_chance_on_real_headlines(data_dir: Path) -> None:

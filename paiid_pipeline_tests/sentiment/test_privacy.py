@@ -1,0 +1,80 @@
+"""Personal data is masked, and figures, which financial texts are made of, are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paiid_pipeline.sentiment.normalise import normalise
+from paiid_pipeline.sentiment.privacy import mask
+
+
+@pytest.mark.parametrize(
+    ("raw", "masked", "kinds"),
+    [
+        ("write to john.doe+x@mail.example.co.uk now", "write to [email] now", ("email",)),
+        ("call +1 212 555 0147 or (212) 555-0147.", "call [phone] or [phone].", ("phone",)),
+        ("212-555-0147, +358-9-123-4567, 020 7946 0958", "[phone], [phone], [phone]", ("phone",)),
+        ("card 4111 1111 1111 1111, 4111111111111111", "card [card], [card]", ("card",)),
+        ("amex 3782 822463 10005", "amex [card]", ("card",)),
+        ("to GB82 WEST 1234 5698 7654 32 today", "to [account] today", ("account",)),
+        ("to DE89370400440532013000.", "to [account].", ("account",)),
+        ("account number: 123456789 at the bank", "account number: [account] at the bank", ("account",)),
+        ("SSN 078-05-1120", "SSN [account]", ("account",)),
+        ("thanks @elonmusk and @a_b", "thanks @user and @user", ("handle",)),
+    ],
+)
+def test_each_kind(raw: str, masked: str, kinds: tuple[str, ...]) -> None:
+    assert mask(raw) == (masked, kinds)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "100 000 000 square meters for EUR 1 500 000",
+        "sales of 4111 1111 1111 1112 units",  # no card: the check digit is wrong
+        "GB82 WEST 1234 5698 7654 33",  # no account either
+        "on 2014-06-09 at 10:30, 1,234,567.89 shares at 12.50-13.75",
+        "up +4.5 % and +12 345 678 900.5 million",
+        "volume 4111111111111, Q3 2008-2009, ISIN FI0009000681",
+        "the account was closed in 2008",
+        "sensex@25000 and $TSLA",
+        "0.123 456 789",
+    ],
+)
+def test_figures_stay(text: str) -> None:
+    assert mask(text) == (text, ())
+
+
+@pytest.mark.parametrize(
+    "disguised",
+    [
+        "j\u043ehn@mail.ex\u200bample.com",
+        "john&#64;mail.example.com",
+        "4111\u200b1111\u200b1111\u200b1111",
+        "\uff14111 1111 1111 1111",
+        "<b>4111 1111</b> 1111 1111",
+    ],
+)
+def test_a_disguise_does_not_help(disguised: str) -> None:
+    """Masking comes after what could hide the data is undone."""
+    assert normalise(f"pay {disguised} now").text in ("pay [email] now", "pay [card] now")
+
+
+@given(st.integers(0, 10**15 - 1), st.sampled_from(["", " ", "-"]))
+def test_every_valid_card_is_masked_and_no_other(body: int, joint: str) -> None:
+    digits = f"4{body % 10**14:014d}"
+    total = sum(sum(divmod(int(d) * (2 - i % 2), 10)) for i, d in enumerate(digits))
+    for check in range(10):
+        number = f"{digits}{check}"
+        text = "paid by " + joint.join(number[i : i + 4] for i in range(0, 16, 4))
+        assert ("[card]" in mask(text)[0]) == ((total + check) % 10 == 0)
+
+
+def test_real_headlines_hold_no_cards_or_accounts(data_dir: Path) -> None:
+    texts = pl.read_csv(data_dir / "sentiment" / "sentfin_headlines.csv")["text"].to_list()
+    assert not [text for text in texts if {"card", "account", "phone"} & set(mask(text)[1])]
