@@ -1,0 +1,257 @@
+"""The models' register in MLflow: what was trained on what, how good it is, and which version is in use.
+
+MLflow takes 1.4 s to import, so the runs of every minute do not: they read what :meth:`Registry.install` has
+put into a folder, see :func:`installed`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+
+from paiid_pipeline.models.labels import LABELS
+from paiid_pipeline.models.promotion import Verdict
+from paiid_pipeline.models.signing import SigningKey, UntrustedModelError, sign_folder, verify_folder
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CHAMPION: Final = "champion"
+
+_SETTINGS: Final = {
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+_FILES = "model"
+_EXAMPLE = "input_example.json"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a model in the register."""
+
+    name: str
+    version: int
+    digest: str
+    """Of the signed list of its files, in hex."""
+    data_sha256: str
+    run_id: str
+    aliases: tuple[str, ...]
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A version whose files lie in a local folder, verified."""
+
+    name: str
+    version: int
+    digest: str
+    folder: Path
+
+
+class Registry:
+    """Models kept in MLflow at ``url``: a database (``sqlite:///…``, ``postgresql://…``) or a server (``http://…``)."""
+
+    def __init__(self, url: str, artifacts: Path | None = None, experiment: str = "sentiment") -> None:
+        self._url = url
+        self._artifacts = artifacts
+        self._experiment = experiment
+
+    def register(
+        self,
+        name: str,
+        folder: Path,
+        key: SigningKey,
+        *,
+        data_sha256: str,
+        metrics: Mapping[str, float],
+        parameters: Mapping[str, object],
+        documents: Mapping[str, object] | None = None,
+        plots: Mapping[str, bytes] | None = None,
+    ) -> Version:
+        """Sign ``folder`` and store it as the next version of ``name``.
+
+        ``metrics`` is its evaluation on held-out rows, ``documents`` JSON values (the whole evaluation, the
+        confusion matrix) and ``plots`` PNG images, by name. Raises UntrustedModelError where the folder holds
+        a file that is not allowed.
+        """
+        digest = sign_folder(folder, key)
+        tags = {"digest": digest, "data_sha256": data_sha256}
+        mlflow, client = self._mlflow()
+        with mlflow.start_run(experiment_id=self._experiment_id(client), run_name=name):
+            mlflow.log_params({k: str(v)[:500] for k, v in parameters.items()})
+            mlflow.log_metrics(dict(metrics))
+            mlflow.set_tags(tags)
+            for title, document in (documents or {}).items():
+                mlflow.log_dict(document, f"{title}.json")
+            _log_plots(mlflow, plots or {})
+            made = mlflow.models.Model.log(
+                artifact_path=None,
+                name=_FILES,
+                flavor=SimpleNamespace(save_model=_save_model, __name__="paiid"),
+                registered_model_name=name,
+                folder=folder,
+                digest=digest,
+            )
+        version = str(made.registered_model_version)
+        for tag, value in tags.items():
+            client.set_model_version_tag(name, version, tag, value)
+        return self._version(client, client.get_model_version(name, version))
+
+    def versions(self, name: str) -> list[Version]:
+        """All versions of ``name``, newest first; none where there is no such model."""
+        _, client = self._mlflow()
+        found = client.search_model_versions(f"name = '{_plain(name)}'")
+        # Only the single look-up fills in the aliases.
+        rows = [self._version(client, client.get_model_version(name, each.version)) for each in found]
+        return sorted(rows, key=lambda row: row.version, reverse=True)
+
+    def champion(self, name: str) -> Version | None:
+        """The version in use; None where there is none."""
+        return next((row for row in self.versions(name) if CHAMPION in row.aliases), None)
+
+    def promote(self, name: str, version: int, verdict: Verdict) -> bool:
+        """Give ``version`` the alias ``champion`` where the verdict allows it; the reasons are kept with it."""
+        _, client = self._mlflow()
+        self._stored(client, name, version)
+        client.set_model_version_tag(name, str(version), "gate", " | ".join(verdict.reasons)[:4900])
+        if verdict.promote:
+            client.set_registered_model_alias(name, CHAMPION, str(version))
+        return verdict.promote
+
+    def fetch(self, name: str, version: int, to: Path, public: bytes) -> Path:
+        """The files of one version in the folder ``to``, verified before anything reads them.
+
+        Raises LookupError where there is no such version, UntrustedModelError where what the register holds is
+        not what was signed; then ``to`` is left as it was.
+        """
+        mlflow, client = self._mlflow()
+        stored = self._stored(client, name, version)
+        with tempfile.TemporaryDirectory(dir=_parent(to)) as scratch:
+            mlflow.artifacts.download_artifacts(f"models:/{name}/{version}", dst_path=scratch)
+            folder = Path(scratch) / _FILES
+            digest = verify_folder(folder, public)
+            if digest != stored.tags.get("digest"):
+                raise UntrustedModelError(f"{name} version {version} holds another version's files: register it again")
+            shutil.rmtree(to, ignore_errors=True)
+            shutil.move(folder, to)
+        return to
+
+    def install(self, name: str, home: Path, public: bytes) -> Installed:
+        """Put the champion's files under ``home`` and pin it there for :func:`installed`.
+
+        Raises LookupError with the remedy where ``name`` has no champion.
+        """
+        champion = self.champion(name)
+        if champion is None:
+            raise LookupError(f"{name} has no champion: train one and promote it (paiid models promote {name})")
+        folder = home / name / str(champion.version)
+        if not folder.is_dir():
+            self.fetch(name, champion.version, folder, public)
+        pin = home / name / "champion.json"
+        part = pin.with_suffix(".part")
+        part.write_text(json.dumps({"version": champion.version, "digest": champion.digest}))
+        os.replace(part, pin)
+        return installed(name, home, public)
+
+    def _mlflow(self) -> tuple[Any, MlflowClient]:
+        os.environ.update(_SETTINGS)
+        import mlflow
+
+        mlflow.set_tracking_uri(self._url)
+        mlflow.set_registry_uri(self._url)
+        return mlflow, mlflow.MlflowClient(self._url, self._url)
+
+    def _experiment_id(self, client: MlflowClient) -> str:
+        found = client.get_experiment_by_name(self._experiment)
+        if found is not None:
+            return str(found.experiment_id)
+        where = self._artifacts.resolve().as_uri() if self._artifacts else None
+        return str(client.create_experiment(self._experiment, artifact_location=where))
+
+    def _stored(self, client: MlflowClient, name: str, version: int) -> Any:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return client.get_model_version(name, str(version))
+        except MlflowException:
+            raise LookupError(f"no version {version} of {name!r}: see paiid models list") from None
+
+    def _version(self, client: MlflowClient, stored: Any) -> Version:
+        return Version(
+            name=stored.name,
+            version=int(stored.version),
+            digest=stored.tags.get("digest", ""),
+            data_sha256=stored.tags.get("data_sha256", ""),
+            run_id=stored.run_id,
+            aliases=tuple(stored.aliases),
+            metrics=client.get_run(stored.run_id).data.metrics,
+        )
+
+
+def installed(name: str, home: Path, public: bytes) -> Installed:
+    """The pinned version of ``name`` under ``home``, its files verified; without MLflow, in milliseconds.
+
+    Raises LookupError with the remedy where none is installed, UntrustedModelError where its files are not
+    what was signed.
+    """
+    pin = home / name / "champion.json"
+    try:
+        found = json.loads(pin.read_text())
+        version, digest = int(found["version"]), str(found["digest"])
+    except FileNotFoundError:
+        raise LookupError(f"{name} is not installed in {home}: train and promote it, or import it") from None
+    except (ValueError, KeyError, TypeError):
+        raise UntrustedModelError(f"{pin} cannot be read: install the model again") from None
+    folder = home / name / str(version)
+    if verify_folder(folder, public) != digest:
+        raise UntrustedModelError(f"{folder} is not the version that {pin} names: install the model again")
+    return Installed(name, version, digest, folder)
+
+
+def _save_model(path: str, mlflow_model: Any, folder: Path, digest: str) -> None:
+    """Write a model in MLflow's layout: our signed folder as it is, beside its description."""
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import ColSpec, DataType, Schema
+
+    target = Path(path)
+    shutil.copytree(folder, target / _FILES)
+    example = {"columns": ["text", "entity"], "data": [["Northfield beats Hartwell to the order", "Northfield"]]}
+    (target / _EXAMPLE).write_text(json.dumps(example))
+    mlflow_model.signature = ModelSignature(
+        Schema([ColSpec(DataType.string, "text"), ColSpec(DataType.string, "entity", required=False)]),
+        Schema([ColSpec(DataType.double, f"p_{label}") for label in LABELS]),
+    )
+    mlflow_model.saved_input_example_info = {
+        "artifact_path": _EXAMPLE, "type": "dataframe", "pandas_orient": "split",
+    }  # fmt: skip
+    mlflow_model.add_flavor("paiid", data=_FILES, digest=digest, labels=list(LABELS))
+    mlflow_model.save(str(target / "MLmodel"))
+
+
+def _log_plots(mlflow: Any, plots: Mapping[str, bytes]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for title, image in plots.items():
+            path = Path(folder) / f"{title}.png"
+            path.write_bytes(image)
+            mlflow.log_artifact(str(path), "plots")
+
+
+def _parent(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.parent
+
+
+def _plain(name: str) -> str:
+    if "'" in name or not name:
+        raise ValueError(f"{name!r} is no model's name: use letters, digits and dashes")
+    return name

@@ -1,0 +1,189 @@
+"""Model folders that can be trusted: a signed list of all files, checked before anything reads one.
+
+A folder's ``signature.json`` holds the SHA-256 of every other file and an Ed25519 signature over that list.
+Whoever trains holds the private key; whoever serves needs the public one only, which is derived from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+SIGNATURE: Final = "signature.json"
+ALLOWED: Final = frozenset({".safetensors", ".onnx", ".json", ".txt", ".md"})
+"""What a model folder may hold. Everything that a pickle could hide in is left out."""
+
+KEY_VARIABLE: Final = "PAIID_MODEL_KEY"
+
+
+class UntrustedModelError(Exception):
+    """A model folder that is not what was signed. The message names the file and the remedy."""
+
+
+class SigningKey:
+    """An Ed25519 key made from a secret of 32 bytes. Its repr does not show it."""
+
+    def __init__(self, secret: bytes) -> None:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        if len(secret) != 32:
+            raise ValueError(f"a model key has 32 bytes (64 hex digits), not {len(secret)}: make one with new_key()")
+        self._private = Ed25519PrivateKey.from_private_bytes(secret)
+
+    def __repr__(self) -> str:
+        return f"SigningKey(public={self.public.hex()})"
+
+    @property
+    def public(self) -> bytes:
+        """The 32 bytes with which others verify."""
+        return self._private.public_key().public_bytes_raw()
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature, 64 bytes; the same message gives the same one."""
+        return self._private.sign(message)
+
+
+def new_key(path: Path) -> SigningKey:
+    """Write a new secret as hex digits to ``path``, which only its owner can read; an existing file is kept."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return key_from_file(path)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(os.urandom(32).hex() + "\n")
+    return key_from_file(path)
+
+
+def key_from_file(path: Path) -> SigningKey:
+    """Read a key that :func:`new_key` wrote. Raises ValueError, without the content, where it is none."""
+    return _key(path.read_text(), str(path))
+
+
+def key_from_environment(environ: Mapping[str, str]) -> SigningKey:
+    """The key in ``PAIID_MODEL_KEY`` (hex digits) or in the file that ``PAIID_MODEL_KEY_FILE`` names.
+
+    Raises LookupError with the remedy where neither is set.
+    """
+    path = environ.get(f"{KEY_VARIABLE}_FILE")
+    if path:
+        return key_from_file(Path(path))
+    if environ.get(KEY_VARIABLE):
+        return _key(environ[KEY_VARIABLE], KEY_VARIABLE)
+    raise LookupError(f"{KEY_VARIABLE} is not set: give 64 hex digits, or a file of them in {KEY_VARIABLE}_FILE")
+
+
+def sign_folder(folder: Path, key: SigningKey) -> str:
+    """Sign all files of ``folder`` and return the digest of the list, in hex.
+
+    Raises UntrustedModelError where a file is of a kind that is not allowed.
+    """
+    files = {name: _sha256(folder / name) for name in _names(folder)}
+    message = _message(files)
+    document = {"files": files, "public_key": key.public.hex(), "signature": key.sign(message).hex()}
+    (folder / SIGNATURE).write_text(json.dumps(document, indent=1, sort_keys=True))
+    return hashlib.sha256(message).hexdigest()
+
+
+def verify_folder(folder: Path, public: bytes) -> str:
+    """The digest of a folder whose every file is as it was signed by the owner of ``public``.
+
+    Reads bytes and hashes only: no weights, no configuration, no tokenizer is parsed. Raises
+    UntrustedModelError, naming the file and the remedy, where the folder is unsigned, signed by another key, or
+    has a file that was changed, added, taken away, linked, or is of a kind that is not allowed.
+    """
+    names = _names(folder)
+    files, signature, signer = _read_signature(folder)
+    message = _message(files)
+    if not hmac.compare_digest(signer, public) or not _is_signed(message, signature, public):
+        raise UntrustedModelError(
+            f"{folder} is not signed with our key: register it again with the key of {KEY_VARIABLE}, "
+            "and only if you know where it comes from"
+        )
+    for name in sorted(set(names) | set(files)):
+        if name not in files:
+            raise UntrustedModelError(f"{folder / name} was added after signing: delete it, or register again")
+        if name not in names:
+            raise UntrustedModelError(f"{folder / name} is missing: fetch the model again")
+        if not hmac.compare_digest(_sha256(folder / name), files[name]):
+            raise UntrustedModelError(f"{folder / name} was changed after signing: fetch the model again")
+    return hashlib.sha256(message).hexdigest()
+
+
+def check_kinds(folder: Path) -> None:
+    """Refuse a folder, signed or not, that holds a link or a file in which a pickle could hide.
+
+    For what comes from outside, before it is imported. Raises UntrustedModelError naming the file.
+    """
+    _names(folder)
+
+
+def _names(folder: Path) -> list[str]:
+    if not folder.is_dir():
+        raise UntrustedModelError(f"{folder} is no folder: give the folder of a model")
+    names: list[str] = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            raise UntrustedModelError(f"{path} is a link: put the file itself there")
+        if path.is_dir() or name == SIGNATURE:
+            continue
+        if path.suffix not in ALLOWED or _looks_pickled(path):
+            raise UntrustedModelError(
+                f"{path} may run code when it is loaded: only {', '.join(sorted(ALLOWED))} are accepted; "
+                "convert the weights to safetensors"
+            )
+        names.append(name)
+    return names
+
+
+def _looks_pickled(path: Path) -> bool:
+    with path.open("rb") as file:
+        head = file.read(9)
+    if path.suffix == ".safetensors":
+        return head[8:] != b"{"
+    # A pickle of protocol 2 or later, or the zip archive that torch writes around one.
+    return (head[:1] == b"\x80" and head[1:2] <= b"\x05") or head[:4] == b"PK\x03\x04"
+
+
+def _read_signature(folder: Path) -> tuple[dict[str, str], bytes, bytes]:
+    try:
+        document = json.loads((folder / SIGNATURE).read_text())
+        files = {str(name): str(value) for name, value in document["files"].items()}
+        return files, bytes.fromhex(document["signature"]), bytes.fromhex(document["public_key"])
+    except FileNotFoundError:
+        raise UntrustedModelError(f"{folder} has no {SIGNATURE}: import or register the model first") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UntrustedModelError(f"{folder / SIGNATURE} cannot be read: register the model again") from None
+
+
+def _message(files: Mapping[str, str]) -> bytes:
+    return b"paiid model 1\n" + json.dumps(files, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_signed(message: bytes, signature: bytes, public: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _key(text: str, where: str) -> SigningKey:
+    try:
+        return SigningKey(bytes.fromhex(text.strip()))
+    except ValueError:
+        raise ValueError(f"{where} does not hold a model key: it should be 64 hex digits") from None
