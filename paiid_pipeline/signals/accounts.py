@@ -1,0 +1,192 @@
+"""Prices on a grid of bars, and what accounts that trade on it come to.
+
+Accounts are kept in shares and cash, bar by bar, for many strategies at once; so positions drift with
+prices, costs are paid on what is really traded, and the equity is the sum of what each symbol earned.
+An account starts at 1 and earns no interest on cash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from paiid_pipeline.signals.performance import Floats
+from paiid_pipeline.technicals.adjustment import adjust
+
+Mask = NDArray[np.bool_]
+Indices = NDArray[np.int64]
+
+_YEAR = timedelta(days=365.25) / timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What trading costs: shares of what is traded, in basis points a side, and of what is short, a year."""
+
+    commission_bp: Sequence[float] = (0.0, 5.0, 10.0)
+    """The levels to account for side by side."""
+    slippage_bp: float = 1.0
+    """Paid on top of every level: half a spread, or what the order itself moves."""
+    borrow_rate: float = 0.01
+    """On the value of short positions, for the calendar time that they are held."""
+
+    def __post_init__(self) -> None:
+        if not self.commission_bp or min(*self.commission_bp, self.slippage_bp, self.borrow_rate) < 0:
+            raise ValueError(f"{self}: give at least one commission, and nothing below 0")
+
+
+@dataclass(frozen=True)
+class Market:
+    """Adjusted prices on one grid of bars: ``opens`` and ``closes`` are (bars, symbols), NaN without a bar.
+
+    ``starts`` and ``ends`` are microseconds UTC, ascending. Prices carry splits and dividends, so that the
+    ratio of any two is what a holder earned between them.
+    """
+
+    symbols: tuple[str, ...]
+    starts: Indices
+    ends: Indices
+    opens: Floats
+    closes: Floats
+
+    @cached_property
+    def live(self) -> Mask:
+        """Where a symbol has a bar, and so can be traded at its open."""
+        return np.isfinite(self.opens)
+
+    @cached_property
+    def marks(self) -> Floats:
+        """The newest close at the end of each bar; NaN before a symbol's first."""
+        newest = np.maximum.accumulate(np.where(self.live, np.arange(len(self.starts))[:, None], -1), axis=0)
+        return np.where(newest >= 0, np.take_along_axis(self.closes, np.maximum(newest, 0), axis=0), np.nan)
+
+    @property
+    def bars_a_year(self) -> float:
+        """How many bars this grid has in a year; NaN for fewer than two."""
+        span = int(self.starts[-1] - self.starts[0]) if len(self.starts) > 1 else 0
+        return (len(self.starts) - 1) / (span / _YEAR) if span else float("nan")
+
+    def since(self, bar: int) -> Market:
+        """The same from a bar on."""
+        return Market(self.symbols, self.starts[bar:], self.ends[bar:], self.opens[bar:], self.closes[bar:])
+
+    def forward_returns(self, bars: int) -> Floats:
+        """From the open of each bar to the open of the bar so many later, (bars, symbols).
+
+        A symbol that is halted or gone by then leaves at its newest close before; NaN where it has no bar
+        to enter by, and where the grid ends too soon.
+        """
+        found = np.full_like(self.opens, np.nan)
+        leave = np.where(self.live[bars:], self.opens[bars:], self.marks[bars - 1 : -1])
+        found[: len(leave)] = leave / self.opens[: len(leave)] - 1.0
+        return found
+
+
+def market(bars: pl.DataFrame, actions: pl.DataFrame) -> Market:
+    """The grid of some bars of one timeframe.
+
+    ``bars``: `contracts.STORED_BARS`, one version a bar; ``actions``: `contracts.STORED_CORPORATE_ACTIONS`,
+    one version an action; both as known at the moment of the backtest. A bar whose open or close is null,
+    not finite or not above 0 counts as missing. Raises ValueError for more than one timeframe.
+    """
+    if bars["timeframe"].n_unique() > 1:
+        raise ValueError(f"bars of {bars['timeframe'].unique().sort().to_list()}: a grid holds one timeframe")
+    priced = ("open", "close")
+    usable = bars.filter(pl.col(name).is_finite() & (pl.col(name) > 0) for name in priced).sort("symbol", "bar_start")
+    adjusted = adjust(usable.select("symbol", "bar_start", "bar_end", *priced), actions)
+    grid = adjusted.group_by("bar_start").agg(pl.col("bar_end").max()).sort("bar_start")
+    symbols = tuple(adjusted["symbol"].unique().sort().to_list())
+    starts, ends = (grid[name].to_physical().to_numpy().astype(np.int64) for name in ("bar_start", "bar_end"))
+    row, column = (
+        np.searchsorted(starts, adjusted["bar_start"].to_physical().to_numpy()),
+        symbol_codes(adjusted, symbols),
+    )
+    opens, closes = (np.full((len(starts), len(symbols)), np.nan) for _ in priced)
+    opens[row, column], closes[row, column] = (adjusted[name].to_numpy() for name in priced)
+    return Market(symbols, starts, ends, opens, closes)
+
+
+def symbol_codes(frame: pl.DataFrame, symbols: Sequence[str]) -> Indices:
+    """The place of each row's symbol in a list that has them all."""
+    index = {symbol: place for place, symbol in enumerate(symbols)}
+    return np.array([index[symbol] for symbol in frame["symbol"].to_list()], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """What so many accounts came to: arrays of (bars, accounts), at the close of each bar but for ``turnover``.
+
+    ``turnover``: what was traded at the open over the equity, both sides counted. ``gross``: the value of
+    all positions, long and short, over the equity. ``earned``: (accounts, symbols), after costs, in units of the
+    equity at the start. ``paid``: (accounts,), all costs.
+    """
+
+    equity: Floats
+    turnover: Floats
+    gross: Floats
+    earned: Floats
+    paid: Floats
+
+    @property
+    def returns(self) -> Floats:
+        """The return of each bar, (bars, accounts); 0 once an account is ruined."""
+        before = np.vstack([np.ones(self.equity.shape[1]), self.equity[:-1]])
+        return np.divide(self.equity, before, out=np.ones_like(before), where=before > 0) - 1.0
+
+    @property
+    def imbalance(self) -> float:
+        """The largest gap between an account's equity and 1 + what its symbols earned: rounding alone."""
+        return float(np.max(np.abs(self.equity[-1] - 1.0 - self.earned.sum(axis=1))))
+
+
+def simulate(grid: Market, targets: Floats, cost_rates: Floats, borrow_rate: float) -> Accounts:
+    """Keep the accounts of ``targets`` (accounts, bars, symbols), each with its cost rate a side.
+
+    At each open a position is brought to its target share of what the account is then worth; one without
+    a bar cannot be traded and is marked at its newest close. A symbol whose bars end for good is sold
+    (or bought back) at its last close, costs paid. An account worth nothing or less takes no new position.
+    """
+    count, bars, names = targets.shape
+    shares, cash, mark = np.zeros((count, names)), np.ones(count), np.zeros(names)
+    equity, turnover, gross = (np.empty((bars, count)) for _ in range(3))
+    earned, paid = np.zeros((count, names)), np.zeros(count)
+    years = np.diff(grid.starts, prepend=grid.starts[0]) / _YEAR
+    last = np.where(grid.live.any(axis=0), bars - 1 - np.argmax(grid.live[::-1], axis=0), -1)
+    rates = cost_rates[:, None]
+    for bar in range(bars):
+        live, target = grid.live[bar], targets[:, bar]
+        opens = np.where(live, grid.opens[bar], mark)
+        closes = np.where(live, grid.closes[bar], mark)
+        borrowed = np.maximum(-shares, 0.0) * mark * (borrow_rate * years[bar])
+        cash -= borrowed.sum(axis=1)
+        worth = np.maximum(cash + shares @ opens, 0.0)
+        wanted = target * (worth[:, None] / np.where(live, opens, 1.0))
+        traded = np.where(live & np.isfinite(target), wanted - shares, 0.0)
+        value = np.abs(traded) * opens
+        fees = value * rates
+        cash -= traded @ opens + fees.sum(axis=1)
+        gains = shares * (opens - mark) - borrowed - fees
+        shares = shares + traded
+        gains += shares * (closes - opens)
+        leaving = (last == bar) & (bar < bars - 1)
+        if leaving.any():
+            left = np.where(leaving, shares, 0.0)
+            exit_fees = np.abs(left) * closes * rates
+            cash += left @ closes - exit_fees.sum(axis=1)
+            gains -= exit_fees
+            fees = fees + exit_fees
+            shares = shares - left
+        earned += gains
+        paid += (fees + borrowed).sum(axis=1)
+        mark = closes
+        equity[bar] = cash + shares @ mark
+        turnover[bar] = np.divide(value.sum(axis=1), worth, out=np.zeros(count), where=worth > 0)
+        held = np.abs(shares) @ mark
+        gross[bar] = np.divide(held, equity[bar], out=np.zeros(count), where=equity[bar] > 0)
+    return Accounts(equity, turnover, gross, earned, paid)
