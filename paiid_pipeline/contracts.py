@@ -120,6 +120,27 @@ INDICATORS: Schema = {
     "bb_position": pl.String,  # above | upper | lower | below
     "bb_cross": pl.String,  # crossed_{above|below}_{upper|lower} | none: at the newest bar
     "inputs_hash": pl.String,  # of the bars and corporate actions used
+    "price": pl.Float64,  # close, put on the footing that all values are on
+    "sma_20": pl.Float64,  # averages and ATR in the unit of the price
+    "sma_50": pl.Float64,
+    "sma_200": pl.Float64,
+    "ema_20": pl.Float64,
+    "ema_50": pl.Float64,
+    "ema_200": pl.Float64,  # null before 431 bars
+    "atr_14": pl.Float64,
+    "atr_percent": pl.Float64,  # atr_14 / price
+    "adx_14": pl.Float64,  # in [0, 100]
+    "obv": pl.Float64,  # shares, since the start of the history
+    "obv_share": pl.Float64,  # change of OBV over the volume, of 20 bars, in [-1, 1]
+    "volume_ratio": pl.Float64,  # volume / its mean over 20 bars
+    "volatility_20": pl.Float64,  # standard deviation of the last 20 returns, a bar
+    "volatility_ratio": pl.Float64,  # volatility_20 / its mean over 200 bars
+    "vwap_distance": pl.Float64,  # price / volume-weighted price of 20 bars - 1
+    "turnover_20": pl.Float64,  # value traded, mean of 20 bars
+    "bb_squeeze": pl.Boolean,  # bands within a tenth of their narrowest of 125 bars
+    "macd_divergence": pl.String,  # bullish | bearish | none: against price pivots, confirmed in the last 10 bars
+    "rsi_divergence": pl.String,  # likewise
+    "regime": pl.String,  # trend | range | high_volatility
 }
 
 WITHHELD: Schema = {"symbol": pl.String, "horizon": pl.String, "as_of": MOMENT, "reason": pl.String}

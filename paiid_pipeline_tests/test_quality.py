@@ -20,7 +20,8 @@ SCORE = {"p_negative": 0.25, "p_neutral": 0.25, "p_positive": 0.5, "score": 0.25
 SENTIMENT = {"score": 0.2, "article_count": 3, "newest_published_at": T, "as_of": T}
 INDICATORS = {
     "rsi_14": 55.0, "macd": 0.1, "macd_signal": 0.1, "bb_lower": 92.0, "bb_middle": 93.0, "bb_upper": 94.0,
-    "bars": 250, "bar_end": T, "as_of": T, "close": 93.5,
+    "bars": 250, "bar_end": T, "as_of": T, "close": 93.5, "adx_14": 20.0, "atr_14": 0.1, "volatility_20": 0.01,
+    "volatility_ratio": 1.0, "volume_ratio": 1.0, "turnover_20": 1e6, "obv_share": -0.2, "regime": "range",
 }  # fmt: skip
 SIGNAL = {
     "signal": "BUY", "strength": 0.3, "confidence": 0.5, "price": 93.5,
@@ -69,6 +70,10 @@ def test_a_sound_row_breaks_nothing(rules: quality.Rules, row: dict[str, Any]) -
         (quality.INDICATORS, INDICATORS, {"rsi_14": 101.0}, "RSI lies in [0, 100]"),
         (quality.INDICATORS, INDICATORS, {"bb_lower": 95.0}, "the bands are in order"),
         (quality.INDICATORS, INDICATORS, {"bars": 249}, "at least 250 bars"),
+        (quality.INDICATORS, INDICATORS, {"adx_14": -1.0}, "ADX lies in [0, 100]"),
+        (quality.INDICATORS, INDICATORS, {"atr_14": -1.0}, "ranges, volatility and volumes are not negative"),
+        (quality.INDICATORS, INDICATORS, {"obv_share": 1.5}, "the share of OBV lies in [-1, 1]"),
+        (quality.INDICATORS, INDICATORS, {"regime": "calm"}, "the regime is one of the three"),
         (quality.INDICATORS, INDICATORS, {"bar_end": T + timedelta(1)}, "no bar ends after the decision"),
         (quality.SIGNALS, SIGNAL, {"signal": "MAYBE"}, "the class is one of the five"),
         (quality.SIGNALS, SIGNAL, {"signal": "STRONG_SELL"}, "a buy is never weak, a sell never strong"),

@@ -23,9 +23,12 @@ from paiid_pipeline.technicals.indicators import (
     series_values,
     with_readings,
 )
+from paiid_pipeline.technicals.measures import MEASURES, Prices, in_words, measures
 from paiid_pipeline.technicals.snapshots import ONE_HISTORY, Snapshots, take_snapshots
 from paiid_pipeline.universe import Horizon
 
+_COMPUTED = (*VALUES, *MEASURES)
+_HASHED = ("bar_start", "bar_end", "close", "price", "high", "low", "vwap", "volume")
 _PREVIOUS = ("macd_histogram", "bb_upper", "bb_lower")
 
 
@@ -91,14 +94,15 @@ def _values(decisions: pl.DataFrame, snapshots: Snapshots) -> pl.DataFrame:
     newest_bar = snapshots.rows.select(pl.col("bar_start", "bar_end", "close", "price").gather(seen))
     reads = _reads(snapshots, series, bars)
     frame = decisions.with_columns(*newest_bar, pl.Series("bars", bars), *reads)
-    return with_readings(frame)
+    return in_words(with_readings(frame))
 
 
 def _reads(snapshots: Snapshots, series: Indices, bars: Indices) -> list[pl.Series]:
     """The values at each decision's newest bar and, as ``previous_``, at the bar before; and its inputs' hash."""
-    price = np.ascontiguousarray(snapshots.rows["price"].to_numpy())
+    prices = _prices(snapshots.rows)
     inputs = _packed(snapshots.rows)
-    now, before = (np.full((len(VALUES), len(bars)), np.nan) for _ in range(2))
+    now = np.full((len(_COMPUTED), len(bars)), np.nan)
+    before = np.full((len(VALUES), len(bars)), np.nan)
     previous_price = np.full(len(bars), np.nan)
     hashes: list[str | None] = [None] * len(bars)
     ready = np.flatnonzero(bars >= MINIMUM_BARS)
@@ -106,25 +110,39 @@ def _reads(snapshots: Snapshots, series: Indices, bars: Indices) -> list[pl.Seri
     groups = np.split(ready, np.flatnonzero(np.diff(series[ready])) + 1) if len(ready) else []
     starts = [int(snapshots.offsets[series[group[0]]]) for group in groups]
     bounds = [(start, start + int(bars[group[-1]])) for start, group in zip(starts, groups, strict=True)]
-    for group, (start, stop, values) in zip(groups, series_values(price, bounds), strict=True):
+    for group, (start, stop, values) in zip(groups, series_values(prices.close, bounds), strict=True):
         at = bars[group] - 1
-        prices = price[start:stop]
-        values = (defined_rsi(prices, values[0]), *values[1:])
+        part = Prices(**{name: column[start:stop] for name, column in vars(prices).items()})
+        values = (defined_rsi(part.close, values[0]), *values[1:])
+        values = (*values, *measures(part, values[0], values[1], values[-3:]))
         for row, value in enumerate(values):
-            now[row, group], before[row, group] = value[at], value[at - 1]
-        previous_price[group] = prices[at - 1]
+            now[row, group] = value[at]
+        for row, value in enumerate(values[: len(VALUES)]):
+            before[row, group] = value[at - 1]
+        previous_price[group] = part.close[at - 1]
         for decision, digest in zip(group.tolist(), _prefix_digests(inputs[start:stop], bars[group]), strict=True):
             hashes[decision] = digest
-    reads = [pl.Series(name, column) for name, column in zip(VALUES, now, strict=True)]
+    reads = [pl.Series(name, column) for name, column in zip(_COMPUTED, now, strict=True)]
     reads += [pl.Series(f"previous_{name}", before[VALUES.index(name)]) for name in _PREVIOUS]
     reads.append(pl.Series("previous_price", previous_price))
-    return [read.fill_nan(None) for read in reads] + [pl.Series("inputs_hash", hashes, dtype=pl.String)]
+    # A value that overflowed is no reading.
+    return [read.set(~read.is_finite(), None) for read in reads] + [pl.Series("inputs_hash", hashes, dtype=pl.String)]
+
+
+def _prices(rows: pl.DataFrame) -> Prices:
+    vwap, close, high, low = (pl.col(name) for name in ("vwap", "price", "high", "low"))
+    typical = (high + low + close) * (1.0 / 3.0)
+    traded = pl.when(vwap.is_finite() & (vwap > 0)).then(vwap).otherwise(typical)
+    columns = {"close": close, "high": high, "low": low, "traded": traded, "volume": pl.col("volume")}
+    return Prices(
+        **{name: np.ascontiguousarray(rows.select(column).to_series().to_numpy()) for name, column in columns.items()}
+    )
 
 
 def _packed(rows: pl.DataFrame) -> NDArray[np.uint8]:
-    """What a value rests on, 32 bytes a bar, little-endian: start, end (µs), raw and adjusted close."""
-    columns = [rows[name].to_physical().to_numpy() for name in ("bar_start", "bar_end", "close", "price")]
-    packed = np.empty((rows.height, 4), dtype="<i8")
+    """What a value rests on, little-endian: start, end (µs), raw close, and adjusted prices and volume."""
+    columns = [rows[name].to_physical().to_numpy() for name in _HASHED]
+    packed = np.empty((rows.height, len(_HASHED)), dtype="<i8")
     for place, column in enumerate(columns):
         packed[:, place] = column if column.dtype == np.int64 else np.ascontiguousarray(column).view(np.int64)
     return packed.view(np.uint8)

@@ -22,13 +22,20 @@ from paiid_pipeline.universe import TIMEFRAME
 ONE_HISTORY = ("horizon", "session", "session_open", "anchor")
 """Decisions that agree in these, and in how long they wait for late rows, share their history."""
 
+_READ = ("close", "high", "low", "vwap", "volume")
+_POSITIVE = pl.col("close", "high", "low")
+_USABLE = pl.all_horizontal(
+    _POSITIVE.is_finite() & (_POSITIVE > 0), pl.col("volume").is_finite() & (pl.col("volume") >= 0)
+)
+
 
 @dataclass(frozen=True)
 class Snapshots:
     """The adjusted series that the decisions of one session read, each decision a prefix of one.
 
-    ``rows``: series (index), bar_start, bar_end, close (raw), price (adjusted close), eligible (index of
-    the first decision that may see the row, never below its epoch's), sorted by series and bar_start.
+    ``rows``: series (index), bar_start, bar_end, close (raw), price (adjusted close), high, low, vwap and
+    volume (adjusted), eligible (index of the first decision that may see the row, never below its epoch's),
+    sorted by series and bar_start.
     ``offsets``: where each series starts in ``rows``, and the end. ``prefix``: one row a decision: series
     (null without any bar) and bars, how many of its series' rows the decision sees.
     """
@@ -41,10 +48,10 @@ class Snapshots:
 def take_snapshots(versions: pl.DataFrame, actions: pl.DataFrame, decisions: pl.DataFrame) -> Snapshots:
     """The snapshots for ``decisions`` that share one history (see ``ONE_HISTORY``), in their order.
 
-    ``versions``: `contracts.STORED_BARS`, every version, in any order; a version whose close is null, not
-    finite or not above 0 is ignored. ``actions``: `contracts.STORED_CORPORATE_ACTIONS`, every version.
-    Only rows with known_at <= known_by count, bars with anchor < bar_end <= as_of, and actions with
-    effective_at <= session_open.
+    ``versions``: `contracts.STORED_BARS`, every version, in any order; a version whose close, high or low
+    is null, not finite or not above 0, or whose volume is null, not finite or below 0, is ignored.
+    ``actions``: `contracts.STORED_CORPORATE_ACTIONS`, every version. Only rows with known_at <= known_by
+    count, bars with anchor < bar_end <= as_of, and actions with effective_at <= session_open.
     """
     moments = decisions.select("as_of", "known_by").unique().sort("as_of", "known_by")
     symbols = decisions.select("symbol").unique().sort("symbol").with_row_index("code")
@@ -71,7 +78,7 @@ def _first_at(moments: pl.Series, grid: pl.Series) -> Indices:
 def _eligible_versions(
     versions: pl.DataFrame, decisions: pl.DataFrame, moments: pl.DataFrame, symbols: pl.DataFrame
 ) -> pl.DataFrame:
-    """The versions that some decision reads: code, bar_start, bar_end, close, eligible, superseded (from which
+    """The versions that some decision reads: code, bar_start, bar_end, ``_READ``, eligible, superseded (from which
     decision a newer version stands in its place) and opens (whether an epoch starts at ``eligible``)."""
     last_as_of, last_known_by = moments.row(-1)
     usable = versions.filter(
@@ -79,11 +86,10 @@ def _eligible_versions(
         & (pl.col("bar_end") > decisions["anchor"][0])
         & (pl.col("bar_end") <= last_as_of)
         & (pl.col("known_at") <= last_known_by)
-        & pl.col("close").is_finite()
-        & (pl.col("close") > 0)
+        & _USABLE
     )
-    found = usable.select("symbol", "bar_start", "bar_end", "known_at", "close").join(symbols, on="symbol")
-    found = found.sort("code", "bar_start", "known_at", "close")
+    found = usable.select("symbol", "bar_start", "bar_end", "known_at", *_READ).join(symbols, on="symbol")
+    found = found.sort("code", "bar_start", "known_at", *_READ)
     eligible = np.maximum(
         _first_at(found["bar_end"], moments["as_of"]), _first_at(found["known_at"], moments["known_by"])
     )
@@ -97,7 +103,7 @@ def _eligible_versions(
         "code",
         "bar_start",
         "bar_end",
-        "close",
+        *_READ,
         pl.Series("eligible", eligible),
         pl.Series("superseded", _least_after(eligible, bar, moments.height)),
         pl.Series("opens", restated | overtaken),
@@ -144,15 +150,16 @@ def _series(bars: pl.DataFrame, epochs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _adjusted(rows: pl.DataFrame, epochs: pl.DataFrame, known: pl.DataFrame, session_open: datetime) -> pl.DataFrame:
-    """``rows`` with ``price``: the close adjusted by what each epoch knows of the actions in effect."""
+    """``rows`` with ``price``, the adjusted close, and the rest adjusted, by what each epoch knows of the actions
+    in effect."""
     applied = (
         epochs.join(known, on="code", maintain_order="left_right")
         .filter(pl.col("eligible") <= pl.col("start"))
         .unique(["series", "action_id"], keep="last", maintain_order=True)
         .filter(pl.col("effective_at") <= session_open)
     )
-    prices = adjust(rows.select("series", "bar_end", "close"), applied, keys=["series"])
-    return rows.with_columns(prices["close"].alias("price"))
+    adjusted = adjust(rows.select("series", "bar_end", *_READ), applied, keys=["series"])
+    return rows.with_columns(adjusted.select(pl.col("close").alias("price"), *_READ[1:]))
 
 
 def _prefixes(

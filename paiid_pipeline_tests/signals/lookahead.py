@@ -139,9 +139,14 @@ def _bars(
     frame = pl.DataFrame(
         rows, orient="row", schema=["symbol", "timeframe", "bar_start", "bar_end", "close", "known_at"]
     )
-    prices = (pl.col("close").alias(name) for name in ("open", "high", "low"))
-    extras = {"volume": 100.0, "vwap": None, "trade_count": None, "source": "test", "nominal": False}
-    return frame.with_columns(*prices, **{k: pl.lit(v) for k, v in extras.items()}).select(
+    reach = pl.Series(rng.uniform(0, 0.02, frame.height))
+    volume = pl.Series(np.round(rng.lognormal(5, 1, frame.height)) * (rng.random(frame.height) > 0.05))
+    frame = frame.with_columns(
+        open=pl.col("close"), high=pl.col("close") * (1 + reach), low=pl.col("close") * (1 - reach), volume=volume
+    )
+    vwap = pl.when(pl.Series(rng.random(frame.height) < 0.8)).then((pl.col("high") + pl.col("low")) * 0.5)
+    extras = {"trade_count": None, "source": "test", "nominal": False}
+    return frame.with_columns(vwap=vwap, **{k: pl.lit(v) for k, v in extras.items()}).select(
         pl.col(name).cast(kind) for name, kind in STORED_BARS.items()
     )
 

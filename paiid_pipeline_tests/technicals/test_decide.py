@@ -77,9 +77,12 @@ def plainly(history_bars: pl.DataFrame, actions: pl.DataFrame, decision: dict[st
     age = decision["as_of"] - bars["bar_end"][-1] if bars.height else timedelta.max  # type: ignore[operator]
     if bars.height < 250 or age > MAX_AGE[str(decision["horizon"])]:
         return None
-    close = adjust(bars, known)["close"].to_numpy().copy()
+    adjusted = adjust(bars, known)
+    close, high, low, volume = (adjusted[name].to_numpy().copy() for name in ("close", "high", "low", "volume"))
     values = (talib.RSI(close, 14), *talib.MACD(close, 12, 26, 9), *talib.BBANDS(close, 20, 2.0, 2.0, 0))
-    return [float(value[-1]) for value in values]
+    wider = (talib.SMA(close, 200), talib.EMA(close, 50), talib.ATR(high, low, close, 14))
+    wider += (talib.ADX(high, low, close, 14), talib.OBV(close, volume))
+    return [float(value[-1]) for value in (*values, *wider)]
 
 
 @settings(max_examples=10, deadline=None)
@@ -89,6 +92,7 @@ def test_every_decision_equals_the_plain_definition_to_the_last_bit(seed: int) -
     history = random_history(seed)
     read, withheld = decide_indicators(history.bars, history.actions, history.decisions, MAX_AGE)
     names = ["rsi_14", "macd", "macd_signal", "macd_histogram", "bb_upper", "bb_middle", "bb_lower"]
+    names += ["sma_200", "ema_50", "atr_14", "adx_14", "obv"]
     found = {row[:3]: list(row[3:]) for row in read.select("symbol", "horizon", "as_of", *names).rows()}
     for decision in history.decisions.to_dicts():
         key = (decision["symbol"], decision["horizon"], decision["as_of"])
@@ -181,6 +185,47 @@ def test_the_hash_follows_the_values_and_not_when_they_came() -> None:
     )
     first, same, changed = (decide(b, decisions_at(AT))[0]["inputs_hash"][0] for b in (bars, earlier, other))
     assert first == same != changed
+
+
+@pytest.mark.parametrize(
+    ("column", "bad"),
+    [("high", None), ("low", 0.0), ("high", float("inf")), ("volume", float("nan")), ("volume", -1.0)],
+)
+def test_a_hole_in_any_column_that_is_read_is_a_hole(column: str, bad: float | None) -> None:
+    whole = minute_bars(wander(320))
+    hole = pl.when(pl.col("bar_start") == AT - 100 * MINUTE).then(pl.lit(bad, dtype=pl.Float64))
+    spoilt, _ = decide(whole.with_columns(hole.otherwise(column).alias(column)), decisions_at(AT))
+    without, _ = decide(whole.filter(pl.col("bar_start") != AT - 100 * MINUTE), decisions_at(AT))
+    assert spoilt.equals(without)
+
+
+def test_a_restated_volume_alone_is_seen_from_when_it_is_known() -> None:
+    bars = minute_bars(wander(300))
+    restated = bars[-3:-2].with_columns(pl.col("known_at") + 5 * MINUTE, volume=pl.lit(50.0))
+    at = decisions_at(AT, AT + 5 * MINUTE)
+    before, after = (decide(pl.concat([bars, *more]), at)[0] for more in ([], [restated]))
+    assert after["obv"].to_list()[0] == before["obv"].to_list()[0]
+    assert after["volume_ratio"].to_list()[1] != before["volume_ratio"].to_list()[1]
+    assert after["inputs_hash"][1] != before["inputs_hash"][1]
+
+
+def test_a_split_leaves_every_value_without_a_scale_as_it_was() -> None:
+    """Seven for one, raw prices and volumes before it: nothing but the unit of what has one changes."""
+    minutes = minute_bars(wander(600)).with_columns(volume=pl.Series(np.arange(600) % 37 + 1.0))
+    at = decisions_at(AT)
+    before = pl.col("bar_end") <= OPEN
+    raw = minutes.with_columns(
+        *(pl.when(before).then(pl.col(name) * 7).otherwise(name).alias(name) for name in ("close", "high", "low")),
+        volume=pl.when(before).then(pl.col("volume") / 7).otherwise("volume"),
+    )
+    split = ("s", "S0", "split", OPEN.date(), OPEN, 7.0, None, "test", OPEN, False)
+    actions = pl.DataFrame([split], schema=STORED_CORPORATE_ACTIONS, orient="row")
+    [plain], [adjusted] = (
+        decide_indicators(bars, known, at, MAX_AGE)[0].drop("inputs_hash").to_dicts()
+        for bars, known in ((minutes, NO_ACTIONS), (raw, actions))
+    )
+    for name, value in plain.items():
+        assert adjusted[name] == (pytest.approx(value, abs=1e-9) if isinstance(value, float) else value), name
 
 
 def test_crossings_are_read_at_the_newest_bar() -> None:

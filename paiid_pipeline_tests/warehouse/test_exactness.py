@@ -122,7 +122,8 @@ def test_every_column_of_every_contract_comes_back(warehouse: Warehouse) -> None
     filled = {
         name: float(number) for number, (name, kind) in enumerate(contracts.INDICATORS.items()) if kind == pl.Float64
     }
-    filled |= {name: name for name in ("macd_cross", "bb_position", "bb_cross")}  # type: ignore[misc]
+    texts = ("macd_cross", "bb_position", "bb_cross", "macd_divergence", "rsi_divergence", "regime")
+    filled |= {name: name for name in texts} | {"bb_squeeze": True}  # type: ignore[misc]
     rows = indicators(indicator(T0, **filled))
     warehouse.write_indicators(rows)
     assert warehouse.indicators(["AAPL"], "intraday", T0, T0).equals(rows)

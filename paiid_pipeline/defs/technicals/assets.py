@@ -25,7 +25,9 @@ from paiid_pipeline.universe import TIMEFRAME
 def technical_indicators(
     context: dg.AssetExecutionContext, config: Refresh, pipeline: Pipeline
 ) -> dg.MaterializeResult[None]:
-    """RSI 14, MACD 12/26/9 and Bollinger 20/2 at each decision time, on prices adjusted as of that moment.
+    """RSI, MACD, Bollinger, averages, ATR, ADX, OBV, volume, divergences and regime at each decision time.
+
+    All on prices adjusted as of that moment.
 
     Intraday decisions read minute bars, daily decisions daily bars; only bars known 15 s after the
     decision time count, and none that ended after it. A decision on fewer than 250 bars, or on a stale
