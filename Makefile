@@ -1,10 +1,15 @@
 # make run: start everything and stay.  make demo: one pass.  make test: what CI runs.
 SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-from-lock
 FIND_PYTHON := for p in $(PYTHON) python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; exit; }; done
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --no-compile
+SHOW := awk -v all="$$(grep -c == requirements.lock)" \
+	'/^(Collecting|Processing) / { printf "\r  %d of %d  %-60.60s", ++n, all, $$2; fflush() } \
+	/^Installing / { printf "\r  %-76s\n", "installing …"; fflush() } /^Successfully/ { print "  installed" }'
 
 .PHONY: run demo test test-slow lint bench install clean
 
@@ -34,10 +39,10 @@ install: $(STAMP)
 $(STAMP): requirements.lock pyproject.toml
 	@python=$$($(FIND_PYTHON)); \
 	if [ -z "$$python" ]; then echo "PaiiD needs Python 3.11 or newer: install it, or run make PYTHON=/path/to/python3"; exit 1; fi; \
-	echo "Making $(VENV) with $$($$python --version), from requirements.lock (about a minute the first time) …"; \
+	echo "Making $(VENV) with $$($$python --version) from requirements.lock; the first time takes some minutes …"; \
 	"$$python" -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PIP) --no-deps -r requirements.lock | $(SHOW)
+	@$(PIP) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 clean:
