@@ -284,7 +284,8 @@ _VIEWS: Mapping[str, tuple[str, str, Columns]] = {
     ),
 }
 
-# What PostgreSQL lets everyone call although it changes something outside the caller's own session.
+# Large objects are the one thing that PostgreSQL lets everyone write without owning anything. Advisory locks and
+# notifications, which write nothing, stay as they are: others in the database may live by them.
 _SIDE_EFFECTS = """
 DO $$
 DECLARE signature regprocedure;
@@ -292,11 +293,8 @@ BEGIN
     FOR signature IN
         SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
         WHERE n.nspname = 'pg_catalog'
-          AND (p.proname ~ '^pg_(try_)?advisory_' OR p.proname ~ '^lo' AND p.proname IN
-               ('lo_create', 'lo_creat', 'lo_from_bytea', 'lo_put', 'lo_unlink', 'lo_open', 'lowrite',
-                'lo_truncate', 'lo_truncate64')
-               OR p.proname IN ('pg_notify', 'pg_logical_emit_message', 'pg_export_snapshot',
-                                'pg_current_xact_id', 'txid_current'))
+          AND p.proname IN ('lo_create', 'lo_creat', 'lo_from_bytea', 'lo_put', 'lo_unlink', 'lo_open', 'lowrite',
+                            'lo_truncate', 'lo_truncate64')
           AND has_function_privilege('public', p.oid, 'EXECUTE')
     LOOP
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', signature, current_user);
