@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ HORIZONS: tuple[Horizon, ...] = ("intraday", "daily")
 TIMEFRAME: Mapping[Horizon, Timeframe] = {"intraday": "1Min", "daily": "1Day"}
 INTRADAY_STEP = timedelta(minutes=5)
 
+_KEYS = ("calendar", "segments", "names")
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,14}")
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]*")
 
@@ -121,6 +122,8 @@ class Universe:
 
     segments: Mapping[str, tuple[str, ...]]
     calendar: TradingCalendar
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What texts call a symbol besides itself, such as AAPL: Apple."""
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:
@@ -147,8 +150,8 @@ def load_universe(path: Path, default_calendar: str, cache: Path | None = None) 
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"universe file {path} is not valid TOML: {error}") from None
     for key in document:
-        if key not in ("calendar", "segments"):
-            raise ValueError(f"{path}: unknown key {key!r}{_did_you_mean(key, ('calendar', 'segments'))}")
+        if key not in _KEYS:
+            raise ValueError(f"{path}: unknown key {key!r}{_did_you_mean(key, _KEYS)}")
     segments = document.get("segments")
     if not isinstance(segments, dict) or not segments:
         raise ValueError(f'{path}: no [segments] table: write, for example, [segments]\ntech = ["AAPL", "MSFT"]')
@@ -161,7 +164,19 @@ def load_universe(path: Path, default_calendar: str, cache: Path | None = None) 
             owner[symbol] = segment
     calendar = TradingCalendar(document.get("calendar", default_calendar), cache)
     _check_calendar(path, calendar)
-    return Universe({name: tuple(members) for name, members in segments.items()}, calendar)
+    names = _names(path, document.get("names", {}), owner)
+    return Universe({name: tuple(members) for name, members in segments.items()}, calendar, names)
+
+
+def _names(path: Path, table: object, symbols: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    if not isinstance(table, dict):
+        raise ValueError(f'{path}: names must be a table, such as [names]\nAAPL = ["Apple"]')
+    for symbol, names in table.items():
+        if symbol not in symbols:
+            raise ValueError(f"{path}: [names] has {symbol!r}, which is in no segment{_did_you_mean(symbol, symbols)}")
+        if not isinstance(names, list) or not names or not all(isinstance(n, str) and n.strip() for n in names):
+            raise ValueError(f'{path}: the names of {symbol} must be a list of words, such as ["Apple", "Apple Inc"]')
+    return {symbol: tuple(names) for symbol, names in table.items()}
 
 
 def _check_segment(path: Path, segment: str, members: object) -> None:
@@ -203,7 +218,7 @@ def _year(name: str, year: int, cache: Path | None) -> _Year:
     path = cache / f"{name.replace('/', '-')}-{year}-{version('exchange_calendars')}.json"
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        whole = path.with_suffix(f".{os.getpid()}")
+        whole = path.with_suffix(f".{uuid4().hex}")
         whole.write_text(json.dumps(_computed(name, year)))
         whole.replace(path)
     return _read(json.loads(path.read_text()))
