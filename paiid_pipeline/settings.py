@@ -40,6 +40,7 @@ _KNOWN = (
     "PAIID_REDIS_URL", "PAIID_FEED_DELAY_SECONDS", "PAIID_ALPACA_FEED", "PAIID_ALPACA_KEY_ID",
     "PAIID_ALPACA_SECRET_KEY", "PAIID_TRADIER_TOKEN", "PAIID_ANALYST_PASSWORD", "PAIID_WEB_PORT",
     "PAIID_PARTITIONS_START", "PAIID_TEST_POSTGRES_URL", "PAIID_TEST_REDIS_URL",
+    "PAIID_MODELS", "PAIID_MODEL_KEY",
 )  # fmt: skip
 
 
@@ -83,6 +84,13 @@ class Settings:
             "daily": Lookback(sessions=500, max_bar_age=timedelta(0)),
         }
     )
+
+    models: Path | None = None
+
+    @property
+    def models_dir(self) -> Path:
+        """Where the installed models lie, each in a folder of its name."""
+        return self.models or self.home / "models"
 
     @property
     def universe(self) -> Universe:
@@ -128,6 +136,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         alpaca_feed=env.get("PAIID_ALPACA_FEED") or "iex",
         feed_delay=timedelta(seconds=_number(env, "PAIID_FEED_DELAY_SECONDS", 0)),
         first_day=_day(env, "PAIID_PARTITIONS_START", Settings.first_day),
+        models=Path(env["PAIID_MODELS"]).expanduser().resolve() if env.get("PAIID_MODELS") else None,
     )
 
 

@@ -17,12 +17,17 @@ import polars as pl
 from numpy.typing import NDArray
 
 from paiid_pipeline.contracts import DECISIONS, STORED_ARTICLE_SENTIMENT, SYMBOL_SENTIMENT
+from paiid_pipeline.sentiment import ensemble
 
 Floats = NDArray[np.float64]
 
 
 def aggregate(
-    scores: pl.DataFrame, decisions: pl.DataFrame, lookback: timedelta, half_life: timedelta, model: str = "vader"
+    scores: pl.DataFrame,
+    decisions: pl.DataFrame,
+    lookback: timedelta,
+    half_life: timedelta,
+    model: str = ensemble.MODEL,
 ) -> pl.DataFrame:
     """`contracts.SYMBOL_SENTIMENT`: one row a decision, in the order of ``decisions``.
 

@@ -1,19 +1,25 @@
-"""Articles in, scores out."""
+"""Articles in, scores out: what each member says, and the ensemble of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import polars as pl
 
 from paiid_pipeline.contracts import ARTICLE_SENTIMENT
-from paiid_pipeline.sentiment import vader
+from paiid_pipeline.sentiment import ensemble
+from paiid_pipeline.sentiment.ensemble import SEED, Blend, Route
+from paiid_pipeline.sentiment.entities import Names, read_for
+from paiid_pipeline.sentiment.members import Member, MemberError, Opinion, Reading
+from paiid_pipeline.sentiment.normalise import NormalisedText, normalise
+from paiid_pipeline.sentiment.vader import UNINFORMED, Vader
 
 
 @dataclass(frozen=True)
-class SentimentResult:
-    """What one model reads in one text; the fields are those of `contracts.ARTICLE_SENTIMENT`."""
+class MemberResult:
+    """What one member reads in one text."""
 
     model: str
     model_version: str
@@ -24,43 +30,123 @@ class SentimentResult:
     confidence: float
     flags: tuple[str, ...]
 
+    @property
+    def label(self) -> str:
+        """The likeliest of negative, neutral and positive; neutral where it is as likely as another."""
+        shares = {"neutral": self.p_neutral, "negative": self.p_negative, "positive": self.p_positive}
+        return max(shares, key=lambda label: shares[label])
 
+
+@dataclass(frozen=True)
+class SentimentResult(MemberResult):
+    """What the ensemble reads in one text, and its members.
+
+    ``flags``: those of :class:`NormalisedText`; ``empty``; ``no_lexicon_word`` where VADER knows none; and
+    ``missing:<member>`` for each member of the blend that was not heard.
+    """
+
+    tamper: float = 0.0
+    """How much the text looks made to mislead, in [0, 1]."""
+    members: tuple[MemberResult, ...] = ()
+    """In the order of their names."""
+
+
+@dataclass(frozen=True)
 class SentimentAnalyzer:
-    """Scores texts and articles. VADER is its only member so far."""
+    """Scores texts and articles, by default with VADER alone. Nothing depends on the other texts of a batch."""
 
-    model: ClassVar[str] = vader.MODEL
+    route: Route = field(default_factory=lambda: ensemble.route([Vader()], {}, SEED))
+    blend: Blend = SEED
+    names: Names = field(default_factory=dict)
+
+    model: ClassVar[str] = ensemble.MODEL
 
     @property
     def model_version(self) -> str:
-        """What the scores of a text depend on besides the text."""
-        return vader.model_version()
+        """What the ensemble's score of a text depends on besides the text: the blend and the members heard."""
+        return _version(self.blend, self.route.members)
 
-    def analyze_sentiment(self, text: str) -> SentimentResult:
-        """Score one raw text, of any length and content."""
-        row = vader.score([text]).row(0, named=True)
-        flags = tuple(row.pop("flags"))
-        return SentimentResult(self.model, self.model_version, flags=flags, **row)
+    def analyze_sentiment(self, text: str, symbol: str | None = None) -> SentimentResult:
+        """Score one raw text, of any length and content; for ``symbol``, where its name is in the text."""
+        return self.analyze_batch([text], [symbol])[0]
+
+    def analyze_batch(self, texts: Sequence[str], symbols: Sequence[str | None] | None = None) -> list[SentimentResult]:
+        """Score raw texts, in order, each as :meth:`analyze_sentiment` would."""
+        prepared = {text: normalise(text) for text in dict.fromkeys(texts)}
+        clean = [prepared[text] for text in texts]
+        about = symbols or [None] * len(texts)
+        readings = [read_for(each.text, symbol, self.names) for each, symbol in zip(clean, about, strict=True)]
+        said = self._opinions(readings)
+        return [self._result(each, {name: rows[i] for name, rows in said.items()}) for i, each in enumerate(clean)]
 
     def score_articles(self, news: pl.DataFrame) -> pl.DataFrame:
         """Score articles: `contracts.ARTICLE_SENTIMENT`, one row an article version, symbol and model.
 
         ``news`` has the columns of `contracts.NEWS` (more do not matter). What is scored is the headline
-        followed by the summary, each once. An article without symbols gives no rows; a version that
-        comes twice gives its rows once. Nothing depends on the other articles.
+        followed by the summary, each once; for each symbol where an article is about several. The models are
+        the members heard and the ensemble. An article without symbols gives no rows; a version that comes
+        twice gives its rows once.
         """
-        versions = news.unique(["article_id", "content_hash"], keep="first", maintain_order=True)
-        texts = [_text(h, s) for h, s in zip(versions["headline"], versions["summary"], strict=True)]
-        scored = versions.select("article_id", "content_hash", "symbols", "published_at").hstack(vader.score(texts))
-        return (
-            scored.with_columns(
-                symbol=pl.col("symbols").list.unique(maintain_order=True),
-                model=pl.lit(self.model),
-                model_version=pl.lit(self.model_version),
+        asked = _asked(news)
+        several = [symbol if count > 1 else None for symbol, count in asked.select("symbol", "about").iter_rows()]
+        results = self.analyze_batch(asked["text"].to_list(), several)
+        rows = [
+            (*key, each.model, each.model_version, published, each.score, each.p_negative, each.p_neutral,
+             each.p_positive, each.confidence, list(each.flags))
+            for *key, published, result in zip(
+                asked["article_id"], asked["content_hash"], asked["symbol"], asked["published_at"], results, strict=True
             )
-            .explode("symbol", empty_as_null=False)
-            .drop_nulls("symbol")
-            .select(ARTICLE_SENTIMENT.keys())
+            for each in (*result.members, result)
+        ]  # fmt: skip
+        return pl.DataFrame(rows, schema=ARTICLE_SENTIMENT, orient="row")
+
+    def _opinions(self, readings: Sequence[Reading]) -> dict[str, list[Opinion]]:
+        said: dict[str, list[Opinion]] = {}
+        for member in self.route.members:
+            try:
+                said[member.name] = member.score(readings)
+            except MemberError:
+                continue  # seen in the version and the flags of every result
+        return said
+
+    def _result(self, clean: NormalisedText, opinions: Mapping[str, Opinion]) -> SentimentResult:
+        heard = [member for member in self.route.members if member.name in opinions]
+        mixed = self.blend.mix(opinions)
+        confidence = min(mixed.confidence, UNINFORMED) if "non_english" in clean.flags else mixed.confidence
+        missing = sorted(name for name, weight in self.blend.weights.items() if weight > 0 and name not in opinions)
+        own = (flag for opinion in opinions.values() for flag in opinion.flags)
+        flags = tuple(dict.fromkeys((*clean.flags, *own, *(f"missing:{name}" for name in missing))))
+        members = tuple(
+            MemberResult(m.name, m.version, *_numbers(opinions[m.name]), flags=(*clean.flags, *opinions[m.name].flags))
+            for m in heard
         )
+        numbers = (*_numbers(mixed)[:4], confidence)
+        return SentimentResult(
+            self.model, _version(self.blend, heard), *numbers, flags=flags, tamper=clean.tamper, members=members
+        )
+
+
+def _numbers(opinion: Opinion) -> tuple[float, float, float, float, float]:
+    return opinion.score, *opinion.probabilities, opinion.confidence
+
+
+def _version(blend: Blend, members: Sequence[Member]) -> str:
+    return f"{blend.version}({', '.join(f'{member.name} {member.version}' for member in members)})"
+
+
+def _asked(news: pl.DataFrame) -> pl.DataFrame:
+    """article_id, content_hash, published_at, text, symbol, about: a row an article version and symbol."""
+    versions = news.unique(["article_id", "content_hash"], keep="first", maintain_order=True)
+    texts = [_text(h, s) for h, s in zip(versions["headline"], versions["summary"], strict=True)]
+    symbols = pl.col("symbols").list.drop_nulls().list.unique(maintain_order=True)
+    return (
+        versions.select(
+            "article_id", "content_hash", "published_at", symbol=symbols, text=pl.Series(texts, dtype=pl.String)
+        )
+        .with_columns(about=pl.col("symbol").list.len())
+        .explode("symbol", empty_as_null=False)
+        .drop_nulls("symbol")
+    )
 
 
 def _text(headline: str | None, summary: str | None) -> str:

@@ -11,10 +11,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-import polars as pl
-
-from paiid_pipeline.contracts import Schema
-from paiid_pipeline.sentiment.normalise import normalise
+from paiid_pipeline.sentiment.members import NOTHING, Opinion, Reading
 
 MODEL = "vader"
 MAPPING = 2
@@ -23,15 +20,6 @@ MAPPING = 2
 UNINFORMED = 1 / 3
 """Confidence in a text without one word of the lexicon: one of three classes, drawn blind."""
 
-SCORES: Schema = {
-    "score": pl.Float64,
-    "p_negative": pl.Float64,
-    "p_neutral": pl.Float64,
-    "p_positive": pl.Float64,
-    "confidence": pl.Float64,
-    "flags": pl.List(pl.String),
-}
-
 
 @cache
 def model_version() -> str:
@@ -39,32 +27,42 @@ def model_version() -> str:
     return f"{version('vaderSentiment')}+mapping.{MAPPING}"
 
 
-def score(texts: Sequence[str]) -> pl.DataFrame:
-    """Score raw texts (they are normalised here): one row a text, in order, columns of ``SCORES``.
+class Vader:
+    """VADER as a :class:`~paiid_pipeline.sentiment.members.Member`.
 
     VADER's ``compound`` c in [-1, 1] is the score, being the number that its authors calibrated; its
     neg/neu/pos are shares of words and say little of the text as a whole. So p_positive = max(c, 0),
     p_negative = max(-c, 0) and p_neutral = 1 - |c|, which makes score = p_positive - p_negative exact.
     Confidence is the greatest of the three; ``UNINFORMED`` with the flag ``no_lexicon_word`` where VADER
-    knows no word; 0 with the flag ``empty`` where nothing is left to read. Other flags are those of
-    :func:`normalise`. Each distinct text is scored once, and its bits do not depend on the others.
+    knows no word; 0 with the flag ``empty`` where nothing is left to read. Of a reading with an entity it
+    reads the clause.
     """
-    scored = {text: _score(text) for text in dict.fromkeys(texts)}
-    return pl.DataFrame([scored[text] for text in texts], schema=SCORES, orient="row")
+
+    name = MODEL
+    cost_ms = 0.1
+
+    @property
+    def version(self) -> str:
+        """The version of VADER's package and of the mapping."""
+        return model_version()
+
+    def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+        """One opinion a reading; each distinct text is scored once."""
+        texts = [reading.clause or reading.text for reading in readings]
+        scored = {text: _score(text) for text in dict.fromkeys(texts)}
+        return [scored[text] for text in texts]
 
 
-def _score(text: str) -> tuple[float, float, float, float, float, list[str]]:
-    clean = normalise(text)
-    flags = list(clean.flags)
-    if not clean.text:
-        return 0.0, 0.0, 1.0, 0.0, 0.0, [*flags, "empty"]
-    shares = _analyser().polarity_scores(clean.text)
+def _score(text: str) -> Opinion:
+    if not text:
+        return NOTHING
+    shares = _analyser().polarity_scores(text)
+    if shares["pos"] == 0.0 and shares["neg"] == 0.0:
+        return Opinion((0.0, 1.0, 0.0), UNINFORMED, ("no_lexicon_word",))
     compound = float(shares["compound"])
     positive, negative = max(compound, 0.0), max(-compound, 0.0)
     neutral = round(1.0 - abs(compound), 4)  # VADER rounds to four decimals
-    if shares["pos"] == 0.0 and shares["neg"] == 0.0:
-        return 0.0, 0.0, 1.0, 0.0, UNINFORMED, [*flags, "no_lexicon_word"]
-    return positive - negative, negative, neutral, positive, max(positive, negative, neutral), flags
+    return Opinion((negative, neutral, positive), max(positive, negative, neutral))
 
 
 @cache

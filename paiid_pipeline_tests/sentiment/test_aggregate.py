@@ -20,7 +20,7 @@ LOOKBACK, HALF_LIFE = timedelta(days=3), 12 * HOUR
 
 def scored(
     name: str, score: float, published: datetime, known: datetime | None = None, *, content: str | None = None,
-    confidence: float = 0.8, symbol: str = "S0", model: str = "vader", version: str = "1",
+    confidence: float = 0.8, symbol: str = "S0", model: str = "ensemble", version: str = "1",
 ) -> pl.DataFrame:  # fmt: skip
     row = {
         "article_id": name,
@@ -61,7 +61,7 @@ def test_the_formula() -> None:
     assert row["disagreement"] == pytest.approx(math.sqrt(0.8 * (0.5 - mean) ** 2 + 0.2 * (1 + mean) ** 2))
     assert row["confidence"] == pytest.approx(1.0 / 1.5 * 1.0 / 2.0)
     assert (row["article_count"], row["newest_published_at"]) == (2, T)
-    assert (row["model"], row["model_version"]) == ("vader", "1")
+    assert (row["model"], row["model_version"]) == ("ensemble", "1")
 
 
 def test_without_articles_there_is_a_row_and_no_score() -> None:

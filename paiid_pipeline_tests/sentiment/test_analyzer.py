@@ -1,25 +1,64 @@
-"""Articles to scores: one row a version, symbol and model; odd articles."""
+"""Texts and articles to scores: the ensemble and its members, odd articles, missing and failing members."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from paiid_pipeline.contracts import ARTICLE_SENTIMENT, NEWS, empty
+from paiid_pipeline.quality import ARTICLE_SENTIMENT as RULES
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
+from paiid_pipeline.sentiment.ensemble import SEED, route
+from paiid_pipeline.sentiment.members import MemberError, Opinion, Reading
+from paiid_pipeline.sentiment.vader import UNINFORMED, Vader, model_version
 
 AT = datetime(2014, 6, 9, 14, tzinfo=UTC)
+VADER_ALONE = f"seed.1(vader {model_version()})"
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """A member that says of a text, or of an entity in it, what the test wrote down."""
+
+    name: str
+    says: dict[str, Opinion]
+    version: str = "7"
+    cost_ms: float = 10.0
+
+    def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+        return [self.says.get(r.entity or "", self.says["*"]) for r in readings]
+
+
+class Broken(Scripted):
+    def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+        raise MemberError(f"cannot score {len(readings)}")
+
+
+GLAD, SAD = Opinion((0.1, 0.2, 0.7), 0.7), Opinion((0.8, 0.1, 0.1), 0.8)
 
 
 def article(
-    name: str, headline: str | None, summary: str | None, symbols: list[str] | None, content: str = "c"
+    name: str, headline: str | None, summary: str | None, symbols: Sequence[str | None] | None, content: str = "c"
 ) -> pl.DataFrame:
     row = (name, AT, AT, "test", headline, summary, "", symbols, content)
     return pl.DataFrame([row], schema=NEWS, orient="row")
 
 
-def test_one_row_a_version_and_symbol() -> None:
+def with_members(*members: Scripted, names: dict[str, list[str]] | None = None) -> SentimentAnalyzer:
+    return SentimentAnalyzer(route([Vader(), *members], {}, SEED), names=names or {})
+
+
+def ensemble_rows(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.filter(pl.col("model") == "ensemble")
+
+
+def test_one_row_a_version_symbol_and_model() -> None:
     news = pl.concat(
         [
             article("a", "Great profit", "", ["AAPL", "TWX", "AAPL"], "v1"),
@@ -27,17 +66,20 @@ def test_one_row_a_version_and_symbol() -> None:
             article("a", "Great loss", "", ["AAPL"], "v2"),
             article("b", "Nothing", "", []),
             article("c", "Nothing", "", None),
+            article("d", "Nothing", "", [None]),
         ]
     )
-    got = SentimentAnalyzer().score_articles(news)
+    got = with_members(Scripted("custom_bert", {"*": GLAD})).score_articles(news)
     assert got.schema == pl.Schema(ARTICLE_SENTIMENT)
-    assert got.select("article_id", "content_hash", "symbol").rows() == [
+    assert ensemble_rows(got).select("article_id", "content_hash", "symbol").rows() == [
         ("a", "v1", "AAPL"),
         ("a", "v1", "TWX"),
         ("a", "v2", "AAPL"),
     ]
-    assert set(got["model"]) == {"vader"}
-    assert got["score"][0] == got["score"][1] > 0
+    assert got["model"].to_list() == ["custom_bert", "vader", "ensemble"] * 3
+    assert got.filter(pl.col("model") == "custom_bert")["model_version"].unique().to_list() == ["7"]
+    for rule, holds in RULES.items():
+        assert got.select(holds.all()).item(), rule
 
 
 def test_headline_and_summary_are_each_read_once() -> None:
@@ -54,16 +96,88 @@ def test_headline_and_summary_are_each_read_once() -> None:
 
 
 def test_an_article_without_words_is_neutral_without_confidence() -> None:
-    row = SentimentAnalyzer().score_articles(article("a", None, None, ["X"])).row(0, named=True)
-    assert (row["score"], row["confidence"], row["flags"]) == (0.0, 0.0, ["empty"])
+    row = ensemble_rows(SentimentAnalyzer().score_articles(article("a", None, None, ["X"]))).row(0, named=True)
+    assert (row["score"], row["confidence"], row["p_neutral"]) == (0.0, 0.0, 1.0)
+    assert "empty" in row["flags"]
 
 
 def test_no_articles_give_no_rows() -> None:
     assert SentimentAnalyzer().score_articles(empty(NEWS)).schema == pl.Schema(ARTICLE_SENTIMENT)
+    assert SentimentAnalyzer().analyze_batch([]) == []
 
 
 def test_one_text_gives_the_same_as_an_article() -> None:
     result = SentimentAnalyzer().analyze_sentiment("Terrible fraud")
-    row = SentimentAnalyzer().score_articles(article("a", "Terrible fraud", "", ["X"])).row(0, named=True)
+    row = ensemble_rows(SentimentAnalyzer().score_articles(article("a", "Terrible fraud", "", ["X"]))).row(
+        0, named=True
+    )
     assert (result.model, result.model_version, result.score) == (row["model"], row["model_version"], row["score"])
     assert result.p_negative == row["p_negative"] > 0.5
+    assert result.label == "negative"
+
+
+@given(st.text(max_size=60) | st.sampled_from(["Great profit", "awful loss", "", "no words known"]))
+def test_with_vader_alone_the_ensemble_is_vader_and_says_who_is_missing(text: str) -> None:
+    result = SentimentAnalyzer().analyze_sentiment(text)
+    (member,) = result.members
+    assert (result.score, result.p_negative, result.p_neutral, result.p_positive) == (
+        member.score,
+        member.p_negative,
+        member.p_neutral,
+        member.p_positive,
+    )
+    assert result.confidence == (
+        min(member.confidence, UNINFORMED) if "non_english" in result.flags else member.confidence
+    )
+    assert result.flags[-2:] == ("missing:custom_bert", "missing:finbert")
+    assert result.model_version == VADER_ALONE
+
+
+def test_the_formula_with_two_members() -> None:
+    """Weights 0.3 x 0.7 and VADER's 0.3 x 1/3: the rest reweighted, FinBERT said to be missing."""
+    result = with_members(Scripted("custom_bert", {"*": GLAD})).analyze_sentiment("Quarterly report filed")
+    ours, theirs = 0.3 * 0.7, 0.3 / 3
+    assert result.p_positive == pytest.approx(ours * 0.7 / (ours + theirs))
+    assert result.p_neutral == pytest.approx((ours * 0.2 + theirs) / (ours + theirs))
+    assert result.confidence == max(result.p_negative, result.p_neutral, result.p_positive) < (0.7 + 1 / 3) / 2
+    assert [flag for flag in result.flags if flag.startswith("missing")] == ["missing:finbert"]
+    assert result.model_version == f"seed.1(custom_bert 7, vader {model_version()})"
+
+
+def test_a_member_that_fails_is_left_out_and_named() -> None:
+    result = with_members(Broken("custom_bert", {})).analyze_sentiment("Great profit")
+    assert "missing:custom_bert" in result.flags
+    assert result.model_version == VADER_ALONE
+    assert result.score == SentimentAnalyzer().analyze_sentiment("Great profit").score
+
+
+def test_an_article_about_several_symbols_has_a_score_for_each() -> None:
+    analyzer = with_members(
+        Scripted("finbert", {"*": GLAD, "Apple": GLAD, "Nokia": SAD}), names={"AAPL": ["Apple"], "NOK": ["Nokia"]}
+    )
+    both = ensemble_rows(analyzer.score_articles(article("a", "Apple beats Nokia", "", ["AAPL", "NOK"])))
+    one = ensemble_rows(analyzer.score_articles(article("a", "Apple beats Nokia", "", ["NOK"])))
+    assert both["score"][0] > 0 > both["score"][1]
+    assert one["score"][0] > 0
+    assert analyzer.analyze_sentiment("Apple beats Nokia", "NOK").score == both["score"][1]
+
+
+def test_personal_data_reaches_no_member() -> None:
+    seen: list[str] = []
+
+    class Curious(Scripted):
+        def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+            seen.extend(reading.text for reading in readings)
+            return super().score(readings)
+
+    result = with_members(Curious("finbert", {"*": GLAD})).analyze_sentiment("mail bob@mail.example.com")
+    assert seen == ["mail [email]"]
+    assert "email" in result.flags
+
+
+def test_a_disguise_is_undone_counted_and_flagged() -> None:
+    plain = SentimentAnalyzer().analyze_sentiment("fraud and loss")
+    disguised = SentimentAnalyzer().analyze_sentiment("fr\u0430ud and l\u200boss")
+    assert disguised.score == plain.score < 0
+    assert (plain.tamper, disguised.tamper) == (0.0, 0.75)
+    assert "tampered" in disguised.flags

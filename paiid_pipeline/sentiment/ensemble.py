@@ -1,0 +1,102 @@
+"""Several opinions into one: weighted by member and confidence, and calibrated after the mix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from paiid_pipeline.sentiment.members import NOTHING, Member, Opinion, Probabilities
+
+MODEL = "ensemble"
+
+
+@dataclass(frozen=True)
+class Blend:
+    """How members are mixed. Weights and temperature that were fitted are another version."""
+
+    version: str
+    weights: Mapping[str, float]
+    """Of each member by name, at least 0; they need not add up to one."""
+    temperature: float = 1.0
+    """Above 1 the mix was too sure, below too timid; fitted on the mix, since mixing undoes calibration."""
+
+    def __post_init__(self) -> None:
+        if not all(weight >= 0 for weight in self.weights.values()) or not any(self.weights.values()):
+            raise ValueError(
+                f"blend {self.version}: weights {dict(self.weights)} must be at least 0, one of them above"
+            )
+        if not self.temperature > 0:
+            raise ValueError(f"blend {self.version}: temperature {self.temperature} must be above 0")
+
+    def mix(self, opinions: Mapping[str, Opinion]) -> Opinion:
+        """One opinion of several; a member without a weight is not heard.
+
+        p = sum(w c p_member) / sum(w c) over the members heard, with c the member's confidence, then
+        p ** (1 / temperature) normalised. Confidence is the greatest probability, or the members' weighted
+        mean confidence where that is lower. Without any evidence it is neutral with confidence 0.
+        """
+        heard = [(self.weights[name], opinions[name]) for name in sorted(opinions) if self.weights.get(name, 0) > 0]
+        evidence = math.fsum(weight * opinion.confidence for weight, opinion in heard)
+        if evidence <= 0:
+            return NOTHING
+        shares = [weight * opinion.confidence / evidence for weight, opinion in heard]
+        mixed = _weighted(shares, [opinion.probabilities for _, opinion in heard])
+        mean = evidence / math.fsum(weight for weight, _ in heard)
+        tempered = temper(mixed, self.temperature)
+        return Opinion(tempered, min(max(tempered), mean, 1.0))
+
+
+SEED = Blend("seed.1", {"vader": 0.3, "finbert": 0.4, "custom_bert": 0.3})
+"""The weights that the design starts from, and no calibration."""
+
+
+def temper(probabilities: Probabilities, temperature: float) -> Probabilities:
+    """Probabilities to the power of 1 / temperature, normalised; those given where it is 1."""
+    if temperature == 1.0:
+        return probabilities
+    highest = max(probabilities)
+    negative, neutral, positive = ((p / highest) ** (1 / temperature) for p in probabilities)
+    total = math.fsum((negative, neutral, positive))
+    return negative / total, neutral / total, positive / total
+
+
+def _weighted(shares: Sequence[float], opinions: Iterable[Probabilities]) -> Probabilities:
+    rows = list(opinions)
+    negative, neutral, positive = (math.fsum(s * row[k] for s, row in zip(shares, rows, strict=True)) for k in range(3))
+    return min(negative, 1.0), min(neutral, 1.0), min(positive, 1.0)
+
+
+@dataclass(frozen=True)
+class Route:
+    """Which members are to score, and why others are not."""
+
+    members: tuple[Member, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """The reason by name of member, for people."""
+
+
+def route(
+    available: Sequence[Member], absent: Mapping[str, str], blend: Blend, budget_ms: float | None = None
+) -> Route:
+    """Choose members: those that are there and have a weight, as many as ``budget_ms`` a text allows.
+
+    ``absent``: why each other member is not there. Within a budget the greatest weights come first and the
+    cheapest is always taken. Costs are nominal, so that a busy moment does not change a score.
+    """
+    left_out = {name: absent.get(name, "not loaded") for name, weight in blend.weights.items() if weight > 0}
+    wanted = [member for member in available if blend.weights.get(member.name, 0) > 0]
+    chosen: list[Member] = sorted(wanted, key=lambda member: member.cost_ms)[:1]
+    spent = sum(member.cost_ms for member in chosen)
+    for member in sorted(wanted, key=lambda each: (-blend.weights[each.name], each.name)):
+        if member in chosen:
+            continue
+        if budget_ms is not None and spent + member.cost_ms > budget_ms:
+            left_out[member.name] = f"costs {member.cost_ms:g} ms a text, over the budget of {budget_ms:g} ms"
+            continue
+        chosen.append(member)
+        spent += member.cost_ms
+    names = [member.name for member in chosen]
+    return Route(
+        tuple(sorted(chosen, key=lambda member: member.name)), {n: why for n, why in left_out.items() if n not in names}
+    )
