@@ -53,7 +53,7 @@ def new_network(base: str | Path) -> torch.nn.Module:
     """A network on the encoder ``base``, a folder or a hub name; its classes start out equally likely.
 
     ``forward(ids, mask, types)``, each an integer tensor (texts, tokens), gives logits (texts, 3) in the order
-    of `labels.LABELS`. A head of zeros makes networks of several seeds averageable.
+    of `labels.LABELS`; no mask means no padding. A head of zeros makes networks of several seeds averageable.
     """
     from transformers import AutoConfig, AutoModel
 
@@ -171,14 +171,19 @@ def _classifier(encoder: Any) -> torch.nn.Module:
             torch.nn.init.zeros_(self.head.weight)
             torch.nn.init.zeros_(self.head.bias)
 
-        def forward(self, ids: torch.Tensor, mask: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor | None, types: torch.Tensor) -> torch.Tensor:
             kinds = {"token_type_ids": types} if getattr(encoder.config, "type_vocab_size", 0) else {}
             tokens = self.encoder(input_ids=ids, attention_mask=mask, **kinds).last_hidden_state
-            weights = mask.unsqueeze(-1).to(tokens.dtype)
-            mean = (tokens * weights).sum(1) / weights.sum(1)
-            return cast("torch.Tensor", self.head(self.dropout(mean)))
+            return cast("torch.Tensor", self.head(self.dropout(_mean(tokens, mask))))
 
     return Classifier()
+
+
+def _mean(tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    if mask is None:
+        return tokens.mean(1)
+    weights = mask.unsqueeze(-1).to(tokens.dtype)
+    return (tokens * weights).sum(1) / weights.sum(1)
 
 
 def _from_hub(folder: Path, columns: tuple[int, int, int]) -> torch.nn.Module:
@@ -194,7 +199,7 @@ def _from_hub(folder: Path, columns: tuple[int, int, int]) -> torch.nn.Module:
             self.model = model
             self.encoder = model.base_model
 
-        def forward(self, ids: torch.Tensor, mask: torch.Tensor, types: torch.Tensor) -> torch.Tensor:
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor | None, types: torch.Tensor) -> torch.Tensor:
             logits = self.model(input_ids=ids, attention_mask=mask, token_type_ids=types).logits
             return cast("torch.Tensor", logits[:, list(columns)])
 
