@@ -21,6 +21,7 @@ GRAPH = {
         "date|segment",
         {"market_bars", "news_articles", "symbol_sentiment", "trading_signals"},
     ),
+    "backtest": ("models", "", {"trading_signals", "market_bars"}),
     "retention": ("operations", "", set()),
 }
 JOBS = {
@@ -31,9 +32,10 @@ JOBS = {
     "signals_refresh": {"symbol_sentiment", "technical_indicators", "trading_signals", "hot_results"},
     "all_news": {"news_articles", "article_sentiment"},
     "all_decisions": {"market_bars", "symbol_sentiment", "technical_indicators", "trading_signals", "hot_results"},
+    "backtest_job": {"backtest"},
     "retention_job": {"retention"},
 }
-PARTITIONED = {name for name, (_, partitions, _) in GRAPH.items() if partitions}
+DATA = GRAPH.keys() - {"retention"}
 
 
 def assets() -> dict[str, dg.AssetSpec]:
@@ -54,12 +56,13 @@ def test_every_asset_says_what_it_is_and_who_owns_it() -> None:
         assert spec.owners, name
         assert spec.kinds, name
         assert spec.tags, name
-        assert (spec.freshness_policy is not None) == (name in PARTITIONED), name
+        assert (spec.freshness_policy is not None) == (name in DATA), name
 
 
-def test_every_partitioned_asset_has_one_blocking_check() -> None:
+def test_every_asset_of_data_has_one_blocking_check() -> None:
     checks = [spec for definition in defs.asset_checks or () for spec in definition.check_specs]  # type: ignore[union-attr]
-    assert sorted(spec.asset_key.to_user_string() for spec in checks) == sorted(PARTITIONED)
+    checks += [spec for assets in defs.assets or () for spec in getattr(assets, "check_specs", ())]
+    assert sorted(spec.asset_key.to_user_string() for spec in checks) == sorted(DATA)
     assert all(spec.blocking for spec in checks)
 
 

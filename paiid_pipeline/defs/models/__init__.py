@@ -1,0 +1,1 @@
+"""What is learnt from the past, and how well it would have done."""
