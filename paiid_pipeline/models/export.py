@@ -117,10 +117,15 @@ def _fused(folder: Path, scratch: Path) -> onnx.ModelProto:
         warnings.simplefilter("ignore")
         # The newer exporter needs onnxscript, and fusion knows the shapes that this one writes.
         torch.onnx.export(
-            Served().eval(), (example, torch.ones_like(example), torch.zeros_like(example)), str(path), input_names=list(INPUTS),
-            output_names=["logits"], dynamic_axes=dict.fromkeys(INPUTS, {1: "tokens"}),
-            opset_version=17, dynamo=False,
-        )  # fmt: skip
+            Served().eval(),
+            (example, torch.ones_like(example), torch.zeros_like(example)),
+            str(path),
+            input_names=list(INPUTS),
+            output_names=["logits"],
+            dynamic_axes={name: {1: "tokens"} for name in INPUTS},
+            opset_version=17,
+            dynamo=False,
+        )
     heads, width = getattr(config, "num_attention_heads", 0), getattr(config, "hidden_size", 0)
     fused = optimizer.optimize_model(str(path), "bert", num_heads=heads, hidden_size=width, opt_level=0)
     return cast("onnx.ModelProto", fused.model)
@@ -191,13 +196,9 @@ def _product_node(node: onnx.NodeProto) -> onnx.NodeProto:
     if node.op_type == "MatMul":
         inputs = [*integers, *scales, *zeros]
         return helper.make_node("MatMulIntegerToFloat", inputs, node.output, name=node.name, domain=_OURS)
-    made = helper.make_node(
-        "QAttention",
-        [*integers, node.input[2], *scales, *(node.input[3:4] or [""]), *zeros],
-        node.output,
-        name=node.name,
-        domain=_OURS,
-    )
+    mask = node.input[3] if len(node.input) > 3 else ""
+    inputs = [*integers, node.input[2], *scales, mask, *zeros]
+    made = helper.make_node("QAttention", inputs, node.output, name=node.name, domain=_OURS)
     made.attribute.extend(each for each in node.attribute if each.name in ("num_heads", "unidirectional"))
     return made
 
