@@ -42,7 +42,8 @@ class Blend:
             return NOTHING
         shares = [weight * opinion.confidence / evidence for weight, opinion in heard]
         mixed = _weighted(shares, [opinion.probabilities for _, opinion in heard])
-        mean = evidence / math.fsum(weight for weight, _ in heard)
+        total = math.fsum(weight for weight, _ in heard)
+        mean = math.fsum(weight / total * opinion.confidence for weight, opinion in heard)
         tempered = temper(mixed, self.temperature)
         return Opinion(tempered, min(max(tempered), mean, 1.0))
 

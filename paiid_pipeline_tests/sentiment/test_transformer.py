@@ -1,0 +1,66 @@
+"""A transformer as a member: columns by name, each distinct text once, and no bit of a score from its company."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from paiid_pipeline.sentiment.members import NOTHING, Reading
+from paiid_pipeline.sentiment.transformer import Transformer
+
+
+class Model:
+    """Logits from the ids; remembers what it was run on, and by which threads."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, ...]] = []
+        self.threads: set[str] = set()
+
+    def encode(self, texts: Sequence[tuple[str, str | None]]) -> list[tuple[list[int], list[int]]]:
+        return [([ord(c) for c in text] + [0] * bool(entity), [0] * len(text)) for text, entity in texts]
+
+    def forward(self, ids: list[int], types: list[int]) -> NDArray[np.float64]:
+        self.seen.append(tuple(ids))
+        self.threads.add(threading.current_thread().name)
+        return np.array([np.sin(sum(ids)), np.cos(len(types)), 0.3])
+
+
+def member(model: Model, **other: object) -> Transformer:
+    return Transformer("custom_bert", "1", model.encode, model.forward, (2, 0, 1), **other)  # type: ignore[arg-type]
+
+
+def test_columns_are_put_in_order() -> None:
+    (opinion,) = member(Model()).score([Reading("a")])
+    logits = Model().forward([97], [0])
+    shares = np.exp(logits) / np.exp(logits).sum()
+    assert opinion.probabilities == pytest.approx((shares[2], shares[0], shares[1]))
+    assert opinion.confidence == max(opinion.probabilities)
+
+
+def test_each_distinct_text_is_run_once_and_an_empty_one_never() -> None:
+    model = Model()
+    said = member(model).score([Reading("b"), Reading(""), Reading("abc"), Reading("b")])
+    assert said[0] == said[3]
+    assert said[1] == NOTHING
+    assert model.seen == [(97, 98, 99), (98,)]  # the longest first
+
+
+def test_an_entity_is_read_by_those_who_can_and_its_clause_by_the_others() -> None:
+    reading = Reading("a; b", "b", "b")
+    knowing, other = Model(), Model()
+    member(knowing, reads_entities=True).score([reading])
+    member(other).score([reading])
+    assert knowing.seen == [(*map(ord, "a; b"), 0)]
+    assert other.seen == [(ord("b"),)]
+
+
+@given(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=12), st.integers(1, 4))
+def test_scores_come_in_order_and_do_not_depend_on_the_batch_or_the_threads(texts: list[str], threads: int) -> None:
+    batch = member(Model(), threads=threads).score([Reading(text) for text in texts])
+    assert batch == [member(Model()).score([Reading(text)])[0] for text in texts]
