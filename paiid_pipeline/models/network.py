@@ -191,7 +191,14 @@ def _from_hub(folder: Path, columns: tuple[int, int, int]) -> torch.nn.Module:
     from transformers import AutoModelForSequenceClassification
 
     with _quiet():
-        model = AutoModelForSequenceClassification.from_pretrained(str(folder), dtype="float32", use_safetensors=True)
+        model, found = AutoModelForSequenceClassification.from_pretrained(
+            str(folder), dtype="float32", use_safetensors=True, output_loading_info=True
+        )
+    if found["missing_keys"]:
+        raise ValueError(
+            f"{folder} has no weights for {', '.join(sorted(found['missing_keys'])[:3])}, which would be drawn at "
+            "random: it is no trained sentiment model, fetch the whole of one"
+        )
 
     class Renamed(torch.nn.Module):
         def __init__(self) -> None:

@@ -1,4 +1,5 @@
 import dagster as dg
+import polars as pl
 
 from paiid_pipeline.contracts import SYMBOL_SENTIMENT
 from paiid_pipeline.decisions import reach
@@ -7,6 +8,7 @@ from paiid_pipeline.defs.deciding import Made, Refresh, to_make
 from paiid_pipeline.defs.ingestion.assets import news_articles
 from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected
 from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.scoring import open_analyzer
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import TTL
@@ -25,23 +27,26 @@ from paiid_pipeline.settings import TTL
 def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """One score per article, symbol and model: probabilities of negative, neutral and positive.
 
-    Scores every version of an article that this model version has not scored, published within the
-    partition or the look-back before it. A score becomes known when its article does, or when it was
-    made if a decision has been taken without it.
+    Models are the members that are installed, and the ensemble of them; a member that is missing is named in
+    the ensemble's flags. Scores every version of an article that this version of the ensemble has not scored,
+    published within the partition or the look-back before it. A score becomes known when its article does, or
+    when it was made if a decision has been taken without it.
     """
     days = selected(context).days
     start, end = pipeline.ingestion.news_window(days[0])[0], pipeline.ingestion.news_window(days[-1])[1]
-    analyzer = SentimentAnalyzer()
+    analyzer = open_analyzer(pipeline.settings.models_dir, pipeline.universe.names)
     news = pipeline.warehouse.news_to_score(start, end, analyzer.model, analyzer.model_version)
     scores = analyzer.score_articles(news)
     written = pipeline.warehouse.write_article_sentiment(scores, pipeline.clock.now(), live=pipeline.clock.real_time)
     describe(context, pipeline, scores, "published_at")
+    flags = scores.filter(pl.col("model") == analyzer.model).explode("flags").drop_nulls("flags")
     return dg.MaterializeResult(
         metadata={
             "articles scored": news.height,
             "inserted": written.inserted,
             "model": f"{analyzer.model} {analyzer.model_version}",
-            "flags": counted(scores.explode("flags").drop_nulls("flags"), "flags"),
+            "missing members": dg.MetadataValue.json(dict(analyzer.route.left_out)),
+            "flags": counted(flags, "flags"),
         }
     )
 

@@ -1,0 +1,157 @@
+"""The edge between model folders and the analyzer: what is installed is verified, loaded and put to work.
+
+Nothing of a folder is parsed before its signature holds. What cannot be used is no error here: the analyzer
+goes without it, and says why.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from paiid_pipeline.models.registry import installed
+from paiid_pipeline.models.runtime import ABOUT, load_served
+from paiid_pipeline.models.signing import UntrustedModelError, key_from_environment, verify_folder
+from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
+from paiid_pipeline.sentiment.ensemble import SEED, Blend, route
+from paiid_pipeline.sentiment.entities import Names
+from paiid_pipeline.sentiment.members import Member, MemberError
+from paiid_pipeline.sentiment.transformer import Forward, Transformer
+from paiid_pipeline.sentiment.vader import Vader
+
+TRANSFORMERS = ("custom_bert", "finbert")
+Device = Literal["cpu", "cuda"]
+
+_PINNED = "champion.json"
+_MOST_TOKENS = 512
+_MS_A_MEGABYTE = 0.1
+"""Nominal: what 32 tokens take on one core, by the size of the weights."""
+
+
+def open_analyzer(
+    models: Path,
+    names: Names | None = None,
+    *,
+    blend: Blend = SEED,
+    budget_ms: float | None = None,
+    device: Device = "cpu",
+    environ: Mapping[str, str] | None = None,
+) -> SentimentAnalyzer:
+    """The analyzer over VADER and what is installed in the folder ``models``, within a budget a text.
+
+    A model that is absent, not signed with the key of the environment (``PAIID_MODEL_KEY``), or in no form
+    that this machine can run is left out; the reason stands in ``route.left_out``. Never raises for it.
+    """
+    loaded: list[Member] = [Vader()]
+    absent: dict[str, str] = {}
+    for name in TRANSFORMERS:
+        try:
+            loaded.append(load_member(name, models, environ, device))
+        except (LookupError, UntrustedModelError, ValueError, ImportError, OSError, RuntimeError) as error:
+            absent[name] = str(error)
+    return SentimentAnalyzer(route(loaded, absent, blend, budget_ms), blend, names or {})
+
+
+def load_member(
+    name: str, models: Path, environ: Mapping[str, str] | None = None, device: Device = "cpu"
+) -> Transformer:
+    """The model in ``models/<name>``: the pinned version there, or a signed folder that lies there itself.
+
+    In the served form it runs on ONNX Runtime; a folder of safetensors runs on torch. Raises LookupError
+    where there is none, UntrustedModelError where its files are not as our key signed them, ValueError where
+    its labels have no names or its vocabulary is another model's, RuntimeError where it cannot be loaded; each
+    with the remedy.
+    """
+    if not (models / name).is_dir():
+        raise LookupError(f"{name} is not installed in {models}: train and promote it, or import it")
+    try:
+        public = key_from_environment(os.environ if environ is None else environ).public
+    except LookupError as error:
+        raise UntrustedModelError(f"{name} cannot be verified: {error}") from None
+    pinned = (models / name / _PINNED).is_file()
+    folder = installed(name, models, public).folder if pinned else models / name
+    if (folder / ABOUT).is_file() and device == "cpu":
+        return _served(name, folder, public)
+    return _torch(name, folder, verify_folder(folder, public), device)
+
+
+def _served(name: str, folder: Path, public: bytes) -> Transformer:
+    try:
+        model = load_served(folder, public)
+    except UntrustedModelError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the runtime's own exceptions have no common base
+        raise MemberError(f"{folder} cannot be loaded: {error}") from None
+
+    def forward(ids: list[int], types: list[int]) -> Any:
+        try:
+            return model.forward(ids, types)
+        except Exception as error:  # noqa: BLE001
+            raise MemberError(f"{name} failed on a text of {len(ids)} tokens: {error}") from None
+
+    return Transformer(
+        name=name,
+        version=model.digest[:12],
+        encode=model.encode,
+        forward=forward,
+        columns=model.columns,
+        reads_entities=model.reads_entities,
+        threads=len(os.sched_getaffinity(0)),
+        cost_ms=_cost(folder),
+    )
+
+
+def _torch(name: str, folder: Path, digest: str, device: Device) -> Transformer:
+    import torch
+
+    from paiid_pipeline.models.network import encode, load_network, load_tokenizer
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise MemberError("this machine has no GPU that torch can use: score on the cpu")
+    config = json.loads((folder / "config.json").read_text())
+    longest = int(config.get("max_position_embeddings") or _MOST_TOKENS)
+    tokenizer = load_tokenizer(folder, min(_MOST_TOKENS, longest))
+    _check_vocabulary(folder, tokenizer.get_vocab_size(), int(config.get("vocab_size", 0)))
+    try:
+        network = load_network(folder)
+    except ValueError:
+        raise
+    except Exception as error:  # noqa: BLE001 - safetensors' own exceptions are plain ones
+        raise MemberError(f"{folder} cannot be loaded: {error}") from None
+    return Transformer(
+        name=name,
+        version=f"{digest[:12]}/torch-{device}",
+        encode=lambda texts: encode(tokenizer, texts),
+        forward=_forward(network.half().cuda() if device == "cuda" else network, device),
+        columns=(0, 1, 2),  # the network has put its classes in our order, by their names
+        reads_entities="paiid_pooling" in config,
+        cost_ms=_cost(folder),
+    )
+
+
+def _forward(network: Any, device: Device) -> Forward:
+    import torch
+
+    from paiid_pipeline.models.network import padded
+
+    def forward(ids: list[int], types: list[int]) -> Any:
+        with torch.inference_mode():
+            return network(*(tensor.to(device) for tensor in padded([(ids, types)])))[0].float().cpu().numpy()
+
+    return forward
+
+
+def _check_vocabulary(folder: Path, words: int, expected: int) -> None:
+    # The network's may be padded to a round number.
+    if expected and not words <= expected < words + 128:
+        raise ValueError(
+            f"{folder}: its tokenizer has {words} words and its network {expected}: the vocabulary is another "
+            "model's, and every text would score alike; import the model with its own tokenizer"
+        )
+
+
+def _cost(folder: Path) -> float:
+    return max(path.stat().st_size for path in folder.iterdir()) / 1e6 * _MS_A_MEGABYTE
