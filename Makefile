@@ -20,7 +20,7 @@ demo: install
 	@exec $(BIN)/paiid demo
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 test-slow: install
 	$(BIN)/pytest -m 'slow or browser or soak'
