@@ -12,6 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
+from paiid_pipeline.models.datasets import read_labelled
+from paiid_pipeline.models.evaluation import Evaluation, evaluate
+from paiid_pipeline.models.labels import INDEX
 from paiid_pipeline.models.registry import installed
 from paiid_pipeline.models.runtime import ABOUT, load_served
 from paiid_pipeline.models.signing import UntrustedModelError, key_from_environment, verify_folder
@@ -53,6 +58,22 @@ def open_analyzer(
         except (LookupError, UntrustedModelError, ValueError, ImportError, OSError, RuntimeError) as error:
             absent[name] = str(error)
     return SentimentAnalyzer(route(loaded, absent, blend, budget_ms), blend, names or {})
+
+
+def evaluate_file(analyzer: SentimentAnalyzer, path: Path) -> dict[str, Evaluation]:
+    """How well each member and the ensemble agree with a CSV of text, label and, if wanted, entity.
+
+    Raises ValueError, naming the column, or the label and its row, where the file is not such a one, and OSError
+    where it cannot be read.
+    """
+    rows = read_labelled(path)
+    results = analyzer.analyze_batch(rows["text"].to_list(), rows["entity"].to_list())
+    labels = np.array([INDEX[label] for label in rows["label"]])
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    for result in results:
+        for each in (*result.members, result):
+            found.setdefault(each.model, []).append((each.p_negative, each.p_neutral, each.p_positive))
+    return {name: evaluate(labels, np.array(shares)) for name, shares in found.items()}
 
 
 def load_member(

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         options.web_port = _web_port()
-        if options.run in (_up, _demo, _with_services):
+        if options.run in (_up, _demo, _with_services, _score):
             settings.universe  # noqa: B018  (a wrong file must be known before anything is started)
     except (ValueError, OSError) as error:
         tell(f"paiid: {error}")
@@ -77,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("url", _url, "print an address for psql or redis-cli, with its password; needs a running paiid")
     sub.add_argument("of", choices=("postgres", "analyst", "redis"))
     command("status", _status, "what runs, and where")
+    sub = command("score", _score, "the sentiment of one text, by every installed model and their ensemble")
+    sub.add_argument("text", nargs="?", help="without it, standard input is read")
+    sub.add_argument("--symbol", help="whom the text is to be read for, where it names it")
+    sub.add_argument("--budget-ms", type=float, help="leave out models that cost more a text than this allows")
+    sub.add_argument("--json", action="store_true", help="everything, for programs")
     return parser
 
 
@@ -121,6 +126,13 @@ def _status(_options: argparse.Namespace, settings: Settings) -> int:
     from paiid_pipeline.cli.access import print_status
 
     return print_status(settings)
+
+
+def _score(options: argparse.Namespace, settings: Settings) -> int:
+    from paiid_pipeline.cli.score import score
+
+    text = sys.stdin.read() if options.text is None else options.text
+    return score(settings, text, options.symbol, budget_ms=options.budget_ms, as_json=options.json)
 
 
 def _web_port() -> int:

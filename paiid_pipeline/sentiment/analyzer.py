@@ -41,7 +41,8 @@ class MemberResult:
 class SentimentResult(MemberResult):
     """What the ensemble reads in one text, and its members.
 
-    ``flags``: those of :class:`NormalisedText`; ``empty``; ``no_lexicon_word`` where VADER knows none; and
+    ``flags``: those of :class:`NormalisedText`; ``empty``; ``no_lexicon_word`` where VADER knows none;
+    ``unnamed`` where the text does not name the symbol asked for, and was read as a whole; and
     ``missing:<member>`` for each member of the blend that was not heard.
     """
 
@@ -77,7 +78,11 @@ class SentimentAnalyzer:
         about = symbols or [None] * len(texts)
         readings = [read_for(each.text, symbol, self.names) for each, symbol in zip(clean, about, strict=True)]
         said = self._opinions(readings)
-        return [self._result(each, {name: rows[i] for name, rows in said.items()}) for i, each in enumerate(clean)]
+        unnamed = [symbol is not None and each.entity is None for symbol, each in zip(about, readings, strict=True)]
+        return [
+            self._result(each, {name: rows[row] for name, rows in said.items()}, unnamed[row])
+            for row, each in enumerate(clean)
+        ]
 
     def score_articles(self, news: pl.DataFrame) -> pl.DataFrame:
         """Score articles: `contracts.ARTICLE_SENTIMENT`, one row an article version, symbol and model.
@@ -109,13 +114,14 @@ class SentimentAnalyzer:
                 continue  # seen in the version and the flags of every result
         return said
 
-    def _result(self, clean: NormalisedText, opinions: Mapping[str, Opinion]) -> SentimentResult:
+    def _result(self, clean: NormalisedText, opinions: Mapping[str, Opinion], unnamed: bool) -> SentimentResult:
         heard = [member for member in self.route.members if member.name in opinions]
         mixed = self.blend.mix(opinions)
         confidence = min(mixed.confidence, UNINFORMED) if "non_english" in clean.flags else mixed.confidence
         missing = sorted(name for name, weight in self.blend.weights.items() if weight > 0 and name not in opinions)
         own = (flag for opinion in opinions.values() for flag in opinion.flags)
-        flags = tuple(dict.fromkeys((*clean.flags, *own, *(f"missing:{name}" for name in missing))))
+        read = (*clean.flags, "unnamed") if unnamed else clean.flags
+        flags = tuple(dict.fromkeys((*read, *own, *(f"missing:{name}" for name in missing))))
         members = tuple(
             MemberResult(m.name, m.version, *_numbers(opinions[m.name]), flags=(*clean.flags, *opinions[m.name].flags))
             for m in heard

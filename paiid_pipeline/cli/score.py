@@ -1,0 +1,79 @@
+"""Sentiment on the command line: of one text, and against the labels of a file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from paiid_pipeline.cli.output import say, table, tell
+from paiid_pipeline.models.evaluation import Evaluation, Interval
+from paiid_pipeline.scoring import evaluate_file, open_analyzer
+from paiid_pipeline.sentiment.analyzer import MemberResult, SentimentResult
+from paiid_pipeline.settings import Settings
+
+
+def score(settings: Settings, text: str, symbol: str | None, *, budget_ms: float | None, as_json: bool) -> int:
+    """Print what each installed model and the ensemble read in a text. Returns the exit code."""
+    analyzer = open_analyzer(settings.models_dir, settings.universe.names, budget_ms=budget_ms)
+    result = analyzer.analyze_sentiment(text, symbol)
+    if as_json:
+        document = {
+            **asdict(result),
+            "label": result.label,
+            "symbol": symbol,
+            "left_out": dict(analyzer.route.left_out),
+        }
+        say(json.dumps(document, indent=2, ensure_ascii=False))
+        return 0
+    header = ["model", "label", "score", "negative", "neutral", "positive", "confidence", "version"]
+    right = [False, False, *[True] * 5, False]
+    for line in table(header, [_row(each) for each in (*result.members, result)], right):
+        say(line)
+    for line in _remarks(result):
+        say(line)
+    for name, reason in analyzer.route.left_out.items():
+        tell(f"without {name}: {reason}")
+    return 0
+
+
+def evaluate(settings: Settings, path: Path, *, as_json: bool) -> int:
+    """Print how well each installed model and the ensemble agree with the labels of a CSV file: 0, or 2 for a bad file.
+
+    The file has the columns ``text`` and ``label``, and ``entity`` if the labels are about one.
+    """
+    analyzer = open_analyzer(settings.models_dir, settings.universe.names)
+    try:
+        found = evaluate_file(analyzer, path)
+    except (ValueError, OSError) as error:
+        tell(f"paiid models evaluate: {error}")
+        return 2
+    if as_json:
+        document = {name: each.as_dict() for name, each in found.items()}
+        say(json.dumps({"models": document, "left_out": dict(analyzer.route.left_out)}, indent=2))
+        return 0
+    header = ["model", "rows", "accuracy", "macro-F1", "ECE"]
+    for line in table(header, [_measured(name, each) for name, each in found.items()], [False, *[True] * 4]):
+        say(line)
+    for name, reason in analyzer.route.left_out.items():
+        tell(f"without {name}: {reason}")
+    return 0
+
+
+def _row(result: MemberResult) -> list[str]:
+    shares = (result.p_negative, result.p_neutral, result.p_positive, result.confidence)
+    numbers = [f"{result.score:+.4f}", *(f"{share:.4f}" for share in shares)]
+    return [result.model, result.label, *numbers, result.model_version]
+
+
+def _remarks(result: SentimentResult) -> list[str]:
+    flags = [f"flags: {', '.join(result.flags)}"] if result.flags else []
+    return [*flags, *([f"tampered with: {result.tamper:.2f}"] if result.tamper else [])]
+
+
+def _measured(name: str, found: Evaluation) -> list[str]:
+    return [name, str(found.rows), *(_interval(each) for each in (found.accuracy, found.macro_f1, found.ece))]
+
+
+def _interval(found: Interval) -> str:
+    return f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
