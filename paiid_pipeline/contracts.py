@@ -156,14 +156,21 @@ SIGNALS: Schema = {
     "confidence": pl.Float64,  # in [0, 1]
     "reasons": pl.String,  # JSON list of {"rule", "contribution", "text"}
     "price": pl.Float64,
-    "stop_loss": pl.Float64,  # null until a risk manager sets it
-    "take_profit": pl.Float64,
-    "position_fraction": pl.Float64,
+    "stop_loss": pl.Float64,  # null for HOLD; below the price for a buy, above it for a sell
+    "take_profit": pl.Float64,  # null for HOLD; on the other side of the price
+    "position_fraction": pl.Float64,  # share of the capital, in [0, 1]; null for HOLD
     "inputs_hash": pl.String,
     "model_version": pl.String,
     "valid_until": MOMENT,
 }
 STORED_SIGNALS: Schema = {**SIGNALS, "run_id": pl.String}
+
+_STAKE = ("symbol", "horizon", "as_of", "signal", "price", "stop_loss", "position_fraction", "valid_until")
+STAKES: Schema = {name: SIGNALS[name] for name in _STAKE}
+"""What a signal staked: all that later signals need to know of it."""
+
+HALTS: Schema = {"symbol": pl.String, "known_at": MOMENT, "reason": pl.String}
+"""Bars that were quarantined: of which symbol, when, and why."""
 
 
 def empty(schema: Schema) -> pl.DataFrame:

@@ -33,9 +33,10 @@ STAND_INS: tuple[SourceName, ...] = ("synthetic", "replay")
 """Sources that `paiid` serves itself, in Alpaca's shapes."""
 
 _OWN_UNIVERSE = Path(__file__).with_name("universe.toml")
+_OWN_RULES = Path(__file__).with_name("signals") / "rules.toml"
 
 _KNOWN = (
-    "PAIID_ENV", "PAIID_HOME", "PAIID_SOURCE", "PAIID_SOURCE_URL", "PAIID_DATA_DIR", "PAIID_UNIVERSE",
+    "PAIID_ENV", "PAIID_HOME", "PAIID_SOURCE", "PAIID_SOURCE_URL", "PAIID_DATA_DIR", "PAIID_UNIVERSE", "PAIID_RULES",
     "PAIID_CLOCK", "PAIID_CLOCK_ORIGIN", "PAIID_POSTGRES_URL", "PAIID_DAGSTER_POSTGRES_URL",
     "PAIID_REDIS_URL", "PAIID_FEED_DELAY_SECONDS", "PAIID_ALPACA_FEED", "PAIID_ALPACA_KEY_ID",
     "PAIID_ALPACA_SECRET_KEY", "PAIID_TRADIER_TOKEN", "PAIID_ANALYST_PASSWORD", "PAIID_WEB_PORT",
@@ -64,6 +65,7 @@ class Settings:
     source_url: str | None
     data_dir: Path | None
     universe_path: Path
+    rules_path: Path
     clock: str
     postgres_url: str | None = field(repr=False)
     dagster_postgres_url: str | None = field(repr=False)
@@ -126,6 +128,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         source_url=env.get("PAIID_SOURCE_URL") or None,
         data_dir=data_dir,
         universe_path=Path(env.get("PAIID_UNIVERSE") or _OWN_UNIVERSE).expanduser().resolve(),
+        rules_path=Path(env.get("PAIID_RULES") or _OWN_RULES).expanduser().resolve(),
         clock=env.get("PAIID_CLOCK", ""),
         postgres_url=_secret(env, "PAIID_POSTGRES_URL"),
         dagster_postgres_url=_secret(env, "PAIID_DAGSTER_POSTGRES_URL"),

@@ -98,6 +98,13 @@ class TradingCalendar:
         count = int((session.close - session.open) / INTRADAY_STEP)
         return [session.open + INTRADAY_STEP * step for step in range(1, count + 1)]
 
+    def next_decision(self, horizon: Horizon, moment: datetime) -> datetime:
+        """When a decision of ``moment`` is replaced by the next: the step of the grid later, or the next close."""
+        if horizon == "intraday":
+            return moment + INTRADAY_STEP
+        day = moment.astimezone(self.timezone).date()
+        return next(s.close for s in self.sessions(day, day + timedelta(days=14)) if s.close > moment)
+
     def latest_decision(self, moment: datetime, horizon: Horizon) -> datetime:
         """The newest decision time at or before ``moment``."""
         last = moment.astimezone(self.timezone).date()

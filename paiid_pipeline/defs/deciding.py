@@ -75,6 +75,10 @@ class Made:
             "withheld because": counted(self._withheld.with_columns(pl.col("reason").str.replace_all(r"\d+", "n"))),
         }
 
+    def count(self, condition: pl.Expr) -> int:
+        """Of how many rows a condition is true."""
+        return self._rows.filter(condition).height
+
     def counts(self, column: str) -> dg.MetadataValue:
         """How often each value of a column was made."""
         return counted(self._rows, column)

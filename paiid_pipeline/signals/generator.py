@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from functools import reduce
@@ -14,38 +14,26 @@ import orjson
 import polars as pl
 
 from paiid_pipeline.contracts import INDICATORS, SIGNALS, SYMBOL_SENTIMENT, WITHHELD
-from paiid_pipeline.signals.rules import RULES, SENTIMENT, Row, Rule
+from paiid_pipeline.signals.risk import Book, RiskManager
+from paiid_pipeline.signals.rules import Row, Rule, Rulebook, is_news, load_rules
+from paiid_pipeline.signals.validation import unsound_inputs, unsound_signal
 from paiid_pipeline.universe import INTRADAY_STEP, Horizon
 
 ENGINE = "rules"
-MODEL_VERSION = "rules-1"
 
 SignalClass = Literal["STRONG_BUY", "BUY", "HOLD", "SELL", "STRONG_SELL"]
 
-BUY_STRENGTH = 0.15
-"""From here on a signal is BUY (or, below its negative, SELL)."""
-STRONG_STRENGTH = 0.3
-"""From here on it is STRONG, if it is also this sure:"""
-STRONG_CONFIDENCE = 0.6
-MATERIAL_SENTIMENT = 0.1
-"""Sentiment (score x confidence) that is strong enough to contradict the technicals."""
+Validity = Callable[[Horizon, datetime], datetime]
+"""Until when a signal of a horizon, decided at a moment, holds."""
 
-VALIDITY: Mapping[Horizon, timedelta] = {"intraday": INTRADAY_STEP, "daily": timedelta(days=1)}
-"""How long after its decision a signal holds: until the next one. A calendar day stands for a session."""
-
+_STEPS: Mapping[Horizon, timedelta] = {"intraday": INTRADAY_STEP, "daily": timedelta(days=1)}
 _KEY = ("symbol", "horizon", "as_of")
-_FINITE = (
-    "close",
-    "rsi_14",
-    "macd",
-    "macd_signal",
-    "macd_histogram",
-    "bb_upper",
-    "bb_middle",
-    "bb_lower",
-    "bb_bandwidth",
-)
-_SHARE = 1 / sum(rule.weight for rule in RULES if rule.level)
+_NOTHING = Book()
+
+
+def until_the_next(horizon: Horizon, as_of: datetime) -> datetime:
+    """Until the next decision on a market that never closes."""
+    return as_of + _STEPS[horizon]
 
 
 @dataclass(frozen=True)
@@ -70,50 +58,162 @@ class Signal:
 
 
 class SignalGenerator:
-    """The rule engine (see `rules.RULES`).
+    """The rule engine (see `rules`), its risk manager and its validator.
 
     Strength is the mean of the rules that have a reading, weighted; the news weighs as much as it is
     sure. Confidence is the share of the level rules' full weight that is present, times (1 + agreement) /
     2, where agreement is the net over the gross of the weighted scores: 1 where all point one way. So
     missing or thin news lowers it, and so does quarrel. Where the news and the technicals each speak
     clearly and contradict each other, the signal is HOLD and its strength 0, whichever is louder.
-    STRONG classes need strength and confidence.
+    STRONG classes need strength, confidence and agreement.
     """
 
-    def __init__(self, validity: Mapping[Horizon, timedelta] = VALIDITY) -> None:
-        """``validity``: how long a signal of each horizon holds after its decision."""
-        self._validity = dict(validity)
+    def __init__(
+        self,
+        rulebook: Rulebook | None = None,
+        segments: Mapping[str, str] | None = None,
+        validity: Validity = until_the_next,
+        max_bar_age: Mapping[Horizon, timedelta] | None = None,
+        indicators: Callable[[str], pl.DataFrame] | pl.DataFrame | None = None,
+    ) -> None:
+        """``rulebook``: by default the shipped one. ``segments``: of each symbol its segment, which shares a budget.
 
-    def decide(self, indicators: pl.DataFrame, sentiment: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        ``max_bar_age``: how old the newest bar may be, by horizon; not looked at without. ``indicators``:
+        `contracts.INDICATORS`, or what gives them for a symbol and its whole segment: what
+        :meth:`generate_signals` starts from.
+        """
+        self.rulebook = rulebook or load_rules()
+        self._validity, self._max_bar_age, self._indicators = validity, max_bar_age, indicators
+        self._risk = RiskManager(self.rulebook.limits, segments)
+        self._rules = self.rulebook.rules
+        self._full = sum(rule.weight for rule in self._rules if rule.level)
+
+    def decide(
+        self, indicators: pl.DataFrame, sentiment: pl.DataFrame, book: Book = _NOTHING
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """(`contracts.SIGNALS`, `contracts.WITHHELD`): each row of ``indicators`` gives one row in one of them.
 
         ``indicators``: `contracts.INDICATORS`; ``sentiment``: `contracts.SYMBOL_SENTIMENT`, joined by
-        symbol, horizon and as_of; a missing row, or one without articles, is "no news". A row with a
-        value that is null or not finite, or a price not above 0, is withheld, and never becomes a HOLD.
-        ``reasons`` is a JSON list of rule, contribution and text, the largest contribution first; the
-        contributions add up to the strength (but for rounding to four decimals).
+        symbol, horizon and as_of; a missing row, or one without articles, is "no news"; ``book``: what
+        else was known, for the risk manager. Give all of a segment at once: it shares a budget. A row
+        that is not sound, as `validation` has it, is withheld before it is scored, and a signal before it is
+        published; neither becomes a HOLD. ``reasons`` is a JSON list of rule, contribution and text, the largest
+        contribution first; the contributions add up to the strength (but for rounding to four decimals).
         """
-        inputs = _joined(indicators, sentiment).with_columns(_fault().alias("reason"))
-        withheld = inputs.filter(pl.col("reason").is_not_null()).select(WITHHELD.keys())
-        sound = _scored(inputs.filter(pl.col("reason").is_null()))
-        rows = sound.to_dicts()
-        until = pl.col("as_of") + pl.col("horizon").replace_strict(self._validity, return_dtype=pl.Duration("us"))
-        signals = sound.with_columns(
+        inputs = _joined(indicators, sentiment).with_columns(unsound_inputs(self._max_bar_age).alias("reason"))
+        unfit = inputs.filter(pl.col("reason").is_not_null())
+        scored = self._scored(inputs.filter(pl.col("reason").is_null()))
+        sized = self._risk.size(self._dated(scored), book)
+        rows = sized.to_dicts()
+        signals = sized.with_columns(
             pl.lit(ENGINE).alias("engine"),
-            pl.lit(MODEL_VERSION).alias("model_version"),
-            pl.col("close").alias("price"),
-            pl.Series("reasons", [_reasons(row) for row in rows], dtype=pl.String),
-            pl.Series("inputs_hash", [_inputs_hash(row) for row in rows], dtype=pl.String),
-            *(pl.lit(None, dtype=pl.Float64).alias(n) for n in ("stop_loss", "take_profit", "position_fraction")),
-            until.alias("valid_until"),
+            pl.lit(self.rulebook.version).alias("model_version"),
+            pl.Series("reasons", [self._reasons(row) for row in rows], dtype=pl.String),
+            pl.Series("inputs_hash", [self._inputs_hash(row) for row in rows], dtype=pl.String),
+        ).with_columns(unsound_signal(self.rulebook.limits, self.rulebook.classes).alias("reason"))
+        unsound = signals.filter(pl.col("reason").is_not_null()).with_columns(
+            pl.format("refused by the validator: {}", "reason").alias("reason")
         )
-        return signals.select(SIGNALS.keys()), withheld
+        withheld = pl.concat(frame.select(WITHHELD.keys()) for frame in (unfit, unsound))
+        return signals.filter(pl.col("reason").is_null()).select(SIGNALS.keys()), withheld
 
-    def generate_signals(self, symbol: str, indicators: pl.DataFrame, sentiment: pl.DataFrame) -> list[Signal]:
-        """The signals of one symbol, oldest first; frames as in :meth:`decide`, of any symbols."""
-        signals, _ = self.decide(indicators.filter(pl.col("symbol") == symbol), sentiment)
+    def generate_signals(self, symbol: str, sentiment: pl.DataFrame, book: Book = _NOTHING) -> list[Signal]:
+        """The signals of one symbol, oldest first, by the same code as :meth:`decide`.
+
+        ``sentiment``: `contracts.SYMBOL_SENTIMENT`, of any symbols. Its indicators come from where the
+        constructor was told; those of other symbols in them share the segment's budget. Raises LookupError
+        where it was told of none.
+        """
+        if self._indicators is None:
+            raise LookupError("no indicators to decide on: give SignalGenerator(indicators=…) a frame or a function")
+        indicators = self._indicators(symbol) if callable(self._indicators) else self._indicators
+        signals, _ = self.decide(indicators, sentiment, book)
+        own = signals.filter(pl.col("symbol") == symbol).sort("as_of", "horizon")
         names = [field.name for field in fields(Signal)]
-        return [Signal(**row) for row in signals.sort("as_of", "horizon").select(names).iter_rows(named=True)]
+        return [Signal(**row) for row in own.select(names).iter_rows(named=True)]
+
+    def _dated(self, scored: pl.DataFrame) -> pl.DataFrame:
+        """With ``valid_until``."""
+        moments = scored.select("horizon", "as_of").unique()
+        ends = [self._validity(horizon, as_of) for horizon, as_of in moments.iter_rows()]
+        until = moments.with_columns(pl.Series("valid_until", ends, dtype=SIGNALS["valid_until"]))
+        return scored.join(until, on=["horizon", "as_of"], how="left", maintain_order="left")
+
+    def _scored(self, inputs: pl.DataFrame) -> pl.DataFrame:
+        """Add value, score and weight (0 without a reading) a rule, and what follows from them."""
+        rules, classes, limit = self._rules, self.rulebook.classes, self.rulebook.conflict
+        scored = inputs.with_columns(
+            column
+            for rule in rules
+            for column in (rule.value.alias(f"{rule.name}|value"), rule.score.alias(f"{rule.name}|score"))
+        )
+        scored = scored.with_columns(
+            pl.when(_score(rule).is_not_null())
+            .then(rule.weight * rule.trust)
+            .otherwise(0.0)
+            .alias(f"{rule.name}|present")
+            for rule in rules
+        ).with_columns((_present(rule) * rule.emphasis).alias(f"{rule.name}|weight") for rule in rules)
+        technical = [rule for rule in rules if not is_news(rule)]
+        net, gross = _sum([_pull(rule) for rule in rules]), _sum([_pull(rule).abs() for rule in rules])
+        coverage = _sum([_present(rule) for rule in rules if rule.level])
+        scored = scored.with_columns(
+            pl.when(gross > 0).then(net.abs() / gross).otherwise(1.0).alias("agreement"),
+            _sum([_weight(rule) for rule in rules]).alias("weight"),
+            net.alias("net"),
+            (coverage * (1 / self._full)).clip(0.0, 1.0).alias("coverage"),
+            _mean(technical).alias("technical"),
+        ).with_columns(
+            pl.when(pl.col("weight") > 0)
+            .then(pl.col("net") / pl.col("weight"))
+            .otherwise(0.0)
+            .clip(-1.0, 1.0)
+            .alias("mean"),
+            (pl.col("coverage") * (1 + pl.col("agreement")) * 0.5).alias("confidence"),
+        )
+        news = pl.col("sentiment_score") * pl.col("sentiment_confidence")
+        conflict = (
+            (news.abs() >= limit.news)
+            & (pl.col("technical").abs() >= limit.technicals)
+            & (news.sign() * pl.col("technical").sign() < 0)
+        )
+        scored = scored.with_columns(conflict.fill_null(False).alias("conflict"))
+        scored = scored.with_columns(pl.when("conflict").then(0.0).otherwise("mean").alias("strength"))
+        size, side = (
+            pl.col("strength").abs(),
+            pl.when(pl.col("strength") > 0).then(pl.lit("BUY")).otherwise(pl.lit("SELL")),
+        )
+        strong = (
+            (size >= classes.strong)
+            & (pl.col("confidence") >= classes.strong_confidence)
+            & (pl.col("agreement") >= classes.strong_agreement)
+        )
+        kind = pl.when(strong).then(pl.format("STRONG_{}", side)).otherwise(side)
+        return scored.with_columns(pl.when(size < classes.buy).then(pl.lit("HOLD")).otherwise(kind).alias("signal"))
+
+    def _reasons(self, row: Row) -> str:
+        reasons = [
+            _reason(rule.name, _share(row, rule), rule.says(row[f"{rule.name}|value"], row))
+            for rule in self._rules
+            if row[f"{rule.name}|score"] is not None
+        ]
+        if row["conflict"]:
+            text = f"News ({row['sentiment_score']:+.2f}) contradicts the technicals ({row['technical']:+.2f}): hold"
+            reasons.append(_reason("conflict", -row["mean"], text))
+        reasons += [
+            _reason(rule.name, 0.0, rule.missing or f"No reading of {rule.reads}: confidence lowered")
+            for rule in self._rules
+            if rule.level and row[f"{rule.name}|score"] is None
+        ]
+        reasons += [_reason("risk", 0.0, text) for text in row["limited"]]
+        reasons.sort(key=lambda reason: -abs(reason["contribution"]))
+        return orjson.dumps(reasons).decode()
+
+    def _inputs_hash(self, row: Row) -> str:
+        # What came before tells only by what it changed: else each signal would hang on all before it.
+        history = (row["position_fraction"], *row["limited"])
+        inputs = (row["inputs_hash"], row["sentiment_inputs_hash"], self.rulebook.version, history)
+        return hashlib.sha256(repr(inputs).encode()).hexdigest()
 
 
 def _joined(indicators: pl.DataFrame, sentiment: pl.DataFrame) -> pl.DataFrame:
@@ -125,61 +225,28 @@ def _joined(indicators: pl.DataFrame, sentiment: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _fault() -> pl.Expr:
-    """Why a row cannot be decided on; null for a sound one."""
-    fault: pl.Expr = pl.lit(None, dtype=pl.String)
-    for name in reversed(_FINITE):
-        broken = ~pl.col(name).is_finite().fill_null(False)
-        fault = (
-            pl.when(broken)
-            .then(pl.format(f"{name} is {{}}", pl.col(name).cast(pl.String).fill_null("null")))
-            .otherwise(fault)
-        )
-    for name in ("sentiment_score", "sentiment_confidence"):
-        fault = pl.when(~pl.col(name).is_finite()).then(pl.format(f"{name} is {{}}", pl.col(name))).otherwise(fault)
-    return pl.when(pl.col("close") <= 0).then(pl.format("the price is {}", pl.col("close"))).otherwise(fault)
-
-
-def _scored(inputs: pl.DataFrame) -> pl.DataFrame:
-    """Add ``…_score`` and ``…_weight`` (0 without a reading) a rule, and what follows from them."""
-    scored = inputs.with_columns(rule.score.alias(f"{rule.name}_score") for rule in RULES).with_columns(
-        pl.when(_score(rule).is_not_null())
-        .then(rule.weight * (pl.lit(1.0) if rule.trust is None else rule.trust.fill_null(0.0)))
-        .otherwise(0.0)
-        .alias(f"{rule.name}_weight")
-        for rule in RULES
-    )
-    technical = [rule for rule in RULES if rule.name != SENTIMENT]
-    net, gross = _sum([_pull(rule) for rule in RULES]), _sum([_pull(rule).abs() for rule in RULES])
-    agreement = pl.when(gross > 0).then(net.abs() / gross).otherwise(1.0)
-    weight, coverage = _sum([_weight(rule) for rule in RULES]), _sum([_weight(rule) for rule in RULES if rule.level])
-    scored = scored.with_columns(
-        weight.alias("weight"),
-        (net / weight).alias("mean"),
-        (_sum([_pull(rule) for rule in technical]) / _sum([_weight(rule) for rule in technical])).alias("technical"),
-        (coverage * _SHARE * (1 + agreement) * 0.5).alias("confidence"),
-    )
-    sentiment = pl.col("sentiment_score") * pl.col("sentiment_confidence")
-    conflict = (
-        (sentiment.abs() >= MATERIAL_SENTIMENT)
-        & (pl.col("technical").abs() >= BUY_STRENGTH)
-        & (sentiment.sign() != pl.col("technical").sign())
-    )
-    scored = scored.with_columns(conflict.fill_null(False).alias("conflict"))
-    scored = scored.with_columns(pl.when("conflict").then(0.0).otherwise("mean").alias("strength"))
-    return scored.with_columns(_class().alias("signal"))
-
-
 def _score(rule: Rule) -> pl.Expr:
-    return pl.col(f"{rule.name}_score")
+    return pl.col(f"{rule.name}|score")
+
+
+def _present(rule: Rule) -> pl.Expr:
+    return pl.col(f"{rule.name}|present")
 
 
 def _weight(rule: Rule) -> pl.Expr:
-    return pl.col(f"{rule.name}_weight")
+    return pl.col(f"{rule.name}|weight")
 
 
 def _pull(rule: Rule) -> pl.Expr:
     return (_score(rule) * _weight(rule)).fill_null(0.0)
+
+
+def _mean(rules: Sequence[Rule]) -> pl.Expr:
+    """The weighted mean of some rules' scores; null where none has a weight."""
+    if not rules:
+        return pl.lit(None, dtype=pl.Float64)
+    weight = _sum([_weight(rule) for rule in rules])
+    return pl.when(weight > 0).then(_sum([_pull(rule) for rule in rules]) / weight)
 
 
 def _sum(terms: Sequence[pl.Expr]) -> pl.Expr:
@@ -187,45 +254,10 @@ def _sum(terms: Sequence[pl.Expr]) -> pl.Expr:
     return reduce(add, terms)
 
 
-def _class() -> pl.Expr:
-    size = pl.col("strength").abs()
-    side = pl.when(pl.col("strength") > 0).then(pl.lit("BUY")).otherwise(pl.lit("SELL"))
-    strong = (size >= STRONG_STRENGTH) & (pl.col("confidence") >= STRONG_CONFIDENCE)
-    return (
-        pl.when(size < BUY_STRENGTH)
-        .then(pl.lit("HOLD"))
-        .when(strong)
-        .then(pl.format("STRONG_{}", side))
-        .otherwise(side)
-    )
+def _share(row: Row, rule: Rule) -> float:
+    weight = row[f"{rule.name}|weight"]
+    return float(row[f"{rule.name}|score"] * weight / row["weight"]) if weight else 0.0
 
 
-def _reasons(row: Row) -> str:
-    reasons: list[dict[str, Any]] = [
-        {
-            "rule": rule.name,
-            "contribution": _share(row[f"{rule.name}_score"] * row[f"{rule.name}_weight"] / row["weight"]),
-            "text": rule.text(row),
-        }
-        for rule in RULES
-        if row[f"{rule.name}_score"] is not None
-    ]
-    if row["conflict"]:
-        text = f"News ({row['sentiment_score']:+.2f}) contradicts the technicals ({row['technical']:+.2f}): hold"
-        reasons.append({"rule": "conflict", "contribution": _share(-row["mean"]), "text": text})
-    if row["sentiment_score"] is None:
-        reasons.append({"rule": SENTIMENT, "contribution": 0.0, "text": "No news on this symbol: confidence lowered"})
-    if row["bollinger_score"] is None:
-        text = "Bollinger bands are flat: no band or momentum reading"
-        reasons.append({"rule": "bollinger", "contribution": 0.0, "text": text})
-    reasons.sort(key=lambda reason: -abs(reason["contribution"]))
-    return orjson.dumps(reasons).decode()
-
-
-def _share(contribution: float) -> float:
-    return round(contribution, 4) + 0.0  # never "-0.0"
-
-
-def _inputs_hash(row: Row) -> str:
-    inputs = (row["inputs_hash"], row["sentiment_inputs_hash"], MODEL_VERSION)
-    return hashlib.sha256(repr(inputs).encode()).hexdigest()
+def _reason(rule: str, contribution: float, text: str) -> dict[str, Any]:
+    return {"rule": rule, "contribution": round(contribution, 4) + 0.0, "text": text}  # never "-0.0"

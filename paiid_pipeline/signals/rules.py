@@ -1,115 +1,238 @@
 """The rules: what each reading says about the next move, how much it weighs, and in which words.
 
-A rule reads a score in [-1, 1] off the inputs, positive to buy. Level rules always speak; event rules
-speak at the bar where something happens, and otherwise have no reading and no weight.
-
-Scores are scaled by multiplication: polars divides a long column by a constant as a product with its
-reciprocal, but a column of one row truly, and a signal must not depend on how many are made at once.
+They are read from a TOML file (`rules.toml` beside this module, or the user's own), which explains its
+format. Level rules always speak; event rules speak at the bar where something happens, and otherwise
+have no reading and no weight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import polars as pl
 
+from paiid_pipeline.contracts import INDICATORS
+from paiid_pipeline.signals.document import Section, did_you_mean, read_document
+from paiid_pipeline.signals.limits import Limits, read_limits
+from paiid_pipeline.signals.readings import NUMBERS, SENTIMENT, TRUST, WORDS
+from paiid_pipeline.technicals.measures import REGIMES
+
 Row = Mapping[str, Any]
+
+OWN_RULES = Path(__file__).with_name("rules.toml")
+_ENGINE = "2"
+"""Part of every version: raise it when the same file would decide otherwise."""
+
+_COLUMNS = tuple(name for name, kind in INDICATORS.items() if kind == pl.Float64)
+_FIELDS = ("value", "word", "articles", *_COLUMNS)
+_RULE_KEYS = ("reads", "weight", "regimes", "points", "scores", "text", "words", "missing")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of the table. ``score``: over the columns of INDICATORS and, with the prefix ``sentiment_``,
-    SYMBOL_SENTIMENT; null without a reading. ``text``: one row in an analyst's words. ``trust`` in [0, 1]
-    scales the weight, where a reading can be more or less sure."""
+    """One rule. ``points`` (value, score) make it a level rule, ``scores`` (of words) an event rule."""
 
     name: str
+    reads: str
     weight: float
-    score: pl.Expr
-    text: Callable[[Row], str]
-    level: bool = True
-    trust: pl.Expr | None = None
+    regimes: Mapping[str, float]
+    points: tuple[tuple[float, float], ...]
+    scores: Mapping[str, float]
+    text: str
+    bounds: tuple[tuple[float, str], ...]
+    words: Mapping[str, str]
+    missing: str | None
+
+    @property
+    def level(self) -> bool:
+        """Whether it always speaks."""
+        return bool(self.points)
+
+    @property
+    def value(self) -> pl.Expr:
+        """What it reads: a number for a level rule, a word for an event rule."""
+        return NUMBERS[self.reads] if self.level else WORDS[self.reads][0]
+
+    @property
+    def score(self) -> pl.Expr:
+        """In [-1, 1], over :attr:`value`; null without a reading."""
+        if not self.level:
+            return self.value.replace_strict(self.scores, default=None, return_dtype=pl.Float64)
+        value = self.value
+        (first, start), (_, end) = self.points[0], self.points[-1]
+        score: pl.Expr = pl.lit(end)
+        for (x0, y0), (x1, y1) in reversed(list(pairwise(self.points))):
+            line = (value - x0) * ((y1 - y0) / (x1 - x0)) + y0
+            score = pl.when(value < x1).then(line.clip(min(y0, y1), max(y0, y1))).otherwise(score)
+        score = pl.when(value <= first).then(pl.lit(start)).otherwise(score)
+        return pl.when(value.is_finite()).then(score)
+
+    @property
+    def trust(self) -> pl.Expr:
+        """How sure the reading is, in [0, 1]."""
+        return TRUST[self.reads].fill_null(0.0) if self.reads in TRUST else pl.lit(1.0)
+
+    @property
+    def emphasis(self) -> pl.Expr:
+        """The factor on the weight in the regime of the market; 1 where that is unknown."""
+        if not self.regimes:
+            return pl.lit(1.0)
+        return pl.col("regime").replace_strict(self.regimes, default=1.0, return_dtype=pl.Float64)
+
+    def says(self, value: Any, row: Row) -> str:
+        """The reading ``value`` of one row of the inputs in an analyst's words."""
+        count = row.get("sentiment_article_count") or 0
+        word = self.words.get(value, value) if not self.level else next((w for b, w in self.bounds if value <= b), "")
+        articles = f"{count} article{'s' if count != 1 else ''}"
+        return self.text.format_map(_Shown({**row, "value": value, "word": word, "articles": articles}))
 
 
-def _clip(score: pl.Expr) -> pl.Expr:
-    return score.clip(-1.0, 1.0)
+class _Shown(dict[str, Any]):
+    """Values to be shown, a missing one as ``n/a`` whatever its format."""
+
+    def __getitem__(self, name: str) -> Any:
+        value = super().get(name)
+        return _NotAvailable() if value is None else value
 
 
-def _beyond(score: pl.Expr, dead: float) -> pl.Expr:
-    """0 within ``dead`` of 0, then straight on to 1 at 1, so that small wobbles do not count."""
-    return score.sign() * ((score.abs() - dead) * (1.0 / (1.0 - dead))).clip(0.0, 1.0)
+class _NotAvailable:
+    def __format__(self, spec: str) -> str:
+        return "n/a"
 
 
-_SIGMA = pl.col("bb_bandwidth") * pl.col("bb_middle") * 0.25
-_MACD_FULL = 0.5
-"""The MACD histogram counts in full at half a standard deviation of the last 20 closes."""
-_MACD = pl.when(pl.col("bb_percent_b").is_not_null()).then(_clip(pl.col("macd_histogram") / (_SIGMA * _MACD_FULL)))
+@dataclass(frozen=True)
+class Classes:
+    """From which strength, confidence and agreement on a signal is BUY, and STRONG."""
 
-_CROSS_SCORES = {
-    "crossed_above_lower": 1.0,
-    "crossed_below_upper": -1.0,
-    "crossed_above_upper": 0.5,
-    "crossed_below_lower": -0.5,
-}
-_CROSS_WORDS = {
-    "crossed_above_lower": "Price came back above the lower Bollinger band: rebound",
-    "crossed_below_upper": "Price fell back below the upper Bollinger band: pull-back",
-    "crossed_above_upper": "Price broke above the upper Bollinger band: break-out",
-    "crossed_below_lower": "Price broke below the lower Bollinger band: break-down",
-}
+    buy: float
+    strong: float
+    strong_confidence: float
+    strong_agreement: float
 
 
-def _rsi_text(row: Row) -> str:
-    rsi = row["rsi_14"]
-    levels = ((70, "overbought"), (60, "strong"), (40, "neutral"), (30, "weak"))
-    word = next((name for above, name in levels if rsi > above), "oversold")
-    return f"RSI 14 at {rsi:.1f}: {word}"
+@dataclass(frozen=True)
+class Conflict:
+    """How clearly news (score x confidence) and technicals must speak to contradict each other."""
+
+    news: float
+    technicals: float
 
 
-def _macd_text(row: Row) -> str:
-    histogram = row["macd_histogram"]
-    side, trend = ("above", "upward") if histogram > 0 else ("below", "downward") if histogram < 0 else ("on", "no")
-    return f"MACD {side} its signal by {abs(histogram):.3g}: {trend} momentum"
+@dataclass(frozen=True)
+class Rulebook:
+    """The content of a rules file. ``version``: its name, and a digest of its content."""
+
+    version: str
+    rules: tuple[Rule, ...]
+    classes: Classes
+    conflict: Conflict
+    limits: Limits
 
 
-def _macd_cross_text(row: Row) -> str:
-    return f"MACD crossed {'above' if row['macd_cross'] == 'bullish' else 'below'} its signal line: {row['macd_cross']}"
+def load_rules(file: Path = OWN_RULES) -> Rulebook:
+    """Read a rules file. Raises ValueError naming the file, the key, the value and the remedy."""
+    content = read_document(file)
+    whole = Section(file, "", content, ("name", "classes", "conflict", "rules", "risk"))
+    name = whole.text("name")
+    canonical = json.dumps([_ENGINE, content], sort_keys=True, default=str)
+    version = f"{name}-{hashlib.sha256(canonical.encode()).hexdigest()[:12]}"
+    rules = tuple(_rule(file, rule, table) for rule, table in whole.sections("rules"))
+    if not any(rule.level for rule in rules):
+        raise whole.refusal("rules", "at least one rule needs points, or there is nothing to be sure of")
+    return Rulebook(version, rules, _classes(whole), _conflict(whole), read_limits(whole))
 
 
-def _band_text(row: Row) -> str:
-    share = row["bb_percent_b"]
-    stretched = {"above": "stretched upwards", "below": "stretched downwards"}
-    word = stretched.get(row["bb_position"], f"in the {row['bb_position']} half")
-    return f"Price at {share:.0%} of its Bollinger bands: {word}"
+def _classes(whole: Section) -> Classes:
+    table = whole.section("classes", Classes.__dataclass_fields__)
+    buy = table.number("buy", 0.001, 1)
+    return Classes(
+        buy,
+        table.number("strong", buy, 1),
+        table.number("strong_confidence", 0, 1),
+        table.number("strong_agreement", 0, 1),
+    )
 
 
-def _sentiment_text(row: Row) -> str:
-    score, count = row["sentiment_score"], row["sentiment_article_count"]
-    word = "positive" if score > 0.05 else "negative" if score < -0.05 else "neutral"
-    return f"News sentiment {score:+.2f} from {count} article{'s' if count != 1 else ''}: {word}"
+def _conflict(whole: Section) -> Conflict:
+    table = whole.section("conflict", Conflict.__dataclass_fields__)
+    return Conflict(table.number("news", 0, 1), table.number("technicals", 0, 1))
 
 
-SENTIMENT = "sentiment"
+def _rule(file: Path, name: str, content: Mapping[str, Any]) -> Rule:
+    table = Section(file, f"rules.{name}", content, _RULE_KEYS)
+    if ("points" in table) == ("scores" in table):
+        raise table.refusal("points" if "points" in table else "scores", "give either points or scores")
+    level = "points" in table
+    reads = _reads(table, level)
+    vocabulary = () if level else WORDS[reads][1]
+    return Rule(
+        name=name,
+        reads=reads,
+        weight=table.number("weight", 0.001, 100),
+        regimes=table.numbers("regimes", tuple(REGIMES.values()), 0, 10),
+        points=_points(table) if level else (),
+        scores=table.numbers("scores", vocabulary, -1, 1) if not level else {},
+        text=_template(table),
+        bounds=_bounds(table) if level and "words" in table else (),
+        words=_words(table, vocabulary) if not level else {},
+        missing=table.text("missing") if "missing" in table else None,
+    )
 
-RULES: tuple[Rule, ...] = (
-    Rule("rsi", 1.0, _beyond(_clip((50 - pl.col("rsi_14")) * (1 / 30)), 1 / 3), _rsi_text),
-    Rule("macd", 1.0, _MACD, _macd_text),
-    Rule("bollinger", 1.0, _beyond(_clip((0.5 - pl.col("bb_percent_b")) * (4 / 3)), 1 / 3), _band_text),
-    Rule(
-        "macd_cross",
-        1.0,
-        pl.col("macd_cross").replace_strict({"bullish": 1.0, "bearish": -1.0}, default=None, return_dtype=pl.Float64),
-        _macd_cross_text,
-        level=False,
-    ),
-    Rule(
-        "bollinger_cross",
-        1.0,
-        pl.col("bb_cross").replace_strict(_CROSS_SCORES, default=None, return_dtype=pl.Float64),
-        lambda row: _CROSS_WORDS[row["bb_cross"]],
-        level=False,
-    ),
-    Rule(SENTIMENT, 1.5, pl.col("sentiment_score"), _sentiment_text, trust=pl.col("sentiment_confidence")),
-)
-"""The table that decides. RSI and Bollinger bet on reversal, MACD and break-outs on continuation."""
+
+def _reads(table: Section, level: bool) -> str:
+    reads = table.text("reads")
+    known, other = (NUMBERS, WORDS) if level else (WORDS, NUMBERS)
+    if reads in other:
+        remedy = "it is a word: give scores" if level else "it is a number: give points"
+        raise table.refusal("reads", f"{remedy} instead of {'points' if level else 'scores'}")
+    if reads not in known:
+        raise table.refusal("reads", f"unknown reading{did_you_mean(reads, [*known, *other])}")
+    return reads
+
+
+def _points(table: Section) -> tuple[tuple[float, float], ...]:
+    points = table.pairs("points")
+    sound = all(abs(x) < 1e12 and isinstance(y, int | float) and -1 <= y <= 1 for x, y in points)
+    if len(points) < 2 or not sound:
+        raise table.refusal("points", "give at least two pairs [value, score], each score from -1 to 1")
+    return tuple((float(x), float(y)) for x, y in points)
+
+
+def _bounds(table: Section) -> tuple[tuple[float, str], ...]:
+    bounds = table.pairs("words")
+    if not all(isinstance(word, str) for _, word in bounds) or bounds[-1][0] != float("inf"):
+        raise table.refusal("words", 'give pairs [up to this value, "word"], the last value being inf')
+    return tuple((float(bound), word) for bound, word in bounds)
+
+
+def _words(table: Section, vocabulary: tuple[str, ...]) -> dict[str, str]:
+    inner = table.section("words", vocabulary)
+    return {word: inner.text(word) for word in vocabulary if word in inner}
+
+
+def _template(table: Section) -> str:
+    text = table.text("text")
+    try:
+        fields = [field for _, field, _, _ in Formatter().parse(text) if field is not None]
+        unknown = [field for field in fields if field not in _FIELDS]
+        if unknown:
+            raise table.refusal("text", f"unknown field {{{unknown[0]}}}{did_you_mean(unknown[0], _FIELDS)}")
+        value = 1.0 if "points" in table else "word"
+        text.format_map({**dict.fromkeys(_COLUMNS, 1.0), "value": value, "word": "word", "articles": "2 articles"})
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        if str(error).startswith(str(table.file)):
+            raise
+        raise table.refusal("text", f"{error}: write fields as {{value:.1f}}, and a brace as {{{{") from None
+    return text
+
+
+def is_news(rule: Rule) -> bool:
+    """Whether a rule reads news, and not the technicals."""
+    return rule.reads == SENTIMENT

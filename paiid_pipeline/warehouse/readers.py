@@ -10,7 +10,9 @@ import polars as pl
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from paiid_pipeline.contracts import (
+    HALTS,
     INDICATORS,
+    STAKES,
     STORED_ARTICLE_SENTIMENT,
     STORED_BARS,
     STORED_CORPORATE_ACTIONS,
@@ -200,6 +202,32 @@ def indicators(
 def signals(cursor: Cursor, symbols: Sequence[str], horizon: Horizon, first: datetime, last: datetime) -> pl.DataFrame:
     """All signals of the decision times in [first, last], by symbol, time and engine, oldest writing first."""
     return _decisions(cursor, "signals", STORED_SIGNALS, symbols, horizon, first, last)
+
+
+def stakes(
+    cursor: Cursor, symbols: Sequence[str], horizon: Horizon, engine: str, after: datetime, before: datetime
+) -> pl.DataFrame:
+    """What an engine's signals with a decision time in (after, before] staked, oldest writing first."""
+    return copy_out(
+        cursor,
+        "SELECT * FROM signals WHERE symbol = ANY(%(symbols)s) AND horizon = %(horizon)s AND engine = %(engine)s"
+        " AND as_of > %(after)s AND as_of <= %(before)s ORDER BY as_of, symbol, seq",
+        {"symbols": list(symbols), "horizon": horizon, "engine": engine, "after": after, "before": before},
+        STAKES,
+    )
+
+
+def quarantined_bars(cursor: Cursor, symbols: Sequence[str], after: datetime, before: datetime) -> pl.DataFrame:
+    """The bars refused in (after, before]: symbol, known_at, reason; not those that only came twice."""
+    return copy_out(
+        cursor,
+        "SELECT symbol, received_at AS known_at, reason FROM (SELECT *,"
+        r""" substring(payload FROM '^\{"symbol": "([^"]+)"') AS symbol FROM quarantine"""
+        " WHERE received_at > %(after)s AND received_at <= %(before)s AND reason <> 'duplicate_bar') refused"
+        " WHERE symbol = ANY(%(symbols)s) ORDER BY received_at, digest",
+        {"symbols": list(symbols), "after": after, "before": before},
+        HALTS,
+    )
 
 
 def decided(

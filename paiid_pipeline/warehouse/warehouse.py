@@ -227,6 +227,18 @@ class Warehouse:
         with self._connections.transaction("signals") as cursor:
             return readers.signals(cursor, symbols, horizon, first, last)
 
+    def stakes(
+        self, symbols: Sequence[str], horizon: Horizon, engine: str, after: datetime, before: datetime
+    ) -> pl.DataFrame:
+        """STAKES: what an engine's signals with a decision time in (after, before] staked, oldest writing first."""
+        with self._connections.transaction("signals") as cursor:
+            return readers.stakes(cursor, symbols, horizon, engine, after, before)
+
+    def quarantined_bars(self, symbols: Sequence[str], after: datetime, before: datetime) -> pl.DataFrame:
+        """HALTS: the bars that were refused in (after, before], but for copies of good ones."""
+        with self._connections.transaction("quarantine") as cursor:
+            return readers.quarantined_bars(cursor, symbols, after, before)
+
     def decided(
         self, table: DecisionTable, symbols: Sequence[str], horizon: Horizon, first: datetime, last: datetime
     ) -> pl.DataFrame:

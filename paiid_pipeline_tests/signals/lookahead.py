@@ -7,7 +7,7 @@ every row that was not known at that decision is taken away.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -15,20 +15,25 @@ import polars as pl
 
 from paiid_pipeline.contracts import (
     DECISIONS,
+    STAKES,
     STORED_ARTICLE_SENTIMENT,
     STORED_BARS,
     STORED_CORPORATE_ACTIONS,
     STORED_NEWS,
+    empty,
 )
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.signals.generator import SignalGenerator
+from paiid_pipeline.signals.risk import Book
+from paiid_pipeline.signals.rules import load_rules
 from paiid_pipeline.technicals.decide import decide_indicators
 
 OPEN = datetime(2014, 6, 9, 0, 0, tzinfo=UTC)
 SETTLE = timedelta(seconds=15)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 MAX_AGE = {"intraday": timedelta(minutes=15), "daily": timedelta(0)}
+RULES = load_rules()
 WORDS = ["gain", "profit", "loss", "fraud", "great", "bad", "the", "shares", "report", "NOT", "very", "risk"]
 
 
@@ -40,11 +45,14 @@ class History:
     actions: pl.DataFrame
     news: pl.DataFrame
     decisions: pl.DataFrame
+    stakes: pl.DataFrame = field(default_factory=lambda: empty(STAKES))
+    """What the decisions before these staked, as it was stored."""
 
-    def known_by(self, moment: datetime) -> History:
-        """What had been stored by then, and the decisions of then."""
+    def known_by(self, moment: datetime, signals: pl.DataFrame) -> History:
+        """What had been stored by then, of ``signals`` those made before then, and the decisions of then."""
         stored = (frame.filter(pl.col("known_at") <= moment) for frame in (self.bars, self.actions, self.news))
-        return History(*stored, self.decisions.filter(pl.col("known_by") == moment))
+        earlier = signals.filter(pl.col("as_of") < moment - SETTLE)
+        return History(*stored, self.decisions.filter(pl.col("known_by") == moment), earlier.select(STAKES.keys()))
 
 
 Output = dict[str, pl.DataFrame]
@@ -58,7 +66,7 @@ def decide_all(history: History) -> Output:
     scores = SentimentAnalyzer().score_articles(history.news)
     scores = scores.join(versions, on=["article_id", "content_hash"]).select(STORED_ARTICLE_SENTIMENT.keys())
     sentiment = aggregate(scores, history.decisions, timedelta(days=3), timedelta(hours=12))
-    signals, undecided = SignalGenerator().decide(indicators, sentiment)
+    signals, undecided = SignalGenerator(RULES).decide(indicators, sentiment, Book(history.stakes, history.actions))
     return {
         "indicators": indicators,
         "withheld": withheld,
@@ -70,10 +78,11 @@ def decide_all(history: History) -> Output:
 
 def leaks(pipeline: Pipeline, history: History) -> list[str]:
     """Where ``pipeline`` says of a decision something else than it said then; empty for an honest one."""
-    full = {name: _by_decision(frame) for name, frame in pipeline(history).items()}
+    output = pipeline(history)
+    full = {name: _by_decision(frame) for name, frame in output.items()}
     found = []
     for moment in history.decisions["known_by"].unique().sort():
-        then = history.known_by(moment)
+        then = history.known_by(moment, output["signals"])
         asked = then.decisions.select("symbol", "horizon", "as_of").rows()
         for name, frame in pipeline(then).items():
             alone = _by_decision(frame)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -20,13 +22,17 @@ def test_every_row_is_the_same_from_data_truncated_at_its_decision(seed: int) ->
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_one_decision_at_a_time_gives_the_rows_of_a_whole_day_at_once(seed: int) -> None:
-    """Live = backfill on the pure level: only the set of decisions differs, the stored rows are the same."""
+    """Live = backfill on the pure level: only the set of decisions differs, the stored rows are the same.
+
+    Each decision finds what the ones before it staked, as stored.
+    """
     history = random_history(seed)
     whole = decide_all(history)
-    parts = [
-        decide_all(History(history.bars, history.actions, history.news, one))
-        for one in history.decisions.partition_by("symbol", "horizon", "as_of")
-    ]
+    parts, made = [], history.stakes
+    for one in history.decisions.sort("as_of").partition_by("horizon", "as_of", maintain_order=True):
+        part = decide_all(replace(history, decisions=one, stakes=made))
+        parts.append(part)
+        made = pl.concat([made, part["signals"].select(made.columns)])
     for name, frame in whole.items():
         key = ["symbol", "horizon", "as_of"]
         assert pl.concat(part[name] for part in parts).sort(key).equals(frame.sort(key)), name

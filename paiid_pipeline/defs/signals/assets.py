@@ -1,4 +1,5 @@
 import dagster as dg
+import polars as pl
 
 from paiid_pipeline.contracts import SIGNALS
 from paiid_pipeline.decisions import reach
@@ -9,7 +10,9 @@ from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
 from paiid_pipeline.defs.technicals.assets import technical_indicators
 from paiid_pipeline.settings import TTL
-from paiid_pipeline.signals.generator import SignalGenerator
+from paiid_pipeline.signals.generator import ENGINE, SignalGenerator
+from paiid_pipeline.signals.risk import Book, reach_back
+from paiid_pipeline.signals.rules import load_rules
 
 
 @dg.asset(
@@ -25,21 +28,48 @@ from paiid_pipeline.signals.generator import SignalGenerator
 def trading_signals(
     context: dg.AssetExecutionContext, config: Refresh, pipeline: Pipeline
 ) -> dg.MaterializeResult[None]:
-    """STRONG_BUY, BUY, HOLD, SELL or STRONG_SELL per symbol and decision time, with reasons.
+    """STRONG_BUY, BUY, HOLD, SELL or STRONG_SELL per symbol and decision time, with reasons, stops and size.
 
-    The rule engine weighs the indicators and the sentiment of the same decision time. Append-only: a
-    signal is never changed, and the same inputs never make a second one. What cannot be decided is
-    withheld and counted, never published as HOLD.
+    The rule engine weighs the indicators and the sentiment of the same decision time, the risk manager
+    says how much to stake, and the validator looks at the outcome. Append-only: a signal is never changed,
+    and the same inputs never make a second one. What cannot be decided is withheld and counted, never
+    published as HOLD.
     """
-    warehouse, generator = pipeline.warehouse, SignalGenerator()
+    warehouse, generator = pipeline.warehouse, generator_of(pipeline)
+    limits, segments = generator.rulebook.limits, pipeline.universe.segments
     made = Made(SIGNALS)
     for decisions in to_make(context, config, pipeline, "signals"):
         span, horizon = reach(decisions), decisions["horizon"][0]
-        keys = decisions.select("symbol", "horizon", "as_of")
-        indicators = warehouse.indicators(span.symbols, horizon, span.first, span.last).join(
-            keys, on=keys.columns, how="semi"
+        due = decisions.select("symbol", "horizon", "as_of")
+        together = [symbol for group in segments.values() if set(group) & set(span.symbols) for symbol in group]
+        indicators = warehouse.indicators(together, horizon, span.first, span.last)
+        sentiment = warehouse.symbol_sentiment(together, horizon, span.first, span.last)
+        after = span.first - reach_back(limits, horizon)
+        book = Book(
+            earlier=warehouse.stakes(together, horizon, ENGINE, after, span.last),
+            actions=warehouse.corporate_action_versions(together, span.known_by),
+            halts=warehouse.quarantined_bars(together, after, span.last),
         )
-        sentiment = warehouse.symbol_sentiment(span.symbols, horizon, span.first, span.last)
-        rows, withheld = generator.decide(indicators, sentiment)
+        rows, withheld = (
+            frame.join(due, on=due.columns, how="semi") for frame in generator.decide(indicators, sentiment, book)
+        )
         made.add(rows, warehouse.write_signals(rows, context.run.run_id), withheld)
-    return dg.MaterializeResult(metadata={**made.report(context, pipeline), "signals": made.counts("signal")})
+    return dg.MaterializeResult(
+        metadata={
+            **made.report(context, pipeline),
+            "signals": made.counts("signal"),
+            "staked on": made.count(pl.col("position_fraction") > 0),
+            "rules": generator.rulebook.version,
+        }
+    )
+
+
+def generator_of(pipeline: Pipeline) -> SignalGenerator:
+    """The signal generator as the settings, the universe and the calendar have it."""
+    settings, universe = pipeline.settings, pipeline.universe
+    return SignalGenerator(
+        load_rules(settings.rules_path),
+        segments={symbol: segment for segment, members in universe.segments.items() for symbol in members},
+        validity=universe.calendar.next_decision,
+        max_bar_age={horizon: lookback.max_bar_age for horizon, lookback in settings.lookback.items()},
+    )

@@ -1,0 +1,54 @@
+"""What a rule may read: values without a scale over the columns of INDICATORS and, as ``sentiment_…``, of the news.
+
+Scores are scaled by multiplication: polars divides a long column by a constant as a product with its
+reciprocal, but a column of one row truly, and a signal must not depend on how many are made at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from paiid_pipeline.technicals.measures import DIVERGENCES, REGIMES
+
+_c = pl.col
+_SIGMA = _c("bb_bandwidth") * _c("bb_middle") * 0.25
+
+NUMBERS: Mapping[str, pl.Expr] = {
+    "rsi_14": _c("rsi_14"),
+    "macd_momentum": pl.when(_c("bb_percent_b").is_not_null()).then(_c("macd_histogram") / _SIGMA),
+    "bb_percent_b": _c("bb_percent_b"),
+    "bb_bandwidth": _c("bb_bandwidth"),
+    "trend_distance": (_c("price") - _c("sma_50")) / _c("atr_14"),
+    "long_trend_distance": (_c("price") - _c("sma_200")) / _c("atr_14"),
+    "vwap_distance": _c("vwap_distance") / _c("atr_percent"),
+    "adx_14": _c("adx_14"),
+    "atr_percent": _c("atr_percent"),
+    "obv_share": _c("obv_share"),
+    "volume_ratio": _c("volume_ratio"),
+    "volatility_20": _c("volatility_20"),
+    "volatility_ratio": _c("volatility_ratio"),
+    "sentiment": _c("sentiment_score"),
+}
+"""Readings that are numbers; null, or not finite, where there is none. Distances are in ATRs."""
+
+WORDS: Mapping[str, tuple[pl.Expr, tuple[str, ...]]] = {
+    "macd_cross": (_c("macd_cross"), ("bullish", "bearish")),
+    "bb_cross": (
+        _c("bb_cross"),
+        ("crossed_above_lower", "crossed_below_upper", "crossed_above_upper", "crossed_below_lower"),
+    ),
+    "bb_position": (_c("bb_position"), ("above", "upper", "lower", "below")),
+    "bb_squeeze": (pl.when(_c("bb_squeeze")).then(pl.lit("squeezed")), ("squeezed",)),
+    "macd_divergence": (_c("macd_divergence"), tuple(word for word in DIVERGENCES.values() if word != "none")),
+    "rsi_divergence": (_c("rsi_divergence"), tuple(word for word in DIVERGENCES.values() if word != "none")),
+    "regime": (_c("regime"), tuple(REGIMES.values())),
+}
+"""Readings that are words, and the words that they may be."""
+
+TRUST: Mapping[str, pl.Expr] = {"sentiment": _c("sentiment_confidence")}
+"""How sure a reading is, in [0, 1], where it can be more or less so."""
+
+SENTIMENT = "sentiment"
+"""The reading that is news; all others are technical."""

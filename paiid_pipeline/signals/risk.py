@@ -1,0 +1,326 @@
+"""How much to stake on each signal, where to leave it with a loss or a gain, and when to stake nothing.
+
+A signal is a target that is held until the next decision on its symbol, or until it expires. What was
+stopped and what was lost before is read off the earlier signals themselves: each carries the price of its
+moment. So what holds at T follows from the signals before T, and is the same live and recomputed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from paiid_pipeline.contracts import HALTS, STAKES, STORED_CORPORATE_ACTIONS, Schema, empty
+from paiid_pipeline.signals.limits import HorizonLimits, Limits
+from paiid_pipeline.universe import HORIZONS, Horizon
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+SIDES: Mapping[str, float] = {"STRONG_BUY": 1.0, "BUY": 1.0, "HOLD": 0.0, "SELL": -1.0, "STRONG_SELL": -1.0}
+LONGEST_HOLD: Mapping[Horizon, timedelta] = {"intraday": timedelta(hours=1), "daily": timedelta(days=10)}
+"""No signal is held longer, whatever it says: an exchange's closed days come to less."""
+
+_EVERYONE = "all"
+_GRAIN = 1e6
+_LONG_AGO = np.iinfo(np.int64).min // 2
+_HOUR = 3_600_000_000
+
+
+@dataclass(frozen=True)
+class Book:
+    """What is known besides the decisions in hand; each decision uses only what was known at its own moment.
+
+    ``earlier``: own signals (`contracts.STAKES`), the newest writing of each decision last; a decision
+    uses those of its horizon, before it, within :func:`reach_back`. ``actions``:
+    `contracts.STORED_CORPORATE_ACTIONS`, all versions. ``halts``: `contracts.HALTS`.
+    """
+
+    earlier: pl.DataFrame = field(default_factory=lambda: empty(STAKES))
+    actions: pl.DataFrame = field(default_factory=lambda: empty(STORED_CORPORATE_ACTIONS))
+    halts: pl.DataFrame = field(default_factory=lambda: empty(HALTS))
+
+
+def reach_back(limits: Limits, horizon: Horizon) -> timedelta:
+    """How far before a decision the earlier signals that it may use lie."""
+    return limits.horizons[horizon].memory + LONGEST_HOLD[horizon]
+
+
+class RiskManager:
+    """Sizes signals. ``segments``: of each symbol its segment; without, all symbols are one segment.
+
+    Only the whole of a segment at one decision time is sized rightly: its signals share a budget. That
+    of a segment is its own cap or, if less, its part of the portfolio's by its number of symbols, so that
+    segments need not know of one another.
+    """
+
+    def __init__(self, limits: Limits, segments: Mapping[str, str] | None = None) -> None:
+        self._limits, self._segments = limits, dict(segments or {})
+
+    def size(self, rows: pl.DataFrame, book: Book) -> pl.DataFrame:
+        """``rows`` with ``stop_loss``, ``take_profit``, ``position_fraction`` and ``limited``, in their order.
+
+        ``rows``: symbol, horizon, as_of, signal, confidence in [0, 1], price (above 0) and atr_percent (at
+        least 0), both finite, turnover_20 (null: unknown, which is illiquid), valid_until. HOLD has none of
+        the three; for others the fraction lies in [0, max_symbol], 0 where nothing may be staked. ``limited``:
+        texts of what was cut and why.
+        """
+        numbered = rows.with_row_index("_row")
+        sized = [
+            self._sized(part, book, horizon)
+            for horizon in HORIZONS
+            if (part := numbered.filter(pl.col("horizon") == horizon)).height
+        ]
+        outcome = pl.concat(sized) if sized else pl.DataFrame(schema={"_row": pl.UInt32, **_OUTCOME})
+        return numbered.join(outcome, on="_row", how="left", maintain_order="left").drop("_row")
+
+    def _sized(self, rows: pl.DataFrame, book: Book, horizon: Horizon) -> pl.DataFrame:
+        limits = self._limits.horizons[horizon]
+        proposed = self._proposed(rows, limits)
+        ledger = _Ledger(proposed, book, horizon, self._segment_of)
+        guards = _Guards(limits, ledger, proposed, book.halts)
+        budgets = self._budgets(ledger.segments)
+        asked, side = proposed["fraction"].to_numpy(), proposed["side"].to_numpy()
+        least = np.minimum(asked, self._limits.max_symbol)
+        fractions = np.zeros(rows.height)
+        texts: list[list[str]] = [[] for _ in range(rows.height)]
+        for moment in range(len(ledger.times)):
+            ledger.settle(moment)
+            here = ledger.rows_at(moment)
+            barred = guards.why(moment, here[side[here] != 0])
+            open_ = np.where(np.isin(here, list(barred)), 0.0, least[here])
+            fractions[here] = _within(open_, ledger.segment[ledger.column[here]], budgets)
+            ledger.enter(moment, here, side[here] * fractions[here])
+            for row, text in barred.items():
+                texts[row].append(text)
+        cut = (fractions < asked) & (side != 0)
+        for row in np.flatnonzero(cut).tolist():
+            if not texts[row]:
+                texts[row] = _cuts(asked[row], least[row], fractions[row])
+        held = pl.col("side") != 0
+        return proposed.with_columns(pl.Series("position_fraction", fractions)).select(
+            "_row",
+            *(pl.when(held).then(name).alias(name) for name in ("stop_loss", "take_profit", "position_fraction")),
+            pl.Series("limited", texts, dtype=pl.List(pl.String)),
+        )
+
+    def _proposed(self, rows: pl.DataFrame, limits: HorizonLimits) -> pl.DataFrame:
+        """``rows`` with side, stop_loss, take_profit and the fraction that the volatility alone allows."""
+        lowest, highest = self._limits.min_stop, self._limits.max_stop
+        side = pl.col("signal").replace_strict(SIDES, return_dtype=pl.Float64)
+        stop = (pl.col("atr_percent") * limits.stop_atr).clip(lowest, highest)
+        gain = (pl.col("atr_percent") * limits.take_profit_atr).clip(lowest, 0.9)
+        shares = rows.with_columns(side.alias("side"), stop.alias("_stop"), gain.alias("_gain"))
+        return shares.with_columns(
+            (pl.col("price") * (1.0 - pl.col("side") * pl.col("_stop"))).alias("stop_loss"),
+            (pl.col("price") * (1.0 + pl.col("side") * pl.col("_gain"))).alias("take_profit"),
+            (pl.col("side").abs() * pl.col("confidence") * limits.risk_per_trade / pl.col("_stop")).alias("fraction"),
+        )
+
+    def _segment_of(self, symbol: str) -> str:
+        return self._segments.get(symbol, _EVERYONE)
+
+    def _budgets(self, segments: list[str]) -> Floats:
+        everyone = list(self._segments.values())
+        if not everyone:
+            return np.full(len(segments), self._limits.max_portfolio)
+        shares = (everyone.count(name) / len(everyone) for name in segments)
+        return np.array([min(self._limits.max_segment, self._limits.max_portfolio * share) for share in shares])
+
+
+_OUTCOME: Schema = {
+    "stop_loss": pl.Float64,
+    "take_profit": pl.Float64,
+    "position_fraction": pl.Float64,
+    "limited": pl.List(pl.String),
+}
+
+
+def _within(fractions: Floats, segment: Indices, budgets: Floats) -> Floats:
+    """The fractions cut in proportion to the budget of their segment; rounded down, so that no sum exceeds it."""
+    total = np.bincount(segment, weights=fractions, minlength=len(budgets))
+    scale = np.ones(len(budgets))
+    np.divide(budgets, total, out=scale, where=total > budgets)
+    cut: Floats = np.floor(fractions * scale[segment] * _GRAIN) / _GRAIN
+    return cut
+
+
+def _cuts(asked: float, least: float, got: float) -> list[str]:
+    texts = []
+    if asked > least:
+        texts.append(f"Position cut from {asked:.1%} to {least:.1%}: the most in one symbol")
+    if least > got + 2 / _GRAIN:
+        texts.append(f"Position cut from {least:.2%} to {got:.2%}: the signals of a segment share its budget")
+    return texts
+
+
+class _Ledger:
+    """What was staked on each symbol at each moment, at which price, and what came of it; filled in order of time."""
+
+    def __init__(self, proposed: pl.DataFrame, book: Book, horizon: Horizon, segment_of: Callable[[str], str]) -> None:
+        seen = _observations(proposed, book, horizon)
+        moments, symbols = seen["as_of"].unique().sort(), seen["symbol"].unique().sort()
+        self.times = _microseconds(moments)
+        self.segments = sorted({segment_of(symbol) for symbol in symbols})
+        self.segment = np.array([self.segments.index(segment_of(symbol)) for symbol in symbols], dtype=np.int64)
+        place = np.searchsorted(self.times, _microseconds(seen["as_of"])).astype(np.int64)
+        column = seen["symbol"].replace_strict(symbols, range(len(symbols)), return_dtype=pl.Int64).to_numpy()
+        shape = (len(self.times), len(symbols))
+        self._price, self._stop, self._stake = (np.full(shape, np.nan) for _ in range(3))
+        self._until = np.full(shape, _LONG_AGO, dtype=np.int64)
+        for target, name in ((self._price, "price"), (self._stop, "stop_loss"), (self._stake, "stake")):
+            target[place, column] = seen[name].fill_null(float("nan")).to_numpy()
+        self._until[place, column] = _microseconds(seen["until"])
+        own = seen["_own"].to_numpy()
+        self._rows = seen["_place"].to_numpy()[own]
+        self.column = np.empty(proposed.height, dtype=np.int64)
+        self.column[self._rows] = column[own]
+        self._moment = place[own]
+        self._factor = _factors(book.actions, symbols.to_list(), self.times, self._price)
+        self._last = {name: np.full(len(symbols), np.nan) for name in ("price", "stop", "stake")}
+        self._last_until = np.full(len(symbols), _LONG_AGO, dtype=np.int64)
+        self.stopped_at = np.full(len(symbols), _LONG_AGO, dtype=np.int64)
+        self._gains, self._stops = (np.zeros((len(self.times), len(self.segments))) for _ in range(2))
+
+    def rows_at(self, moment: int) -> Indices:
+        """The rows to be sized at a moment."""
+        first, last = (np.searchsorted(self._moment, moment, side=side) for side in ("left", "right"))
+        rows: Indices = self._rows[first:last]
+        return rows
+
+    def settle(self, moment: int) -> None:
+        """Book what the prices of a moment did to what was held until then."""
+        last, price = self._last, self._price[moment]
+        last["price"] *= self._factor[moment]
+        last["stop"] *= self._factor[moment]
+        held = ~np.isnan(price) & (np.nan_to_num(last["stake"]) != 0) & (self.times[moment] <= self._last_until)
+        change = np.zeros(len(price))
+        np.divide(price, last["price"], out=change, where=held)
+        gain = np.where(held, last["stake"] * (change - 1.0), 0.0)
+        hit = held & (np.sign(last["stake"]) * (price - last["stop"]) <= 0)
+        self.stopped_at[hit] = self.times[moment]
+        groups = len(self.segments)
+        self._gains[moment] = np.bincount(self.segment, weights=gain, minlength=groups)
+        self._stops[moment] = np.bincount(self.segment, weights=hit, minlength=groups)
+
+    def enter(self, moment: int, rows: Indices, stakes: Floats) -> None:
+        """Hold from a moment on what its signals stake: those just sized, and those of the book."""
+        self._stake[moment, self.column[rows]] = stakes
+        seen = ~np.isnan(self._price[moment])
+        for name, source in (("price", self._price), ("stop", self._stop), ("stake", self._stake)):
+            self._last[name][seen] = source[moment, seen]
+        self._last_until[seen] = self._until[moment, seen]
+
+    def recent(self, moment: int, hours: float) -> tuple[Floats, Floats]:
+        """By segment: how many stops were hit within so many hours, and how far below its peak the capital is."""
+        first = int(np.searchsorted(self.times, self.times[moment] - int(hours * _HOUR), side="right"))
+        part = slice(first, moment + 1)
+        capital = np.cumsum(self._gains[part], axis=0)
+        peak = np.maximum(np.max(capital, axis=0), 0.0)
+        return np.sum(self._stops[part], axis=0), peak - capital[-1]
+
+
+def _observations(proposed: pl.DataFrame, book: Book, horizon: Horizon) -> pl.DataFrame:
+    """The decisions in hand and those of the book, by time and symbol, with stake and how long they hold."""
+    key = ["symbol", "as_of"]
+    held = pl.col("signal").replace_strict(SIDES, return_dtype=pl.Float64) * pl.col("position_fraction")
+    earlier = book.earlier.filter((pl.col("horizon") == horizon) & (pl.col("as_of") < proposed["as_of"].max()))
+    earlier = earlier.unique(key, keep="last", maintain_order=True).join(proposed.select(key), on=key, how="anti")
+    until = pl.min_horizontal("valid_until", pl.col("as_of") + LONGEST_HOLD[horizon]).alias("until")
+    columns = [*key, "price", "stop_loss", "stake", "until", "_place", "_own"]
+    own = proposed.with_row_index("_place").with_columns(
+        until,
+        pl.lit(None, dtype=pl.Float64).alias("stake"),
+        pl.col("_place").cast(pl.Int64),
+        pl.lit(True).alias("_own"),
+    )
+    past = earlier.with_columns(
+        until, held.alias("stake"), pl.lit(-1, dtype=pl.Int64).alias("_place"), pl.lit(False).alias("_own")
+    )
+    return pl.concat([own.select(columns), past.select(columns)]).sort("as_of", "symbol")
+
+
+def _factors(actions: pl.DataFrame, symbols: list[str], times: Indices, price: Floats) -> Floats:
+    """By what the last price and stop of a symbol are multiplied before those of a moment are compared with them.
+
+    An action counts at the first price of its symbol from its ``effective_at`` on, if known by then, in
+    the newest version known by then.
+    """
+    factors = np.ones(price.shape)
+    known = actions.filter(pl.col("symbol").is_in(symbols)).sort("known_at")
+    for versions in known.partition_by("symbol", "action_id", maintain_order=True):
+        column = symbols.index(versions["symbol"][0])
+        priced = np.flatnonzero(~np.isnan(price[:, column]))
+        known_at = _microseconds(versions["known_at"])
+        place = np.searchsorted(times[priced], _microseconds(versions["effective_at"]))
+        for version, next_ in enumerate(place.tolist()):
+            if not 0 < next_ < len(priced):
+                continue
+            at, before = priced[next_], priced[next_ - 1]
+            if np.searchsorted(known_at, times[at], side="right") - 1 == version:
+                factors[at, column] *= _factor(versions.row(version, named=True), float(price[before, column]))
+    return factors
+
+
+def _factor(action: Mapping[str, object], before: float) -> float:
+    ratio, amount = action["ratio"], action["amount"]
+    factor = 1.0
+    if action["kind"] in ("split", "stock_dividend") and isinstance(ratio, float):
+        factor = 1.0 / ratio if ratio > 0 else 1.0
+    elif action["kind"] == "cash_dividend" and isinstance(amount, float):
+        factor = 1.0 - amount / before
+    return factor if 0 < factor < float("inf") else 1.0
+
+
+def _microseconds(moments: pl.Series) -> Indices:
+    physical: Indices = moments.to_physical().to_numpy().astype(np.int64)
+    return physical
+
+
+class _Guards:
+    """Why nothing may be staked on a symbol at a moment."""
+
+    def __init__(self, limits: HorizonLimits, ledger: _Ledger, proposed: pl.DataFrame, halts: pl.DataFrame) -> None:
+        self._limits, self._ledger = limits, ledger
+        self._turnover = proposed["turnover_20"].fill_null(-1.0).to_numpy()
+        self._symbol = proposed["symbol"].to_list()
+        self._halts = halts.sort("known_at")
+
+    def why(self, moment: int, rows: Indices) -> dict[int, str]:
+        """The reason by row; only rows on which nothing may be staked."""
+        stops, drawdown = self._ledger.recent(moment, self._limits.window_hours)
+        halted = self._halted(moment)
+        found = {}
+        for row in rows.tolist():
+            reason = halted.get(self._symbol[row]) or self._reason(row, moment, stops, drawdown)
+            if reason:
+                found[row] = f"No position: {reason}"
+        return found
+
+    def _reason(self, row: int, moment: int, stops: Floats, drawdown: Floats) -> str | None:
+        limits, column = self._limits, self._ledger.column[row]
+        segment = self._ledger.segment[column]
+        if self._turnover[row] < limits.min_turnover:
+            return f"{max(self._turnover[row], 0):,.0f} traded a bar, at least {limits.min_turnover:,.0f} is asked for"
+        since = self._ledger.times[moment] - self._ledger.stopped_at[column]
+        if since < limits.cooldown_hours * _HOUR:
+            return f"its stop was hit {since / _HOUR:.1f} h ago, within the {limits.cooldown_hours:g} h of cooling down"
+        if stops[segment] >= limits.max_stops:
+            return f"{stops[segment]:.0f} stops of its segment were hit in {limits.window_hours:g} h"
+        if drawdown[segment] >= limits.max_drawdown:
+            return f"its segment lost {drawdown[segment]:.1%} of the capital in {limits.window_hours:g} h"
+        return None
+
+    def _halted(self, moment: int) -> dict[str, str]:
+        now = self._ledger.times[moment]
+        known = _microseconds(self._halts["known_at"])
+        recent = (known <= now) & (known > now - int(self._limits.halt_hours * _HOUR))
+        rows = self._halts.filter(pl.Series(recent, dtype=pl.Boolean))
+        return {
+            symbol: f"a bar was quarantined ({reason})" for symbol, reason in rows.select("symbol", "reason").rows()
+        }
