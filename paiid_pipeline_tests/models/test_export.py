@@ -1,0 +1,143 @@
+"""The served model says what the trained one does, and a text's score depends on the text alone, to the bit."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from paiid_pipeline.models.export import export_model
+from paiid_pipeline.models.network import encode, load_network, load_tokenizer, predict, save_network
+from paiid_pipeline.models.runtime import load_served
+from paiid_pipeline.models.signing import SigningKey, UntrustedModelError, sign_folder
+from paiid_pipeline.models.training import Plan, train
+from paiid_pipeline_tests.models.conftest import FILLERS, WORDS
+
+RNG = random.Random(5)
+EVERY = [*FILLERS, *(word for group in WORDS.values() for word in group)]
+TEXTS = [(" ".join(RNG.choices(EVERY, k=RNG.randint(1, 30))), RNG.choice([None, "company"])) for _ in range(300)]
+
+
+@pytest.fixture
+def trained(tiny_base: Path, labelled: pl.DataFrame, tmp_path: Path) -> Path:
+    plan = Plan(str(tiny_base), epochs=4, batch=8, learning_rate=3e-3, train_embeddings=True, averaging=0.5, half=False)
+    return train(labelled, labelled, plan, tmp_path / "trained").folder
+
+
+def _probabilities(folder: Path, key: SigningKey) -> np.ndarray:
+    sign_folder(folder, key)
+    served = load_served(folder, key.public)
+    logits = np.array([served.forward(*each) for each in served.encode(TEXTS)])[:, served.columns]
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
+
+
+def test_int8_and_fp32_agree_with_torch(trained: Path, key: SigningKey, tmp_path: Path) -> None:
+    torch_says = predict(load_network(trained), encode(load_tokenizer(trained), TEXTS))
+    whole = _probabilities(export_model(trained, tmp_path / "fp32", [], precision="fp32"), key)
+    assert np.abs(whole - torch_says).max() < 1e-4
+    small = _probabilities(export_model(trained, tmp_path / "int8", TEXTS[:50]), key)
+    assert np.abs(small - torch_says).mean() < 0.02
+    assert (small.argmax(1) == torch_says.argmax(1)).mean() >= 0.98
+
+
+def test_int8_is_what_it_says(trained: Path, tmp_path: Path) -> None:
+    import onnx
+
+    graph = onnx.load(export_model(trained, tmp_path / "int8", TEXTS[:50]) / "model.onnx").graph
+    kinds = [node.op_type for node in graph.node]
+    assert kinds.count("QAttention") == 2
+    assert kinds.count("MatMulIntegerToFloat") == 6
+    assert "MatMul" not in kinds
+    assert "DynamicQuantizeLinear" not in kinds
+
+
+def test_a_text_has_the_same_bits_in_any_order_on_any_thread_and_in_another_process(
+    trained: Path, key: SigningKey, tmp_path: Path
+) -> None:
+    folder = export_model(trained, tmp_path / "int8", TEXTS[:50])
+    sign_folder(folder, key)
+    served = load_served(folder, key.public)
+    encoded = served.encode(TEXTS)
+    alone = np.array([served.forward(*each) for each in encoded])
+    assert np.array_equal(alone, np.array([served.forward(*each) for each in reversed(encoded)])[::-1])
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(5):
+            assert np.array_equal(alone, np.array(list(threads.map(lambda each: served.forward(*each), encoded))))
+    script = (
+        "import sys, numpy; from pathlib import Path; from paiid_pipeline.models.runtime import load_served\n"
+        "from paiid_pipeline_tests.models.test_export import TEXTS\n"
+        f"served = load_served(Path({str(folder)!r}), bytes.fromhex({key.public.hex()!r}))\n"
+        "sys.stdout.write(numpy.array([served.forward(*e) for e in served.encode(TEXTS[::-1])])[::-1].tobytes().hex())"
+    )
+    other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert np.array_equal(np.frombuffer(bytes.fromhex(other.stdout), np.float32).reshape(-1, 3), alone)
+
+
+def test_serving_takes_no_torch(trained: Path, key: SigningKey, tmp_path: Path) -> None:
+    folder = export_model(trained, tmp_path / "int8", TEXTS[:50])
+    sign_folder(folder, key)
+    script = (
+        "import sys; from pathlib import Path; from paiid_pipeline.models.runtime import load_served\n"
+        f"load_served(Path({str(folder)!r}), bytes.fromhex({key.public.hex()!r})).encode([('the market', None)])\n"
+        "assert not {'torch', 'transformers', 'mlflow', 'onnx'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_the_same_model_and_texts_give_the_same_file(trained: Path, tmp_path: Path) -> None:
+    graphs = [(export_model(trained, tmp_path / n, TEXTS[:50]) / "model.onnx").read_bytes() for n in ("a", "b")]
+    assert graphs[0] == graphs[1]
+
+
+def test_an_unsigned_or_changed_model_is_refused_before_it_is_read(
+    trained: Path, key: SigningKey, tmp_path: Path
+) -> None:
+    folder = export_model(trained, tmp_path / "int8", TEXTS[:50])
+    (folder / "tokenizer.json").write_text("this would not parse")
+    with pytest.raises(UntrustedModelError, match=r"has no signature\.json"):
+        load_served(folder, key.public)
+
+
+def test_int8_without_texts_to_calibrate_on_is_refused(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="some hundred of the training texts"):
+        export_model(trained, tmp_path / "int8", [])
+
+
+def test_a_finbert_is_exported_with_its_labels_put_in_order(tiny_base: Path, key: SigningKey, tmp_path: Path) -> None:
+    """A model of another's making (neutral, positive, negative; tanh pooler) goes the same way as ours."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    folder = tmp_path / "finbert"
+    torch.manual_seed(3)
+    config = BertConfig.from_pretrained(tiny_base, id2label={0: "Neutral", 1: "Positive", 2: "Negative"})
+    config.initializer_range = 0.6
+    model = BertForSequenceClassification(config).eval()
+    model.save_pretrained(folder)
+    load_tokenizer(tiny_base).save(str(folder / "tokenizer.json"))
+    ours = _probabilities(export_model(folder, tmp_path / "fp32", [], precision="fp32"), key)
+    for row, (ids, types) in enumerate(encode(load_tokenizer(folder), TEXTS[:20])):
+        with torch.inference_mode():
+            theirs = model(torch.tensor([ids]), token_type_ids=torch.tensor([types])).logits.softmax(-1)[0].tolist()
+        assert ours[row].tolist() == pytest.approx([theirs[2], theirs[0], theirs[1]], abs=1e-4)
+
+
+def test_a_model_without_label_names_is_refused_with_the_remedy(tiny_base: Path, tmp_path: Path) -> None:
+    from transformers import BertConfig, BertForSequenceClassification
+
+    config = BertConfig.from_pretrained(tiny_base, num_labels=3)
+    BertForSequenceClassification(config).save_pretrained(tmp_path / "nameless")
+    with pytest.raises(ValueError, match=r"LABEL_0.*set id2label in its config\.json"):
+        load_network(tmp_path / "nameless")
+
+
+def test_saving_keeps_the_weights(trained: Path, tmp_path: Path) -> None:
+    save_network(load_network(trained), load_tokenizer(trained), tmp_path / "copy")
+    assert (tmp_path / "copy" / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()

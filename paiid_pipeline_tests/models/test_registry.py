@@ -1,0 +1,133 @@
+"""The register keeps what a model is and was trained on, and hands out only what was signed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from paiid_pipeline.models.promotion import Verdict
+from paiid_pipeline.models.registry import Registry, Version, installed
+from paiid_pipeline.models.signing import SigningKey, UntrustedModelError, verify_folder
+
+YES, NO = Verdict(True, ("better than majority",)), Verdict(False, ("not better than champion",))
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """MLflow takes seconds to make its tables; they are made once and copied."""
+    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    Registry(f"sqlite:///{path}").versions("nothing")
+    return path.read_bytes()
+
+
+@pytest.fixture
+def registry(tmp_path: Path, empty_database: bytes) -> Registry:
+    (tmp_path / "ml.db").write_bytes(empty_database)
+    return Registry(f"sqlite:///{tmp_path}/ml.db", tmp_path / "artifacts")
+
+
+def _model(tmp_path: Path, content: str) -> Path:
+    folder = tmp_path / f"model-{content}"
+    folder.mkdir()
+    (folder / "config.json").write_text(content)
+    return folder
+
+
+def _register(registry: Registry, folder: Path, key: SigningKey) -> Version:
+    return registry.register(
+        "custom-bert", folder, key, data_sha256="d" * 64, metrics={"accuracy": 0.9}, parameters={"seed": 1},
+        documents={"evaluation": {"accuracy": [0.9, 0.8, 1.0]}}, plots={"reliability": b"\x89PNG"},
+    )  # fmt: skip
+
+
+def test_a_version_carries_its_signature_example_evaluation_data_and_digest(
+    registry: Registry, key: SigningKey, tmp_path: Path
+) -> None:
+    made = _register(registry, _model(tmp_path, "1"), key)
+    assert (made.version, made.data_sha256, made.metrics["accuracy"]) == (1, "d" * 64, 0.9)
+    assert made.aliases == ()
+    import mlflow
+
+    model = mlflow.models.Model.load("models:/custom-bert/1")
+    assert [column.name for column in model.signature.outputs.inputs] == ["p_negative", "p_neutral", "p_positive"]
+    assert list(model.load_input_example().columns) == ["text", "entity"]
+    assert model.flavors["paiid"]["digest"] == made.digest
+    stored = {file.path for file in mlflow.MlflowClient().list_artifacts(made.run_id)}
+    assert {"evaluation.json", "plots"} <= stored
+
+
+def test_only_a_challenger_that_passed_the_gate_becomes_champion(
+    registry: Registry, key: SigningKey, tmp_path: Path
+) -> None:
+    assert registry.champion("custom-bert") is None
+    first = _register(registry, _model(tmp_path, "1"), key)
+    second = _register(registry, _model(tmp_path, "2"), key)
+    assert registry.promote("custom-bert", first.version, YES)
+    assert not registry.promote("custom-bert", second.version, NO)
+    champion = registry.champion("custom-bert")
+    assert champion is not None
+    assert (champion.version, champion.digest) == (1, first.digest)
+    assert [row.version for row in registry.versions("custom-bert")] == [2, 1]
+    assert registry.versions("another") == []
+    with pytest.raises(LookupError, match="no version 7"):
+        registry.promote("custom-bert", 7, YES)
+
+
+def test_a_run_pins_the_champion_and_keeps_it_until_it_installs_another(
+    registry: Registry, key: SigningKey, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    with pytest.raises(LookupError, match="no champion: train one and promote it"):
+        registry.install("custom-bert", home, key.public)
+    with pytest.raises(LookupError, match="is not installed"):
+        installed("custom-bert", home, key.public)
+    for content in ("1", "2"):
+        registry.promote("custom-bert", _register(registry, _model(tmp_path, content), key).version, YES)
+        if content == "1":
+            registry.install("custom-bert", home, key.public)
+    pinned = installed("custom-bert", home, key.public)
+    assert (pinned.version, (pinned.folder / "config.json").read_text()) == (1, "1")
+    registry.install("custom-bert", home, key.public)
+    moved = installed("custom-bert", home, key.public)
+    assert (moved.version, (moved.folder / "config.json").read_text()) == (2, "2")
+    assert verify_folder(moved.folder, key.public) == moved.digest
+
+
+def test_files_that_were_changed_in_the_register_or_at_home_are_refused(
+    registry: Registry, key: SigningKey, tmp_path: Path
+) -> None:
+    registry.promote("custom-bert", _register(registry, _model(tmp_path, "1"), key).version, YES)
+    registry.install("custom-bert", tmp_path / "home", key.public)
+    (tmp_path / "home" / "custom-bert" / "1" / "config.json").write_text("changed")
+    with pytest.raises(UntrustedModelError, match=r"config\.json was changed"):
+        installed("custom-bert", tmp_path / "home", key.public)
+    (stored,) = (tmp_path / "artifacts").rglob("config.json")
+    stored.write_text("changed")
+    with pytest.raises(UntrustedModelError, match=r"config\.json was changed"):
+        registry.install("custom-bert", tmp_path / "elsewhere", key.public)
+    assert not (tmp_path / "elsewhere" / "custom-bert" / "1").exists()
+
+
+def test_another_signed_version_in_the_place_of_the_pinned_one_is_refused(
+    registry: Registry, key: SigningKey, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    for content in ("1", "2"):
+        registry.promote("custom-bert", _register(registry, _model(tmp_path, content), key).version, YES)
+        registry.install("custom-bert", home, key.public)
+    old, new = home / "custom-bert" / "1", home / "custom-bert" / "2"
+    for path in new.iterdir():
+        path.unlink()
+    for path in old.iterdir():
+        (new / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(UntrustedModelError, match="is not the version"):
+        installed("custom-bert", home, key.public)
+
+
+def test_a_folder_with_a_pickle_is_not_registered(registry: Registry, key: SigningKey, tmp_path: Path) -> None:
+    folder = _model(tmp_path, "1")
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    with pytest.raises(UntrustedModelError, match=r"pytorch_model\.bin may run code"):
+        _register(registry, folder, key)
+    assert registry.versions("custom-bert") == []
