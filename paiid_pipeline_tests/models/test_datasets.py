@@ -99,7 +99,7 @@ def test_the_digest_is_of_the_content_not_of_the_order(folder: Path) -> None:
 def test_a_users_file_that_cannot_be_read_is_named_with_the_remedy(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mine.csv"
     path.write_text(text)
-    with pytest.raises(ValueError, match="mine.csv") as caught:
+    with pytest.raises(ValueError, match=r"mine\.csv") as caught:
         read_labelled(path)
     assert message in str(caught.value)
 

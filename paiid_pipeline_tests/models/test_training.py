@@ -23,9 +23,7 @@ def _digest(folder: Path) -> str:
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
-def test_it_learns_and_the_written_model_says_what_was_learnt(
-    plan: Plan, labelled: pl.DataFrame, tmp_path: Path
-) -> None:
+def test_it_learns_and_the_model_says_what_was_learnt(plan: Plan, labelled: pl.DataFrame, tmp_path: Path) -> None:
     test, rest = labelled.filter(pl.col("fold") == 0), labelled.filter(pl.col("fold") > 0)
     seen: list[Progress] = []
     made = train(rest, test, plan, tmp_path / "m", seen.append)
