@@ -27,11 +27,16 @@ RECHECK: dict[Kind, timedelta] = {
 
 @dataclass(frozen=True)
 class Needed:
-    """A span of time of one kind of data that must be in the warehouse; the end is exclusive."""
+    """A span of time of one kind of data that must be in the warehouse; the end is exclusive.
+
+    ``asof`` is the day whose companies the symbols mean: a decision after a rename needs the history under the
+    old ticker, and one before a ticker changed hands must not see its next holder.
+    """
 
     kind: Kind
     start: datetime
     end: datetime
+    asof: date | None = None
 
 
 @dataclass(frozen=True)
@@ -86,12 +91,12 @@ class Ingestion:
         """
         now = self.clock.now()
         needed: list[Needed] = []
+        planned: date | None = None
         for day in sorted(days):
-            first = self.calendar.session_back(day, self.settings.lookback["intraday"].sessions)
-            for session in self.calendar.sessions(first.day, day):
-                end = min(session.close, _whole_minute(now - self.settings.feed_delay))
-                needed.append(Needed("1Min", session.open, end))
-            needed += self._needed_daily(day, now)
+            follows = planned is not None and planned == self.calendar.session_back(day, 1).day
+            needed += self._needed_minutes(day, now, history=not follows)
+            needed += self._needed_daily(day, now, history=not follows)
+            planned = day
         return _merged(needed)
 
     def needed_news(self, days: Iterable[date]) -> list[Needed]:
@@ -119,19 +124,26 @@ class Ingestion:
         refusals = pl.concat([pl.DataFrame(schema=REFUSALS), *(one.refusals for one in fetched)])
         return Gathered(fetched, written, self.warehouse.quarantine(refusals, received_at))
 
-    def _needed_daily(self, day: date, now: datetime) -> list[Needed]:
+    def _needed_minutes(self, day: date, now: datetime, *, history: bool) -> list[Needed]:
+        back = self.settings.lookback["intraday"].sessions if history else 0
+        sessions = self.calendar.sessions(self.calendar.session_back(day, back).day, day)
+        newest = _whole_minute(now - self.settings.feed_delay)
+        return [Needed("1Min", session.open, min(session.close, newest), day) for session in sessions]
+
+    def _needed_daily(self, day: date, now: datetime, *, history: bool) -> list[Needed]:
         calendar, delay = self.calendar, self.settings.feed_delay
-        start = calendar.day_start(calendar.session_back(day, self.settings.lookback["daily"].sessions).day)
+        back = self.settings.lookback["daily"].sessions if history else 0
+        start = calendar.day_start(calendar.session_back(day, back).day)
         closes = [s.close for s in calendar.sessions(day - timedelta(days=14), day) if s.close + delay <= now]
         # An action is known at the start of its day at the earliest; asking hourly finds one announced late.
         actions_end = min(calendar.day_start(day + timedelta(days=1)), _whole_hour(now))
-        bars = [Needed("1Day", start, closes[-1])] if closes else []
+        bars = [Needed("1Day", start, closes[-1], day)] if closes else []
         return [*bars, Needed("actions", start, actions_end)]
 
     def _wanted(self, need: Needed, symbols: Sequence[str]) -> list[Wanted]:
         gaps = self.warehouse.missing(self.source.name, need.kind, symbols, need.start, need.end)
         return [
-            Wanted(need.kind, tuple(gap.symbols), max(need.start, gap.start - RECHECK[need.kind]), gap.end)
+            Wanted(need.kind, tuple(gap.symbols), max(need.start, gap.start - RECHECK[need.kind]), gap.end, need.asof)
             for gap in gaps
         ]
 
@@ -154,12 +166,12 @@ class Ingestion:
 
 
 def _merged(spans: list[Needed]) -> list[Needed]:
-    """The spans that are not empty, by kind, with touching and overlapping ones joined."""
+    """The spans that are not empty, by kind and day, with touching and overlapping ones joined."""
     merged: list[Needed] = []
-    for span in sorted((s for s in spans if s.start < s.end), key=lambda s: (s.kind, s.start)):
+    for span in sorted((s for s in spans if s.start < s.end), key=lambda s: (s.kind, s.asof or date.min, s.start)):
         last = merged[-1] if merged else None
-        if last and last.kind == span.kind and span.start <= last.end:
-            merged[-1] = Needed(span.kind, last.start, max(last.end, span.end))
+        if last and (last.kind, last.asof) == (span.kind, span.asof) and span.start <= last.end:
+            merged[-1] = Needed(span.kind, last.start, max(last.end, span.end), span.asof)
         else:
             merged.append(span)
     return merged

@@ -76,7 +76,7 @@ class Alpaca:
             return "/v1beta1/news", {**span, "limit": "50", "include_content": "false"}, None
         step = timedelta(minutes=1) if wanted.kind == "1Min" else timedelta(days=1)
         bars = {"timeframe": wanted.kind, "limit": "10000", "adjustment": "raw", "feed": self.feed}
-        asof = _day(min(last, now), zone)
+        asof = wanted.asof.isoformat() if wanted.asof else _day(min(last, now), zone)
         return "/v2/stocks/bars", {**span, **bars, "asof": asof}, 2 * ((wanted.end - wanted.start) // step + 2)
 
 

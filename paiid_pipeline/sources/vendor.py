@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol
 
 from paiid_pipeline.sources.client import Access
@@ -17,13 +17,15 @@ class Wanted:
     """One request to a source: a kind of data, for some symbols, from ``start`` to before ``end`` (UTC).
 
     Bars count by their start, news by ``updated_at``, corporate actions by their ex-date or process date, one of which
-    lies between the exchange-local dates of ``start`` and of the last moment before ``end``.
+    lies between the exchange-local dates of ``start`` and of the last moment before ``end``. A symbol means the
+    company that holds it on ``asof``, under every ticker it had; by default on the last day asked for.
     """
 
     kind: Kind
     symbols: tuple[str, ...]
     start: datetime
     end: datetime
+    asof: date | None = None
 
     def __post_init__(self) -> None:
         if self.start.tzinfo is None or self.end.tzinfo is None:

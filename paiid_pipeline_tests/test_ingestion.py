@@ -1,0 +1,78 @@
+"""What a partition asks its source for: its own session, the history its decisions may use, and nothing twice."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import cast
+
+from paiid_pipeline.clock import FixedClock
+from paiid_pipeline.ingestion import Ingestion, Needed
+from paiid_pipeline.settings import load_settings
+from paiid_pipeline.sources import Source
+from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.warehouse import Warehouse
+
+CALENDAR = TradingCalendar("XNYS")
+MONDAY = date(2014, 6, 9)
+
+
+def needed(now: datetime, *days: date, calendar: TradingCalendar = CALENDAR, **variables: str) -> list[Needed]:
+    """What the bars of some partitions need at a moment; neither source nor warehouse is asked."""
+    settings = load_settings({"PAIID_SOURCE": "alpaca", **variables})
+    nothing = cast("Source", None), cast("Warehouse", None)
+    return Ingestion(*nothing, calendar, settings, FixedClock(now)).needed_market(days)
+
+
+def of_kind(spans: list[Needed], kind: str) -> list[tuple[datetime, datetime]]:
+    return [(span.start, span.end) for span in spans if span.kind == kind]
+
+
+def test_minute_bars_are_asked_for_session_by_session_up_to_the_last_whole_minute() -> None:
+    spans = of_kind(needed(datetime(2014, 6, 9, 19, 0, 42, tzinfo=UTC), MONDAY), "1Min")
+    sessions = CALENDAR.sessions(date(2014, 6, 4), MONDAY)
+    assert [start for start, _ in spans] == [session.open for session in sessions]
+    assert [end for _, end in spans[:-1]] == [session.close for session in sessions[:-1]]
+    assert spans[-1][1] == datetime(2014, 6, 9, 19, 0, tzinfo=UTC)
+
+
+def test_a_daily_bar_is_asked_for_once_its_session_has_closed() -> None:
+    before = of_kind(needed(datetime(2014, 6, 9, 19, 59, tzinfo=UTC), MONDAY), "1Day")
+    after = of_kind(needed(datetime(2014, 6, 9, 20, 0, tzinfo=UTC), MONDAY), "1Day")
+    assert [end for _, end in before] == [datetime(2014, 6, 6, 20, tzinfo=UTC)]
+    assert [end for _, end in after] == [datetime(2014, 6, 9, 20, tzinfo=UTC)]
+    assert before[0][0] == CALENDAR.day_start(date(2012, 6, 11))
+
+
+def test_a_delayed_feed_is_asked_later() -> None:
+    spans = of_kind(needed(datetime(2014, 6, 9, 19, 0, 42, tzinfo=UTC), MONDAY, PAIID_FEED_DELAY_SECONDS="900"), "1Min")
+    assert spans[-1][1] == datetime(2014, 6, 9, 18, 45, tzinfo=UTC)
+
+
+def test_symbols_mean_the_companies_of_the_partitions_own_day() -> None:
+    days = [date(2013, 6, 27), date(2013, 6, 28), date(2013, 7, 1)]
+    spans = needed(datetime(2013, 7, 2, tzinfo=UTC), *days)
+    newest = [span for span in spans if span.kind == "1Min" and span.start >= CALENDAR.day_start(days[0])]
+    assert [span.asof for span in newest] == days
+    assert {span.asof for span in spans if span.kind == "1Min" and span.start < CALENDAR.day_start(days[0])} == {
+        days[0]
+    }
+
+
+def test_days_that_follow_one_another_ask_for_no_minute_twice_and_others_bring_their_own_history() -> None:
+    now = datetime(2014, 6, 20, tzinfo=UTC)
+    follow = of_kind(needed(now, MONDAY, date(2014, 6, 10)), "1Min")
+    assert len(follow) == len(set(follow)) == 5
+    apart = of_kind(needed(now, MONDAY, date(2014, 6, 18)), "1Min")
+    assert len(set(apart)) == 8
+
+
+def test_a_market_that_never_closes_is_one_span_of_minutes() -> None:
+    now = datetime(2026, 3, 10, 12, tzinfo=UTC)
+    spans = of_kind(needed(now, now.date(), calendar=TradingCalendar("24/7")), "1Min")
+    assert spans == [(datetime(2026, 3, 7, tzinfo=UTC), now)]
+
+
+def test_a_partition_of_the_future_needs_nothing_of_itself() -> None:
+    spans = of_kind(needed(datetime(2014, 6, 9, 13, tzinfo=UTC), MONDAY), "1Min")
+    assert max(end for _, end in spans) == datetime(2014, 6, 6, 20, tzinfo=UTC)
+    assert all(end - start <= timedelta(hours=6, minutes=30) for start, end in spans)
