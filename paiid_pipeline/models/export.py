@@ -11,6 +11,7 @@ import json
 import tempfile
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
@@ -97,8 +98,8 @@ def quantise(graph: onnx.ModelProto, calibration: Sequence[Encoded]) -> None:
 
 def _fused(folder: Path, scratch: Path) -> onnx.ModelProto:
     import torch
-    from onnxruntime.transformers import optimizer
 
+    optimizer = import_module("onnxruntime.transformers.optimizer")
     network = cast(Any, load_network(folder))
     network.encoder.set_attn_implementation("eager")
     config = network.encoder.config

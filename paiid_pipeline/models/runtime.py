@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from paiid_pipeline.models.labels import columns_of
 from paiid_pipeline.models.signing import verify_folder
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 GRAPH: Final = "model.onnx"
 ABOUT: Final = "served.json"
@@ -54,10 +52,9 @@ def load_served(folder: Path, public: bytes) -> Served:
     )
 
 
-def session(graph: bytes) -> InferenceSession:
-    """A session that uses the calling thread only: several texts at once are several callers."""
-    import onnxruntime
-
+def session(graph: bytes) -> Any:
+    """An ``onnxruntime.InferenceSession`` on the calling thread only: several texts at once take several callers."""
+    onnxruntime = import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -65,8 +62,8 @@ def session(graph: bytes) -> InferenceSession:
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-def forward_of(run: InferenceSession) -> Callable[[list[int], list[int]], npt.NDArray[np.float32]]:
-    """One text's ids and types to its logits, shape (3,)."""
+def forward_of(run: Any) -> Callable[[list[int], list[int]], npt.NDArray[np.float32]]:
+    """One text's ids and types to its logits, shape (3,), by a :func:`session`."""
 
     def forward(ids: list[int], types: list[int]) -> npt.NDArray[np.float32]:
         logits: npt.NDArray[np.float32] = run.run(None, inputs(ids, types))[0][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -15,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 import polars as pl
 
+from paiid_pipeline.models.datasets import digest
 from paiid_pipeline.models.evaluation import macro_f1
 from paiid_pipeline.models.labels import INDEX
 from paiid_pipeline.models.network import (
+    WEIGHTS,
     Encoded,
     encode,
     load_network,
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 CHECKPOINT = "checkpoint.safetensors"
+RECORD = "training.json"
+"""In the model's folder: the plan, the digest of the rows, and how the training went."""
 
 SHARES: Final[Mapping[str, float]] = {
     "tweets/neutral": 0.6,
@@ -106,17 +111,18 @@ def train(
 
     The caller has split rows and validation by group. A checkpoint in ``folder`` is written at the end of each
     epoch and every 500 steps; called again with the same plan and rows after a kill, training goes on from it
-    and ends with the same bits. Raises ValueError where there are no rows, or where the checkpoint there is
-    another plan's.
+    and ends with the same bits; called again after its end, it returns what was made. Raises ValueError where
+    there are no rows, or where what is in the folder is another plan's.
     """
     if rows.is_empty() or validation.is_empty():
         raise ValueError(f"training needs rows and validation rows, got {rows.height} and {validation.height}")
     run = _Run(rows, validation, plan, folder, progress)
+    if (folder / RECORD).is_file():
+        return run.finished()
     run.resume()
     while run.epoch < plan.epochs and run.epoch - run.best_epoch <= plan.patience:
         run.one_epoch()
-    (folder / CHECKPOINT).unlink(missing_ok=True)
-    return Trained(folder, run.epoch, run.best_epoch, run.best)
+    return run.finish()
 
 
 def epoch_rows(rows: pl.DataFrame, shares: Mapping[str, float], seed: int, epoch: int) -> pl.DataFrame:
@@ -216,10 +222,29 @@ class _Run:
     def _tell(self, score: float | None) -> None:
         self.progress(Progress(self.epoch, self.step, self.steps, self.loss, score))
 
-    def _identity(self) -> str:
-        from paiid_pipeline.models.datasets import digest
+    def _identity(self) -> dict[str, Any]:
+        weights = Path(self.plan.base) / WEIGHTS
+        base = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else self.plan.base
+        return {"plan": {**asdict(self.plan), "base": base}, "rows": digest(self.rows)}
 
-        return json.dumps({**asdict(self.plan), "rows": digest(self.rows)}, sort_keys=True)
+    def finish(self) -> Trained:
+        """Write down what was done, and let the checkpoint go."""
+        how = {"epochs": self.epoch, "best_epoch": self.best_epoch, "validation_macro_f1": self.best}
+        (self.folder / RECORD).write_text(json.dumps({**self._identity(), **how}, indent=1))
+        (self.folder / CHECKPOINT).unlink(missing_ok=True)
+        return Trained(self.folder, self.epoch, self.best_epoch, self.best)
+
+    def finished(self) -> Trained:
+        """What a training that had come to its end made here."""
+        path = self.folder / RECORD
+        record = json.loads(path.read_text())
+        self._require_same(path, record)
+        return Trained(self.folder, record["epochs"], record["best_epoch"], record["validation_macro_f1"])
+
+    def _require_same(self, path: Path, record: Mapping[str, Any]) -> None:
+        same = self._identity()
+        if {name: record[name] for name in same} != same:
+            raise ValueError(f"{path} is of another plan or other rows: train into another folder, or delete it")
 
     def _save_checkpoint(self) -> None:
         from safetensors.torch import save_file
@@ -232,7 +257,7 @@ class _Run:
         where = {name: getattr(self, name) for name in ("epoch", "step", "done", "best", "best_epoch")}
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / f"{CHECKPOINT}.part"
-        save_file(tensors, part, {"plan": self._identity(), "where": json.dumps(where)})
+        save_file(tensors, part, {"record": json.dumps({**self._identity(), "where": where})})
         os.replace(part, self.folder / CHECKPOINT)
 
     def resume(self) -> None:
@@ -244,16 +269,15 @@ class _Run:
         if not path.is_file():
             return
         with safe_open(path, "pt") as file:
-            about = file.metadata()
-            if about["plan"] != self._identity():
-                raise ValueError(f"{path} is of another plan or other rows: train into another folder, or delete it")
+            record = json.loads(file.metadata()["record"])
+            self._require_same(path, record)
             with torch.no_grad():
                 for name, value in _trained(self.network):
                     value.copy_(file.get_tensor(f"weight/{name}"))
                     self.average[name] = file.get_tensor(f"average/{name}")
                     keys = ("step", "exp_avg", "exp_avg_sq")
                     self.optimizer.state[value] = {key: file.get_tensor(f"{key}/{name}") for key in keys}
-        for name, found in json.loads(about["where"]).items():
+        for name, found in record["where"].items():
             setattr(self, name, found)
 
 

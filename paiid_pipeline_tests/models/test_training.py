@@ -35,7 +35,12 @@ def test_it_learns_and_the_model_says_what_was_learnt(plan: Plan, labelled: pl.D
     assert found.argmax(1).tolist() == [2, 0]
     config = json.loads((made.folder / "config.json").read_text())
     assert config["id2label"] == {"0": "negative", "1": "neutral", "2": "positive"}
-    assert {path.name for path in made.folder.iterdir()} == {"model.safetensors", "config.json", "tokenizer.json"}
+    assert {path.name for path in made.folder.iterdir()} == {
+        "model.safetensors", "config.json", "tokenizer.json", "training.json",
+    }  # fmt: skip
+    assert train(rest, test, plan, tmp_path / "m", seen.append) == made
+    with pytest.raises(ValueError, match="another plan or other rows"):
+        train(rest, test, replace(plan, seed=9), tmp_path / "m")
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(
