@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from itertools import groupby
 
 import polars as pl
 
@@ -91,12 +92,8 @@ class Ingestion:
         """
         now = self.clock.now()
         needed: list[Needed] = []
-        planned: date | None = None
-        for day in sorted(days):
-            follows = planned is not None and planned == self.calendar.session_back(day, 1).day
-            needed += self._needed_minutes(day, now, history=not follows)
-            needed += self._needed_daily(day, now, history=not follows)
-            planned = day
+        for day in days:
+            needed += self._needed_minutes(day, now) + self._needed_daily(day, now)
         return _merged(needed)
 
     def needed_news(self, days: Iterable[date]) -> list[Needed]:
@@ -114,31 +111,38 @@ class Ingestion:
         """Fetch what the warehouse lacks of ``needed`` for ``symbols``, and store it.
 
         Rows and the coverage they stand for are committed together; a span that was not fetched to its
-        end stays uncovered and is asked for again by the next refresh.
+        end, and one in which a symbol had no bar, stay uncovered and are asked for again by the next refresh.
         """
-        wanted = [w for need in needed if need.kind in self.source.provides for w in self._wanted(need, symbols)]
-        log(f"{self.source.name}: {len(wanted)} spans to fetch: " + ("; ".join(map(_said, wanted[:12])) or "none"))
-        fetched = tuple(fetch(self.source, wanted, self.calendar, self.clock.now()))
-        received_at = self.clock.now()
-        written = sum((self._store(one, received_at) for one in fetched), Written(0, 0, 0))
-        refusals = pl.concat([pl.DataFrame(schema=REFUSALS), *(one.refusals for one in fetched)])
-        return Gathered(fetched, written, self.warehouse.quarantine(refusals, received_at))
+        fetched: list[Fetched] = []
+        written, quarantined = Written(0, 0, 0), 0
+        # Day by day: what one day's companies leave missing, another day's may have under the same tickers.
+        for _, needs in groupby(needed, key=lambda need: need.asof):
+            wanted = [w for need in needs if need.kind in self.source.provides for w in self._wanted(need, symbols)]
+            if not wanted:
+                continue
+            log(f"{self.source.name}: {len(wanted)} spans to fetch: " + "; ".join(map(_said, wanted[:12])))
+            came = fetch(self.source, wanted, self.calendar, self.clock.now())
+            received_at = self.clock.now()
+            written = sum((self._store(one, received_at) for one in came), written)
+            refusals = pl.concat([pl.DataFrame(schema=REFUSALS), *(one.refusals for one in came)])
+            quarantined += self.warehouse.quarantine(refusals, received_at)
+            fetched += came
+        return Gathered(tuple(fetched), written, quarantined)
 
-    def _needed_minutes(self, day: date, now: datetime, *, history: bool) -> list[Needed]:
-        back = self.settings.lookback["intraday"].sessions if history else 0
-        sessions = self.calendar.sessions(self.calendar.session_back(day, back).day, day)
+    def _needed_minutes(self, day: date, now: datetime) -> list[Needed]:
+        first = self.calendar.session_back(day, self.settings.lookback["intraday"].sessions)
+        sessions = self.calendar.sessions(first.day, day)
         newest = _whole_minute(now - self.settings.feed_delay)
         return [Needed("1Min", session.open, min(session.close, newest), day) for session in sessions]
 
-    def _needed_daily(self, day: date, now: datetime, *, history: bool) -> list[Needed]:
+    def _needed_daily(self, day: date, now: datetime) -> list[Needed]:
         calendar, delay = self.calendar, self.settings.feed_delay
-        back = self.settings.lookback["daily"].sessions if history else 0
-        start = calendar.day_start(calendar.session_back(day, back).day)
+        start = calendar.day_start(calendar.session_back(day, self.settings.lookback["daily"].sessions).day)
         closes = [s.close for s in calendar.sessions(day - timedelta(days=14), day) if s.close + delay <= now]
         # An action is known at the start of its day at the earliest; asking hourly finds one announced late.
         actions_end = min(calendar.day_start(day + timedelta(days=1)), _whole_hour(now))
         bars = [Needed("1Day", start, closes[-1], day)] if closes else []
-        return [*bars, Needed("actions", start, actions_end)]
+        return [*bars, Needed("actions", start, actions_end, day)]
 
     def _wanted(self, need: Needed, symbols: Sequence[str]) -> list[Wanted]:
         gaps = self.warehouse.missing(self.source.name, need.kind, symbols, need.start, need.end)
@@ -149,7 +153,8 @@ class Ingestion:
 
     def _store(self, one: Fetched, received_at: datetime) -> Written:
         want = one.wanted
-        whole = tuple(symbol for symbol in want.symbols if symbol not in one.failed_symbols)
+        without = {*one.failed_symbols, *(one.silent_symbols if want.kind in ("1Min", "1Day") else ())}
+        whole = tuple(symbol for symbol in want.symbols if symbol not in without)
         write = {
             "1Min": self.warehouse.write_bars,
             "1Day": self.warehouse.write_bars,
@@ -166,9 +171,9 @@ class Ingestion:
 
 
 def _merged(spans: list[Needed]) -> list[Needed]:
-    """The spans that are not empty, by kind and day, with touching and overlapping ones joined."""
+    """The spans that are not empty, by day and kind, with touching and overlapping ones joined."""
     merged: list[Needed] = []
-    for span in sorted((s for s in spans if s.start < s.end), key=lambda s: (s.kind, s.asof or date.min, s.start)):
+    for span in sorted((s for s in spans if s.start < s.end), key=lambda s: (s.asof or date.min, s.kind, s.start)):
         last = merged[-1] if merged else None
         if last and (last.kind, last.asof) == (span.kind, span.asof) and span.start <= last.end:
             merged[-1] = Needed(span.kind, last.start, max(last.end, span.end), span.asof)

@@ -50,20 +50,12 @@ def test_a_delayed_feed_is_asked_later() -> None:
 
 def test_symbols_mean_the_companies_of_the_partitions_own_day() -> None:
     days = [date(2013, 6, 27), date(2013, 6, 28), date(2013, 7, 1)]
-    spans = needed(datetime(2013, 7, 2, tzinfo=UTC), *days)
-    newest = [span for span in spans if span.kind == "1Min" and span.start >= CALENDAR.day_start(days[0])]
-    assert [span.asof for span in newest] == days
-    assert {span.asof for span in spans if span.kind == "1Min" and span.start < CALENDAR.day_start(days[0])} == {
-        days[0]
-    }
-
-
-def test_days_that_follow_one_another_ask_for_no_minute_twice_and_others_bring_their_own_history() -> None:
-    now = datetime(2014, 6, 20, tzinfo=UTC)
-    follow = of_kind(needed(now, MONDAY, date(2014, 6, 10)), "1Min")
-    assert len(follow) == len(set(follow)) == 5
-    apart = of_kind(needed(now, MONDAY, date(2014, 6, 18)), "1Min")
-    assert len(set(apart)) == 8
+    spans = needed(datetime(2013, 7, 2, tzinfo=UTC), *reversed(days))
+    assert [span.asof for span in spans] == sorted(span.asof for span in spans if span.asof)
+    for day in days:
+        sessions = CALENDAR.sessions(CALENDAR.session_back(day, 3).day, day)
+        own = [(span.start, span.end) for span in spans if span.kind == "1Min" and span.asof == day]
+        assert own == [(session.open, session.close) for session in sessions]
 
 
 def test_a_market_that_never_closes_is_one_span_of_minutes() -> None:
