@@ -39,6 +39,7 @@ ARTICLE_SENTIMENT: Rules = {
 SYMBOL_SENTIMENT: Rules = {
     "the score lies in [-1, 1]": _c("score").is_between(-1, 1) | _c("score").is_null(),
     "a score rests on articles, and articles give a score": _c("score").is_null() == (_c("article_count") == 0),
+    "novelty is a share": (_c("novelty") > 0).fill_null(True) & (_c("novelty") <= 1).fill_null(True),
     "no article is newer than the decision": (_c("newest_published_at") <= _c("as_of")).fill_null(True),
 }
 
@@ -70,6 +71,12 @@ SIGNALS: Rules = {
     ),
     "the price is positive": _c("price") > 0,
     "a signal is valid after its decision": _c("valid_until") > _c("as_of"),
+    "a stop lies where the price hurts, a take-profit where it pays": (
+        _c("stop_loss").is_null()
+        | ((_c("stop_loss") < _c("price")) & (_c("price") < _c("take_profit")) & _c("signal").str.ends_with("BUY"))
+        | ((_c("stop_loss") > _c("price")) & (_c("price") > _c("take_profit")) & _c("signal").str.ends_with("SELL"))
+    ),
+    "the position lies in [0, 1]": _c("position_fraction").is_between(0, 1) | _c("position_fraction").is_null(),
 }
 
 

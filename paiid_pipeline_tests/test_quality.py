@@ -17,7 +17,7 @@ BAR = {
 }  # fmt: skip
 NEWS = {"headline": "AAPL splits", "symbols": ["AAPL"], "known_at": T, "updated_at": T, "published_at": T}
 SCORE = {"p_negative": 0.25, "p_neutral": 0.25, "p_positive": 0.5, "score": 0.25, "confidence": 0.5}
-SENTIMENT = {"score": 0.2, "article_count": 3, "newest_published_at": T, "as_of": T}
+SENTIMENT = {"score": 0.2, "article_count": 3, "novelty": 0.5, "newest_published_at": T, "as_of": T}
 INDICATORS = {
     "rsi_14": 55.0, "macd": 0.1, "macd_signal": 0.1, "bb_lower": 92.0, "bb_middle": 93.0, "bb_upper": 94.0,
     "bars": 250, "bar_end": T, "as_of": T, "close": 93.5, "adx_14": 20.0, "atr_14": 0.1, "volatility_20": 0.01,
@@ -25,7 +25,8 @@ INDICATORS = {
 }  # fmt: skip
 SIGNAL = {
     "signal": "BUY", "strength": 0.3, "confidence": 0.5, "price": 93.5,
-    "as_of": T, "valid_until": T + timedelta(minutes=5),
+    "as_of": T, "valid_until": T + timedelta(minutes=5), "stop_loss": 92.0, "take_profit": 96.0,
+    "position_fraction": 0.05,
 }  # fmt: skip
 
 
@@ -77,7 +78,14 @@ def test_a_sound_row_breaks_nothing(rules: quality.Rules, row: dict[str, Any]) -
         (quality.INDICATORS, INDICATORS, {"bar_end": T + timedelta(1)}, "no bar ends after the decision"),
         (quality.SIGNALS, SIGNAL, {"signal": "MAYBE"}, "the class is one of the five"),
         (quality.SIGNALS, SIGNAL, {"signal": "STRONG_SELL"}, "a buy is never weak, a sell never strong"),
-        (quality.SIGNALS, SIGNAL, {"price": 0.0}, "the price is positive"),
+        (quality.SIGNALS, SIGNAL, {"price": 0.0, "stop_loss": -1.0}, "the price is positive"),
+        (
+            quality.SIGNALS,
+            SIGNAL,
+            {"stop_loss": 95.0},
+            "a stop lies where the price hurts, a take-profit where it pays",
+        ),
+        (quality.SIGNALS, SIGNAL, {"position_fraction": 1.5}, "the position lies in [0, 1]"),
     ],
 )
 def test_a_broken_row_is_counted_under_its_rule(

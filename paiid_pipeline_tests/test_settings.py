@@ -26,12 +26,18 @@ def test_real_vendors_keep_to_the_new_york_calendar() -> None:
         ({"PAIID_SOURCE": "replay"}, "needs PAIID_DATA_DIR"),
         ({"PAIID_POSTGRS_URL": "x"}, "did you mean PAIID_POSTGRES_URL"),
         ({"PAIID_CLOCK": "noon"}, "is not a clock"),
+        ({"PAIID_RULE": "x"}, "did you mean PAIID_RULES"),
         ({"PAIID_ENV": "produc"}, "did you mean 'prod'"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_remedy(variables: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         load_settings(variables)
+
+
+def test_the_rules_are_the_shipped_ones_unless_a_file_is_named(tmp_path: Path) -> None:
+    assert load_settings({}).rules_path.parts[-2:] == ("signals", "rules.toml")
+    assert load_settings({"PAIID_RULES": str(tmp_path / "x.toml")}).rules_path == (tmp_path / "x.toml").resolve()
 
 
 def test_secrets_come_from_files_too_and_never_show(tmp_path: Path) -> None:

@@ -72,6 +72,15 @@ def test_midnight_of_a_market_that_never_closes_belongs_to_the_day_that_ends() -
     assert ALWAYS.latest_session(datetime(2026, 11, 24, 0, 0, 1, tzinfo=UTC)).day == date(2026, 11, 24)
 
 
+def test_a_daily_decision_holds_until_the_next_close_and_an_intraday_one_for_a_step() -> None:
+    """Over a weekend and a holiday, to the early close of a half day."""
+    calendar = TradingCalendar("XNYS")
+    friday, wednesday = datetime(2014, 6, 6, 20, tzinfo=UTC), datetime(2014, 11, 26, 21, tzinfo=UTC)
+    assert calendar.next_decision("daily", friday) == datetime(2014, 6, 9, 20, tzinfo=UTC)
+    assert calendar.next_decision("daily", wednesday) == datetime(2014, 11, 28, 18, tzinfo=UTC)
+    assert calendar.next_decision("intraday", friday) == friday + timedelta(minutes=5)
+
+
 def test_session_back_counts_sessions_not_days() -> None:
     assert XNYS.session_back(date(2014, 6, 9), 1).day == date(2014, 6, 6)
     assert XNYS.session_back(date(2014, 6, 8), 0).day == date(2014, 6, 6)

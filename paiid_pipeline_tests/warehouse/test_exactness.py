@@ -171,6 +171,37 @@ def test_the_quarantine_keeps_what_came_twice_once_with_its_first_receipt(
     connection.close()
 
 
+def test_what_earlier_signals_staked_comes_back_in_the_order_of_writing(warehouse: Warehouse) -> None:
+    later = T0 + 5 * MINUTE
+    staked = {"stop_loss": 90.0, "take_profit": 99.0, "position_fraction": 0.05}
+    warehouse.write_signals(signals(signal(T0), signal(later, **staked), signal(later, "MSFT", engine="ml")), "first")
+    warehouse.write_signals(signals(signal(later, inputs_hash="i", position_fraction=0.0)), "second")
+    found = warehouse.stakes(["AAPL", "MSFT"], "intraday", "rules", T0, later)
+    assert found.schema == pl.Schema(contracts.STAKES)
+    assert found.select("symbol", "as_of", "stop_loss", "position_fraction").rows() == [
+        ("AAPL", later, 90.0, 0.05),
+        ("AAPL", later, None, 0.0),
+    ]
+    assert warehouse.stakes(["AAPL"], "daily", "rules", T0, later).is_empty()
+
+
+def test_bars_that_were_refused_are_found_by_symbol_and_moment(warehouse: Warehouse) -> None:
+    """Whatever else is in quarantine: news, copies of good bars, and what is no JSON."""
+    payloads = [
+        ("high_below_low", '{"symbol": "AAPL", "c": 1}'),
+        ("duplicate_bar", '{"symbol": "AAPL", "c": 2}'),
+        ("not_finite", '{"symbol": "KO", "c": "NaN"}'),
+        ("empty_headline", '{"id": 1, "symbols": ["AAPL"]}'),
+        ("bad_type", "not json \\u0000"),
+    ]
+    rows = [{"source": "s", "reason": reason, "payload": payload} for reason, payload in payloads]
+    warehouse.quarantine(frame(contracts.REFUSALS, rows), LATER)
+    found = warehouse.quarantined_bars(["AAPL", "MSFT"], LATER - MINUTE, LATER)
+    assert found.schema == pl.Schema(contracts.HALTS)
+    assert found.rows() == [("AAPL", LATER, "high_below_low")]
+    assert warehouse.quarantined_bars(["AAPL"], LATER, LATER + MINUTE).is_empty()
+
+
 def test_months_at_the_borders_of_years_have_their_partitions(warehouse: Warehouse) -> None:
     """Rows on both sides of each border are stored and read together."""
     borders = [
