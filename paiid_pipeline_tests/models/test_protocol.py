@@ -1,0 +1,98 @@
+"""The report's protocol: no test row, nor a near-duplicate of one, is ever trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from paiid_pipeline.models import protocol
+from paiid_pipeline.models import recipe as recipes
+from paiid_pipeline.models.datasets import Dataset, digest, with_groups
+from paiid_pipeline.models.protocol import measure
+from paiid_pipeline.models.recipe import Recipe, fine_tune, split
+from paiid_pipeline.models.training import Plan, Trained, train
+
+
+@pytest.fixture
+def data(labelled: pl.DataFrame) -> Dataset:
+    """Three sources that share texts with one another."""
+    base = labelled.drop("group", "fold")
+    rows = pl.concat(
+        [
+            base.with_columns(source=pl.lit("phrasebank")),
+            base.head(120).with_columns(source=pl.lit("tweets"), text=pl.col("text") + " spring the plant order in"),
+            base.head(10).with_columns(source=pl.lit("tweets")),
+            base.head(60).with_columns(
+                source=pl.lit("entities"),
+                conflict=pl.lit(True),
+                entity=pl.lit("company"),
+                text="sales " + pl.col("text"),
+            ),
+        ]
+    ).with_columns(id=pl.format("{}-{}", "source", pl.int_range(pl.len())))
+    grouped = with_groups(rows)
+    return Dataset(grouped, digest(grouped), {}, 0, 0)
+
+
+@pytest.fixture
+def recipe(tiny_base: Path) -> Recipe:
+    plan = Plan("", epochs=2, batch=8, learning_rate=3e-3, train_embeddings=True, averaging=0.5, half=False)
+    return Recipe(str(tiny_base), sentences=20, general=plan, further=replace(plan, epochs=1))
+
+
+def test_no_group_is_on_both_sides(data: Dataset) -> None:
+    fit, held = split(data.rows)
+    assert fit.height + held.height == data.rows.height
+    assert held.height > 0
+    assert not set(fit["group"]) & set(held["group"])
+
+
+def test_nothing_that_is_measured_was_trained_on(
+    data: Dataset, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained_on: dict[str, set[str]] = {}
+
+    def watched(rows: pl.DataFrame, validation: pl.DataFrame, plan: Plan, folder: Path, *rest: object) -> Trained:
+        trained_on[folder.name] = set(rows["group"]) | set(validation["group"])
+        return train(rows, validation, plan, folder, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(recipes, "train", watched)
+    measure(data, recipe, tmp_path, folds=(0, 1))
+    bank = set(data.rows.filter(pl.col("source") == "phrasebank")["group"])
+    for fold in (0, 1):
+        test = set(data.rows.filter(pl.col("fold") == fold)["group"])
+        assert not trained_on[f"general-{fold}"] & (test | bank)
+        assert not trained_on[f"further-{fold}"] & test
+        assert trained_on[f"further-{fold}"] & bank
+
+
+def test_every_fold_and_its_interval_is_reported_and_a_second_call_trains_nothing(
+    data: Dataset, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = measure(data, recipe, tmp_path, folds=(0, 1))
+    assert set(report["phrase bank, all"]["folds"]) == {"0", "1"}
+    whole = report["phrase bank, all"]["all"]
+    bank = data.rows.filter((pl.col("source") == "phrasebank") & (pl.col("fold") < 2))
+    assert whole["rows"] == bank.height
+    assert whole["accuracy"]["low"] <= whole["accuracy"]["value"] <= whole["accuracy"]["high"]
+    assert report["phrase bank, never seen"]["all"]["rows"] == 200
+    assert report["data"]["sha256"] == data.sha256
+    assert {"tweets", "conflicting entities", "conflicting entities, text alone"} <= set(report)
+
+    def none(*_: object) -> None:
+        raise AssertionError("it trained again")
+
+    monkeypatch.setattr(protocol, "train_general", none)
+    assert measure(data, recipe, tmp_path, folds=(0, 1)) == report
+
+
+def test_the_whole_recipe_gives_one_model_and_can_do_without_the_phrase_bank(
+    data: Dataset, recipe: Recipe, tmp_path: Path
+) -> None:
+    both = fine_tune(data.rows, recipe, tmp_path / "both")
+    assert (both.name, (both / "model.safetensors").is_file()) == ("custom-bert", True)
+    others = data.rows.filter(pl.col("source") != "phrasebank")
+    assert fine_tune(others, recipe, tmp_path / "one").name == "general"
