@@ -71,8 +71,10 @@ ARTICLE_SENTIMENT: Schema = {
     "p_positive": pl.Float64,
     "confidence": pl.Float64,  # in [0, 1]
     "flags": pl.List(pl.String),
+    "fingerprint": pl.String,  # of the text, to know near copies by; null in rows from before there was one
 }
-STORED_ARTICLE_SENTIMENT: Schema = {**ARTICLE_SENTIMENT, **KNOWN}
+_SCORED = {name: kind for name, kind in ARTICLE_SENTIMENT.items() if name != "fingerprint"}
+STORED_ARTICLE_SENTIMENT: Schema = {**_SCORED, **KNOWN, "fingerprint": pl.String}
 
 DECISIONS: Schema = {
     "symbol": pl.String,
@@ -91,12 +93,13 @@ SYMBOL_SENTIMENT: Schema = {
     "as_of": MOMENT,
     "score": pl.Float64,  # decayed mean in [-1, 1]; null without articles
     "confidence": pl.Float64,  # null without articles
-    "article_count": pl.Int64,
+    "article_count": pl.Int64,  # near copies of a story are one
     "disagreement": pl.Float64,  # weighted standard deviation of the scores; null without articles
     "newest_published_at": MOMENT,
     "model": pl.String,
     "model_version": pl.String,
     "inputs_hash": pl.String,
+    "novelty": pl.Float64,  # stories / articles heard, in (0, 1]; null without articles
 }
 
 INDICATORS: Schema = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import pairwise
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from paiid_pipeline.contracts import DECISIONS, STORED_ARTICLE_SENTIMENT, SYMBOL_SENTIMENT
 from paiid_pipeline.sentiment import ensemble
+from paiid_pipeline.sentiment.novelty import near_copies
 
 Floats = NDArray[np.float64]
 
@@ -34,19 +36,23 @@ def aggregate(
     ``scores``: `contracts.STORED_ARTICLE_SENTIMENT`, all versions, in any order; ``decisions``:
     `contracts.DECISIONS`. For a decision at T count the rows of ``model`` and its symbol with known_at <=
     known_by; of each article the version known last; of those the ones with T - lookback < published_at
-    <= T and confidence above 0; of articles with the same content_hash the one published first, so that
-    a text sent out twice is heard once. Each weighs w = c * 0.5 ** ((T - published_at) / half_life), with
+    <= T and confidence above 0; of articles with the same content_hash, and of near copies of one story
+    (:mod:`~paiid_pipeline.sentiment.novelty`), the one published first, so that ten copies are not ten opinions.
+    Each weighs w = c * 0.5 ** ((T - published_at) / half_life), with
     c its confidence:
 
     score = sum(w s) / sum(w); disagreement = sqrt(sum(w (s - score)^2) / sum(w)); confidence = the decayed
     mean of c, times E / (1 + E) with E = sum(w): one fresh article is half heard, old news hardly. Without
-    articles article_count is 0 and score, confidence and disagreement are null.
+    articles article_count is 0 and score, confidence and disagreement are null. novelty is the share of
+    articles that were not copies.
     """
     rows = _versions(scores, model)
     placed = decisions.select(DECISIONS.keys()).with_row_index("decision")
-    pairs = _heard(rows, placed, lookback)
-    bounds = np.searchsorted(pairs["decision"].to_numpy(), np.arange(placed.height + 1))
-    means = _means(pairs, _decay(pairs, half_life), _row_digests(rows), bounds)
+    heard = _heard(rows, placed, lookback)
+    pairs = _stories(heard, rows, lookback)
+    bounds = _bounds(pairs, placed.height)
+    articles = np.diff(_bounds(heard, placed.height)).tolist()
+    means = _means(pairs, _decay(pairs, half_life), _row_digests(rows), bounds, articles)
     read = pl.DataFrame(means, schema=_MEAN, orient="row")
     return placed.hstack(read).select(pl.lit(model).alias(n) if n == "model" else pl.col(n) for n in SYMBOL_SENTIMENT)
 
@@ -55,6 +61,7 @@ _MEAN = {
     name: SYMBOL_SENTIMENT[name]
     for name in (
         "score", "confidence", "article_count", "disagreement", "newest_published_at", "model_version", "inputs_hash",
+        "novelty",
     )
 }  # fmt: skip
 
@@ -93,8 +100,32 @@ def _heard(rows: pl.DataFrame, decisions: pl.DataFrame, lookback: timedelta) -> 
         "score",
         "confidence",
     )
-    pairs = wanted.join(found, on="symbol").filter(within).sort("decision", "row").collect()
-    return pairs.unique(["decision", "content_hash"], keep="first", maintain_order=True)
+    return wanted.join(found, on="symbol").filter(within).sort("decision", "row").collect()
+
+
+def _stories(heard: pl.DataFrame, rows: pl.DataFrame, lookback: timedelta) -> pl.DataFrame:
+    """``heard`` without the articles that are copies of one that the same decision heard and that is older."""
+    pairs = heard.unique(["decision", "content_hash"], keep="first", maintain_order=True)
+    near = _near(rows, lookback)
+    older = pairs.select("decision", older="row")
+    copies = pairs.select("decision", "row").join(near, on="row").join(older, on=["decision", "older"], how="semi")
+    return pairs.join(copies, on=["decision", "row"], how="anti", maintain_order="left")
+
+
+def _near(rows: pl.DataFrame, lookback: timedelta) -> pl.DataFrame:
+    """Which rows are near copies of which older ones about the same symbol: row, older."""
+    found: list[tuple[int, int]] = []
+    for _, about in rows.group_by("symbol"):
+        # Sorted by row, which is by publication.
+        places, published = about["row"].to_list(), about["published_at"]
+        since = published.search_sorted(published - lookback).to_list()
+        found += [(places[a], places[b]) for a, b in near_copies(about["fingerprint"].to_list(), since)]
+    return pl.DataFrame(found, schema={"row": rows.schema["row"], "older": rows.schema["row"]}, orient="row")
+
+
+def _bounds(pairs: pl.DataFrame, decisions: int) -> NDArray[np.int64]:
+    """Where the pairs of each decision start, and the end."""
+    return np.searchsorted(pairs["decision"].to_numpy(), np.arange(decisions + 1))
 
 
 def _row_digests(rows: pl.DataFrame) -> NDArray[np.void]:
@@ -111,7 +142,11 @@ def _decay(pairs: pl.DataFrame, half_life: timedelta) -> Floats:
 
 
 def _means(
-    pairs: pl.DataFrame, decay: Floats, digests: NDArray[np.void], bounds: NDArray[np.int64]
+    pairs: pl.DataFrame,
+    decay: Floats,
+    digests: NDArray[np.void],
+    bounds: NDArray[np.int64],
+    articles: Sequence[int],
 ) -> list[tuple[object, ...]]:
     """The columns of ``_MEAN`` for the pairs between each two bounds."""
     scores, confidences = pairs["score"].to_numpy(), pairs["confidence"].to_numpy()
@@ -126,13 +161,14 @@ def _means(
     published, versions = pairs["published_at"], pairs["model_version"].to_list()
     found: list[tuple[object, ...]] = []
     for index, (start, stop) in enumerate(pairwise(bounds.tolist())):
-        inputs_hash = hashlib.sha256(seen[start:stop].tobytes()).hexdigest()
+        inputs_hash = hashlib.sha256(seen[start:stop].tobytes() + b"%d" % articles[index]).hexdigest()
         if start == stop:
-            found.append((None, None, 0, None, None, None, inputs_hash))
+            found.append((None, None, 0, None, None, None, inputs_hash, None))
             continue
         version = ",".join(sorted(set(versions[start:stop])))
         numbers = (score[index], confidence[index], stop - start, disagreement[index])
-        found.append((*numbers, published[stop - 1], version, inputs_hash))
+        novelty = (stop - start) / articles[index]
+        found.append((*numbers, published[stop - 1], version, inputs_hash, novelty))
     return found
 
 

@@ -14,6 +14,7 @@ from paiid_pipeline.sentiment.ensemble import SEED, Blend, Route
 from paiid_pipeline.sentiment.entities import Names, read_for
 from paiid_pipeline.sentiment.members import Member, MemberError, Opinion, Reading
 from paiid_pipeline.sentiment.normalise import NormalisedText, normalise
+from paiid_pipeline.sentiment.novelty import fingerprint
 from paiid_pipeline.sentiment.vader import UNINFORMED, Vader
 
 
@@ -50,6 +51,8 @@ class SentimentResult(MemberResult):
     """How much the text looks made to mislead, in [0, 1]."""
     members: tuple[MemberResult, ...] = ()
     """In the order of their names."""
+    fingerprint: str = ""
+    """Of the text; see :mod:`~paiid_pipeline.sentiment.novelty`."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class SentimentAnalyzer:
         results = self.analyze_batch(asked["text"].to_list(), several)
         rows = [
             (*key, each.model, each.model_version, published, each.score, each.p_negative, each.p_neutral,
-             each.p_positive, each.confidence, list(each.flags))
+             each.p_positive, each.confidence, list(each.flags), result.fingerprint)
             for *key, published, result in zip(
                 asked["article_id"], asked["content_hash"], asked["symbol"], asked["published_at"], results, strict=True
             )
@@ -128,7 +131,13 @@ class SentimentAnalyzer:
         )
         numbers = (*_numbers(mixed)[:4], confidence)
         return SentimentResult(
-            self.model, _version(self.blend, heard), *numbers, flags=flags, tamper=clean.tamper, members=members
+            self.model,
+            _version(self.blend, heard),
+            *numbers,
+            flags=flags,
+            tamper=clean.tamper,
+            members=members,
+            fingerprint=fingerprint(clean.text),
         )
 
 

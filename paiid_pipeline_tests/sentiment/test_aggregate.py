@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from paiid_pipeline.contracts import DECISIONS, STORED_ARTICLE_SENTIMENT, SYMBOL_SENTIMENT, empty
 from paiid_pipeline.sentiment.aggregate import aggregate
+from paiid_pipeline.sentiment.novelty import fingerprint
 
 T = datetime(2014, 6, 9, 20, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -20,7 +21,7 @@ LOOKBACK, HALF_LIFE = timedelta(days=3), 12 * HOUR
 
 def scored(
     name: str, score: float, published: datetime, known: datetime | None = None, *, content: str | None = None,
-    confidence: float = 0.8, symbol: str = "S0", model: str = "ensemble", version: str = "1",
+    confidence: float = 0.8, text: str | None = None, symbol: str = "S0", model: str = "ensemble", version: str = "1",
 ) -> pl.DataFrame:  # fmt: skip
     row = {
         "article_id": name,
@@ -37,6 +38,7 @@ def scored(
         "flags": [],
         "known_at": known or published,
         "nominal": False,
+        "fingerprint": None if text is None else fingerprint(text),
     }
     return pl.DataFrame([row], schema=STORED_ARTICLE_SENTIMENT)
 
@@ -109,6 +111,34 @@ def test_a_text_that_is_sent_out_twice_is_heard_once() -> None:
     assert row["newest_published_at"] == T - HOUR
 
 
+STORY = "apple beats estimates in the third quarter as phone sales surge in china"
+
+
+def test_the_tenth_copy_of_a_story_is_not_ten_opinions() -> None:
+    """Nine agencies send one story on, each with an addition of its own; one article disagrees."""
+    copies = [scored(f"a{i}", 0.9, T - HOUR + i * MINUTE, text=f"{STORY} agency {i}") for i in range(9)]
+    other = scored("b", -0.5, T - HOUR, text="nokia sues apple over patents")
+    row = read(*copies, other)
+    assert (row["article_count"], row["novelty"]) == (2, 0.2)
+    assert row["score"] == read(copies[0], other)["score"]
+    assert row["inputs_hash"] != read(copies[0], other)["inputs_hash"]  # the novelty is another
+
+
+def test_a_copy_counts_until_its_original_is_known_and_once_it_is_gone() -> None:
+    original = scored("a", 0.9, T - 2 * HOUR, T - MINUTE, text=STORY)
+    copy = scored("b", 0.8, T - HOUR, text=STORY + " again")
+    assert read(original, copy, at=T - 2 * MINUTE)["score"] == 0.8
+    assert read(original, copy)["score"] == pytest.approx(0.9)
+    assert read(original, copy, at=T - 2 * HOUR + LOOKBACK)["score"] == 0.8
+
+
+def test_other_symbols_and_opposite_stories_are_no_copies() -> None:
+    opposite = STORY.replace("beats", "misses").replace("surge", "fall").replace("phone", "tablet")
+    assert read(scored("a", 0.9, T, text=STORY), scored("b", -0.9, T, text=opposite))["article_count"] == 2
+    elsewhere = scored("a", 0.9, T - HOUR, text=STORY, symbol="S1")
+    assert read(elsewhere, scored("b", 0.5, T, text=STORY))["novelty"] == 1.0
+
+
 def test_the_hash_follows_what_was_heard() -> None:
     a, b = scored("a", 0.5, T - HOUR), scored("b", 0.1, T - HOUR)
     later = scored("z", 0.5, T + HOUR)
@@ -123,6 +153,7 @@ articles = st.lists(
         st.integers(-80 * 60, 90),
         st.integers(0, 300),
         st.integers(0, 8),
+        st.sampled_from([None, STORY, STORY + " again", "another story altogether"]),
     ),
     max_size=25,
 )
@@ -138,9 +169,10 @@ def test_a_row_has_the_same_bits_alone_shuffled_truncated_and_in_company(made: l
             T + minutes * MINUTE,
             T + (minutes + late) * MINUTE,
             confidence=confidence,
-            content=f"c{text}",
+            content=f"c{content}",
+            text=text,
         )
-        for name, score, confidence, minutes, late, text in made
+        for name, score, confidence, minutes, late, content, text in made
     ]
     everything = pl.concat([empty(STORED_ARTICLE_SENTIMENT), *frames]).unique(["article_id", "known_at"])
     company = pl.concat([everything, everything.with_columns(symbol=pl.lit("S1"))]).sample(

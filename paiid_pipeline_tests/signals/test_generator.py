@@ -55,7 +55,7 @@ def indicators(symbol: str = "S0", **changes: object) -> pl.DataFrame:
 
 
 def news(score: float | None, confidence: float | None = 0.6, symbol: str = "S0", count: int = 12) -> pl.DataFrame:
-    row = (symbol, "intraday", T, score, confidence, count, 0.1, T, "vader", "1", "s")
+    row = (symbol, "intraday", T, score, confidence, count, 0.1, T, "ensemble", "1", "s", 1.0)
     return pl.DataFrame([row], schema=SYMBOL_SENTIMENT, orient="row")
 
 
