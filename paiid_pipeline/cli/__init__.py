@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from paiid_pipeline.cli.output import tell
 from paiid_pipeline.settings import Settings, load_settings
+from paiid_pipeline.universe import HORIZONS
 
 _EPILOG = """\
 settings come from the environment; the most used:
@@ -82,6 +83,16 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--symbol", help="whom the text is to be read for, where it names it")
     sub.add_argument("--budget-ms", type=float, help="leave out models that cost more a text than this allows")
     sub.add_argument("--json", action="store_true", help="everything, for programs")
+    sub = command("audit-lookahead", _audit, "prove on the stored decisions that none has looked ahead")
+    sub.add_argument("--symbols", nargs="+", default=[], metavar="SYMBOL", help="by default up to 25 of the universe")
+    sub.add_argument("--sample", type=_count, default=200, metavar="N", help="how many decisions (default 200)")
+    sub.add_argument("--seed", type=int, default=0, metavar="K", help="which ones (default 0)")
+    sub.add_argument("--json", action="store_true", help="every difference, for a program")
+    sub = command("explain", _explain, "a signal, with everything that it rests on")
+    sub.add_argument("symbol", metavar="SYMBOL")
+    sub.add_argument("--horizon", choices=HORIZONS, help="by default that of the newest signal")
+    sub.add_argument("--as-of", metavar="T", help="the newest by then; ISO, in exchange time unless it has an offset")
+    sub.add_argument("--json", action="store_true", help="for a program")
     return parser
 
 
@@ -133,6 +144,28 @@ def _score(options: argparse.Namespace, settings: Settings) -> int:
 
     text = sys.stdin.read() if options.text is None else options.text
     return score(settings, text, options.symbol, budget_ms=options.budget_ms, as_json=options.json)
+
+
+def _audit(options: argparse.Namespace, settings: Settings) -> int:
+    from paiid_pipeline.cli.access import stored
+    from paiid_pipeline.cli.audit import audit_lookahead
+
+    with stored(settings) as found:
+        return audit_lookahead(found, options.symbols, options.sample, options.seed, as_json=options.json)
+
+
+def _explain(options: argparse.Namespace, settings: Settings) -> int:
+    from paiid_pipeline.cli.access import stored
+    from paiid_pipeline.cli.explain import explain
+
+    with stored(settings) as found:
+        return explain(found, options.symbol, options.horizon, options.as_of, as_json=options.json)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count: use a whole number from 1 up")
+    return int(text)
 
 
 def _web_port() -> int:

@@ -53,6 +53,13 @@ def ask(settings: Settings, statement: str, form: Format, *, as_analyst: bool) -
         )
 
 
+@contextmanager
+def stored(settings: Settings) -> Iterator[Settings]:
+    """The settings under which the stored data was made; its warehouse is up while the body runs."""
+    with _warehouse(settings) as environment:
+        yield load_settings(merged(environment))
+
+
 def print_url(settings: Settings, of: str) -> int:
     """Print one address, its password included. Returns the exit code."""
     state = homes.running(settings.home)

@@ -1,0 +1,180 @@
+"""`paiid audit-lookahead`: the proof of no look-ahead, on the user's own warehouse, universe and rules."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+
+import polars as pl
+
+from paiid_pipeline.cli.output import say, tell, timed
+from paiid_pipeline.clock import SystemClock
+from paiid_pipeline.decisions import due_decisions, reach
+from paiid_pipeline.lookahead import STORED, History, Report, audit, pipeline_of, too_early
+from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
+from paiid_pipeline.settings import Settings
+from paiid_pipeline.universe import HORIZONS, TIMEFRAME, Horizon
+from paiid_pipeline.warehouse import Warehouse
+
+SYMBOLS, SESSIONS = 25, 16
+"""At most so many symbols, and sessions of each horizon, are drawn for one audit."""
+_SCOUTS = 3
+"""So many symbols are looked up to find the sessions that have been decided."""
+_BEGINNING = datetime(1990, 1, 1, tzinfo=UTC)
+_AFTER = timedelta(days=7)
+"""How much of what came after a session an audit has at hand, to see whether it shows."""
+_SHOWN = 10
+
+
+def audit_lookahead(settings: Settings, symbols: Sequence[str], sample: int, seed: int, *, as_json: bool) -> int:
+    """Audit decisions of the warehouse and print what came of it. Returns the exit code.
+
+    0: no difference; 1: at least one, or nothing decided to look at; 2: an unknown symbol.
+    """
+    chosen = chosen_symbols(settings, symbols, seed)
+    if isinstance(chosen, str):
+        tell(f"paiid: {chosen}")
+        return 2
+    with Warehouse(settings.require_postgres()) as warehouse, timed(quiet=as_json) as words:
+        report = audited(warehouse, settings, SystemClock().now(), chosen, sample, seed)
+        words.append(f"audited {report.decisions} decisions")
+    if as_json:
+        say(json.dumps(_document(report, chosen, seed), indent=2, ensure_ascii=False))
+    else:
+        _print(report, chosen, settings, seed)
+    return 0 if report.decisions and not report.differences else 1
+
+
+def chosen_symbols(settings: Settings, asked: Sequence[str], seed: int) -> list[str] | str:
+    """The symbols to audit: those asked for, or up to ``SYMBOLS`` of the universe; or what is wrong."""
+    known = settings.universe.symbols
+    for symbol in asked:
+        if symbol not in known:
+            return unknown_symbol(symbol, known)
+    return list(asked) or sorted(Random(seed).sample(known, min(len(known), SYMBOLS)))  # noqa: S311
+
+
+def unknown_symbol(symbol: str, known: Sequence[str]) -> str:
+    """What is wrong with a symbol that is not in the universe, and which one may be meant."""
+    close = difflib.get_close_matches(symbol.upper(), known, n=1, cutoff=0.4)
+    remedy = f"did you mean {close[0]}?" if close else f"known are {', '.join(known[:20])}"
+    return f"unknown symbol {symbol!r}: {remedy}"
+
+
+def audited(
+    warehouse: Warehouse, settings: Settings, now: datetime, symbols: Sequence[str], sample: int, seed: int
+) -> Report:
+    """Audit about ``sample`` of the stored decisions, drawn evenly over horizons and sessions.
+
+    The same seed draws the same ones. ``now``: a moment by which all that is stored has become known.
+    """
+    rng, report, pipeline = Random(seed), Report(), pipeline_of(settings)  # noqa: S311
+    for places, horizon in enumerate(reversed(HORIZONS)):  # daily decisions are few: what they leave goes to the others
+        wanted = (sample - report.decisions) // (len(HORIZONS) - places)
+        days = _decided_days(warehouse, settings, symbols, horizon, now)
+        drawn = sorted(rng.sample(days, min(len(days), SESSIONS)))
+        for day, share in zip(drawn, _shares(wanted, len(drawn)), strict=True):
+            decisions = _decided(warehouse, settings, symbols, day, horizon, now)
+            picked = decisions[sorted(rng.sample(range(decisions.height), min(decisions.height, share)))]
+            if picked.height:
+                history = history_of(warehouse, settings, decisions, horizon, now)
+                report.merge(audit(pipeline, history, picked, _stored(warehouse, picked, horizon)))
+                report.merge(too_early(history.bars))
+    return report
+
+
+def _shares(total: int, parts: int) -> list[int]:
+    """``total`` in so many whole parts, as equal as can be."""
+    return [total * (place + 1) // parts - total * place // parts for place in range(parts)]
+
+
+def _decided(
+    warehouse: Warehouse, settings: Settings, symbols: Sequence[str], day: date, horizon: Horizon, now: datetime
+) -> pl.DataFrame:
+    """The decisions of a session that have been made."""
+    due = due_decisions(symbols, [day], settings.universe.calendar, settings, now)
+    due = due.filter(pl.col("horizon") == horizon)
+    if due.is_empty():
+        return due
+    span = reach(due)
+    made = warehouse.decided("symbol_sentiment", symbols, horizon, span.first, span.last)
+    return due.join(made, on=made.columns, how="semi", maintain_order="left")
+
+
+def _decided_days(
+    warehouse: Warehouse, settings: Settings, symbols: Sequence[str], horizon: Horizon, now: datetime
+) -> list[date]:
+    """The sessions for which there are decisions."""
+    calendar = settings.universe.calendar
+    stored = warehouse.decided("symbol_sentiment", symbols[:_SCOUTS], horizon, _BEGINNING, now)
+    # A decision at midnight belongs to the session that ends.
+    local = (pl.col("as_of") - pl.duration(microseconds=1)).dt.convert_time_zone(str(calendar.timezone)).dt.date()
+    days: list[date] = stored.select(local.unique().sort()).to_series().to_list()
+    return [day for day in days if calendar.session(day) is not None]
+
+
+def history_of(
+    warehouse: Warehouse, settings: Settings, decisions: pl.DataFrame, horizon: Horizon, now: datetime
+) -> History:
+    """All that is known by now about some decisions and the week after them."""
+    span = reach(decisions)
+    end = min(now, span.last + _AFTER)
+    return History(
+        bars=warehouse.bar_versions(span.symbols, TIMEFRAME[horizon], span.anchor, end, now),
+        actions=warehouse.corporate_action_versions(span.symbols, now),
+        scores=warehouse.article_sentiment(
+            span.symbols, SentimentAnalyzer.model, span.first - settings.news_lookback, end, now
+        ),
+        decisions=decisions,
+    )
+
+
+def _stored(warehouse: Warehouse, decisions: pl.DataFrame, horizon: Horizon) -> dict[str, pl.DataFrame]:
+    span = reach(decisions)
+    read = (warehouse.indicators, warehouse.symbol_sentiment, warehouse.signals)
+    tables = ("technical_indicators", "symbol_sentiment", "signals")
+    return {name: ask(span.symbols, horizon, span.first, span.last) for name, ask in zip(tables, read, strict=True)}
+
+
+def _document(report: Report, symbols: Sequence[str], seed: int) -> dict[str, object]:
+    return {
+        "passed": bool(report.decisions) and not report.differences,
+        "decisions": report.decisions,
+        "symbols": list(symbols),
+        "seed": seed,
+        "rows_compared": report.rows,
+        "values_compared": report.values,
+        "not_compared": report.notes,
+        "first_difference": asdict(report.first) if report.first else None,
+        "differences": [asdict(difference) for difference in report.differences],
+    }
+
+
+def _print(report: Report, symbols: Sequence[str], settings: Settings, seed: int) -> None:
+    everyone = len(settings.universe.symbols)
+    if not report.decisions:
+        say("nothing has been decided yet: run `paiid demo` or `paiid up` first")
+        return
+    say(
+        f"{report.decisions} decisions on {len(symbols)} of {everyone} symbols (seed {seed}), "
+        f"each made again from what was known by then: {report.values:,} values compared"
+    )
+    for name, count in report.rows.items():
+        say(f"  {count:6} rows of {name}")
+    for name, count in report.notes.items():
+        say(f"  {count:6} not compared: {name}")
+    if report.first is None:
+        say("no difference: nothing has looked ahead")
+        return
+    say(f"{len(report.differences)} DIFFERENCES; the first:")
+    say(f"  {report.first}")
+    if all(difference.against == STORED for difference in report.differences):
+        say("  (only stored rows differ: they were made by other code, or what they rest on was changed in place)")
+    for difference in [other for other in report.differences if other is not report.first][:_SHOWN]:
+        say(f"  {difference}")
+    if len(report.differences) > _SHOWN + 1:
+        say(f"  … and {len(report.differences) - _SHOWN - 1} more (--json has them all)")

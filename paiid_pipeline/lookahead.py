@@ -1,0 +1,261 @@
+"""The proof that no decision looked ahead: what it says does not change when all that came later is taken away.
+
+One check finds every leak. For each decision of a sample, all rows that were not known by then are physically removed,
+the decision is made again, and every value must have the same bits as in a recomputation from all that is
+stored now, and as the row that is stored.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from paiid_pipeline.sentiment.aggregate import aggregate
+from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
+from paiid_pipeline.settings import Settings
+from paiid_pipeline.signals.generator import SignalGenerator
+from paiid_pipeline.technicals.decide import decide_indicators
+from paiid_pipeline.universe import Horizon
+
+KEY = ("symbol", "horizon", "as_of")
+RECOMPUTED, STORED = "recomputed from all that is known now", "stored"
+ROW = "(row)"
+"""The column that a difference names where one side has no row at all."""
+UNKNOWN = "(absent)"
+
+Key = tuple[Any, ...]
+Output = Mapping[str, pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class History:
+    """Everything that is stored about some decisions, and the decisions.
+
+    ``bars``, ``actions``, ``scores``: `contracts.STORED_BARS`, `STORED_CORPORATE_ACTIONS` and
+    `STORED_ARTICLE_SENTIMENT`, every version; ``decisions``: `contracts.DECISIONS`.
+    """
+
+    bars: pl.DataFrame
+    actions: pl.DataFrame
+    scores: pl.DataFrame
+    decisions: pl.DataFrame
+
+    def known_by(self, decisions: pl.DataFrame) -> History:
+        """What was known by the one moment at which ``decisions`` were made, and these."""
+        known = pl.col("known_at") <= decisions["known_by"][0]
+        return History(self.bars.filter(known), self.actions.filter(known), self.scores.filter(known), decisions)
+
+
+Pipeline = Callable[[History], Output]
+"""From a history to frames by table, each with ``KEY`` and at most one row a decision."""
+
+
+def pipeline_of(settings: Settings) -> Pipeline:
+    """The pure part of the path, as the assets wire it: indicators, sentiment, signals and what is withheld."""
+    ages = {horizon: lookback.max_bar_age for horizon, lookback in settings.lookback.items()}
+    return partial(decide, ages=ages, lookback=settings.news_lookback, half_life=settings.news_half_life)
+
+
+def decide(
+    history: History, *, ages: Mapping[Horizon, timedelta], lookback: timedelta, half_life: timedelta
+) -> dict[str, pl.DataFrame]:
+    """Every decision of ``history``, by table."""
+    indicators, withheld = decide_indicators(history.bars, history.actions, history.decisions, ages)
+    sentiment = aggregate(history.scores, history.decisions, lookback, half_life, SentimentAnalyzer.model)
+    signals, undecided = SignalGenerator().decide(indicators, sentiment)
+    return {
+        "technical_indicators": indicators,
+        "symbol_sentiment": sentiment,
+        "signals": signals,
+        "withheld": pl.concat([withheld, undecided]),
+    }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value that knowledge from after its decision has changed."""
+
+    table: str
+    column: str
+    symbol: str
+    horizon: str
+    as_of: str
+    then: str
+    """From what was known by then; `repr`, so that every bit of a number shows."""
+    against: str
+    """What it is compared with: ``RECOMPUTED`` or ``STORED``."""
+    otherwise: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.table}.{self.column} of {self.symbol}, {self.horizon}, {self.as_of}: {self.then} from what was "
+            f"known by then, but {self.otherwise} {self.against}"
+        )
+
+
+@dataclass
+class Report:
+    """What an audit has covered, and what it has found."""
+
+    decisions: int = 0
+    symbols: set[str] = field(default_factory=set)
+    rows: dict[str, int] = field(default_factory=dict)
+    """Rows compared, by table and what they were compared with."""
+    values: int = 0
+    notes: dict[str, int] = field(default_factory=dict)
+    """What could not be compared, and how often."""
+    differences: list[Difference] = field(default_factory=list)
+
+    def merge(self, other: Report) -> None:
+        """Add what another audit covered and found."""
+        self.decisions += other.decisions
+        self.symbols |= other.symbols
+        self.values += other.values
+        self.differences += other.differences
+        for mine, theirs in ((self.rows, other.rows), (self.notes, other.notes)):
+            for name, count in theirs.items():
+                mine[name] = mine.get(name, 0) + count
+
+    @property
+    def first(self) -> Difference | None:
+        """The earliest difference; at one moment that of the table that is computed first."""
+        order = ["market_bars", "technical_indicators", "symbol_sentiment", "withheld", "signals"]
+        places = {name: place for place, name in enumerate(order)}
+        return min(self.differences, key=lambda d: (d.as_of, places.get(d.table, -1), d.symbol), default=None)
+
+
+def audit(pipeline: Pipeline, history: History, sample: pl.DataFrame, stored: Output | None = None) -> Report:
+    """Make each decision of ``sample`` from what was known by then, and compare.
+
+    ``history``: with all that came later, and all decisions among which the sampled ones are to be
+    recomputed; ``sample``: some of its decisions. ``stored``: the rows that the warehouse has for them, by table;
+    of several for one decision the last with the engine and version of the recomputed one counts. A stored
+    row of another model version is not compared but noted.
+    """
+    report = Report(sample.height, set(sample["symbol"].to_list()))
+    recomputed = pipeline(history)
+    full = {name: _rows(frame, sample) for name, frame in recomputed.items()}
+    kept = {
+        name: _rows(_filled(report, name, frame, recomputed[name]), sample) for name, frame in (stored or {}).items()
+    }
+    for moment in sample.sort("known_by").partition_by("known_by", maintain_order=True):
+        keys = moment.select(KEY).rows()
+        for name, frame in pipeline(history.known_by(moment)).items():
+            then = _rows(frame, moment)
+            for key in keys:
+                alone = then.get(key, [])
+                _compare(report, name, RECOMPUTED, key, alone, full.get(name, {}).get(key, []))
+                if name in kept:
+                    _compare_stored(report, name, key, alone, kept[name].get(key, []))
+    return report
+
+
+def too_early(bars: pl.DataFrame) -> Report:
+    """Bars (`contracts.STORED_BARS`) that claim to have been known before they ended, or to end before they began."""
+    report = Report(rows={f"market_bars, {STORED}": bars.height}, values=bars.height)
+    ends = pl.col("bar_end")
+    for column, bound, wrong in (
+        ("known_at", "bar_end", pl.col("known_at") < ends),
+        ("bar_end", "bar_start", ends <= pl.col("bar_start")),
+    ):
+        for bar in bars.filter(wrong).iter_rows(named=True):
+            of = (bar["symbol"], bar["timeframe"], bar["bar_start"].isoformat())
+            against = f"is its {bound}, which cannot come later"
+            report.differences.append(
+                Difference("market_bars", column, *of, bar[column].isoformat(), against, bar[bound].isoformat())
+            )
+    return report
+
+
+def _filled(report: Report, table: str, kept: pl.DataFrame, recomputed: pl.DataFrame) -> pl.DataFrame:
+    """``kept`` without the columns that were added to the table after all of its rows, which are noted."""
+    added = [
+        name
+        for name in kept.columns
+        if name in recomputed.columns and kept.height and kept[name].null_count() == kept.height
+        if recomputed[name].null_count() == 0 and recomputed.height
+    ]
+    for name in added:
+        _note(report, f"{table}.{name}: not filled in any stored row", kept.height)
+    return kept.drop(added)
+
+
+def _rows(frame: pl.DataFrame, decisions: pl.DataFrame) -> dict[Key, list[dict[str, Any]]]:
+    """The rows of each decision that has any, in their order."""
+    found: dict[Key, list[dict[str, Any]]] = {}
+    asked = frame.join(decisions.select(KEY), on=list(KEY), how="semi", maintain_order="left")
+    for row in asked.iter_rows(named=True):
+        found.setdefault(tuple(row[name] for name in KEY), []).append(row)
+    return found
+
+
+def _compare_stored(
+    report: Report, table: str, key: Key, then: Sequence[Mapping[str, Any]], kept: Sequence[Mapping[str, Any]]
+) -> None:
+    """``then`` against the stored rows of the same decision: those of its own engine and version."""
+    if not kept:
+        if then:
+            _note(report, f"{table}: not stored")
+        return
+    if not then:
+        _compare(report, table, STORED, key, [], kept[-1:])
+        return
+    same = [row for row in kept if _same_maker(row, then[0])]
+    if same:
+        _compare(report, table, STORED, key, then, same[-1:])
+    else:
+        _note(report, f"{table}: stored by another version")
+
+
+def _same_maker(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    # A sentiment without articles has no version, and may be held against any.
+    versions = {each.get("model_version") for each in (row, other)} - {None}
+    return len(versions) < 2 and all(row.get(name) == other.get(name) for name in ("engine", "model"))
+
+
+def _note(report: Report, what: str, count: int = 1) -> None:
+    report.notes[what] = report.notes.get(what, 0) + count
+
+
+def _compare(
+    report: Report,
+    table: str,
+    against: str,
+    key: Key,
+    then: Sequence[Mapping[str, Any]],
+    other: Sequence[Mapping[str, Any]],
+) -> None:
+    """Note the first column in which two rows of one decision differ; both may be absent."""
+    if not then and not other:
+        return
+    counted = f"{table}, {against}"
+    report.rows[counted] = report.rows.get(counted, 0) + 1
+    symbol, horizon, as_of = key
+    found: tuple[str, str, str] | None = None
+    if not then or not other:
+        found = (ROW, UNKNOWN if not then else "present", UNKNOWN if not other else "present")
+    else:
+        report.values += len(then[0])
+        shared = (name for name in then[0] if name in other[0])
+        differing = (name for name in shared if _bits(then[0][name]) != _bits(other[0][name]))
+        if (column := next(differing, None)) is not None:
+            found = (column, _bits(then[0][column]), _bits(other[0][column]))
+    if found is not None:
+        column, mine, theirs = found
+        report.differences.append(Difference(table, column, symbol, horizon, as_of.isoformat(), mine, against, theirs))
+
+
+def _bits(value: Any) -> str:
+    """A text that tells all of a value: every bit of a float, and of JSON what it says and not its layout."""
+    if isinstance(value, str) and value[:1] in ("[", "{"):
+        try:
+            return json.dumps(json.loads(value), sort_keys=True, ensure_ascii=False)
+        except ValueError:
+            return value
+    return value if isinstance(value, str) else repr(value)

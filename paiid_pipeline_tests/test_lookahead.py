@@ -1,0 +1,196 @@
+"""The audit for look-ahead: silent on honest pipelines, and each planted leak named with its column and moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import polars as pl
+import pytest
+
+from paiid_pipeline.contracts import STORED_ARTICLE_SENTIMENT
+from paiid_pipeline.lookahead import (
+    RECOMPUTED,
+    ROW,
+    STORED,
+    History,
+    Output,
+    Report,
+    audit,
+    pipeline_of,
+    too_early,
+)
+from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
+from paiid_pipeline.settings import load_settings
+from paiid_pipeline_tests.signals.lookahead import random_history
+
+PIPELINE = pipeline_of(load_settings({}))
+BAR = ["symbol", "timeframe", "bar_start"]
+Plant = Callable[[History], Output]
+
+
+def history(seed: int) -> History:
+    """A random history of all that a warehouse would hold, the scores known when their articles are."""
+    stored = random_history(seed)
+    versions = stored.news.select("article_id", "content_hash", "known_at", "nominal")
+    scores = SentimentAnalyzer().score_articles(stored.news).join(versions, on=["article_id", "content_hash"])
+    return History(stored.bars, stored.actions, scores.select(STORED_ARTICLE_SENTIMENT.keys()), stored.decisions)
+
+
+def on_bars(*columns: pl.Expr) -> Plant:
+    def plant(history: History) -> Output:
+        bars = history.bars.sort(*BAR, "known_at").with_columns(*columns)
+        return PIPELINE(History(bars, history.actions, history.scores, history.decisions))
+
+    return plant
+
+
+_DAILY = pl.col("timeframe") == "1Day"
+
+
+def early(moment: str, by: pl.Expr) -> tuple[pl.Expr, ...]:
+    return tuple(pl.when(_DAILY).then(by).otherwise(name).alias(name) for name in ("bar_end", moment))
+
+
+shifted = on_bars(pl.col("close").shift(-1).over("symbol", "timeframe"))
+"""shift(-1): each bar carries the close of the next."""
+at_its_start = on_bars(*early("known_at", pl.col("bar_start")))
+"""A daily bar counts from its start."""
+same_bar = on_bars(*(pl.col(name) - timedelta(minutes=5) for name in ("bar_end", "known_at")))
+"""The bar that is still open at the decision counts as ended."""
+restated_at_once = on_bars(pl.col("close").last().over(BAR), pl.col("volume").last().over(BAR))
+"""A restated bar counts from the first."""
+centred = on_bars(pl.col("close").rolling_mean(3, center=True, min_samples=1).over("symbol", "timeframe"))
+"""A centred window smooths with the future."""
+scaled = on_bars(pl.col("close") / pl.col("close").mean().over("symbol", "timeframe") * 100.0)
+"""A scaler fitted on all of history."""
+
+
+def news_before_it_is_known(history: History) -> Output:
+    scores = history.scores.with_columns(known_at=pl.col("published_at"))
+    newest = scores.unique(["article_id", "symbol"], keep="last", maintain_order=True)
+    return PIPELINE(History(history.bars, history.actions, newest, history.decisions))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_honest_pipeline_shows_no_difference_and_the_report_says_what_it_covered(seed: int) -> None:
+    whole = history(seed)
+    report = audit(PIPELINE, whole, whole.decisions, PIPELINE(whole))
+    assert report.differences == []
+    assert report.first is None
+    assert report.decisions == whole.decisions.height == 20
+    assert report.rows[f"symbol_sentiment, {RECOMPUTED}"] == report.rows[f"symbol_sentiment, {STORED}"] == 20
+    assert report.rows[f"technical_indicators, {RECOMPUTED}"] > 5
+    assert report.values > 20 * 12 * 2
+    assert report.notes == {}
+
+
+@pytest.mark.parametrize(
+    ("plant", "table"),
+    [
+        (shifted, "technical_indicators"),
+        (at_its_start, "technical_indicators"),
+        (same_bar, "technical_indicators"),
+        (restated_at_once, "technical_indicators"),
+        (centred, "technical_indicators"),
+        (scaled, "technical_indicators"),
+        (news_before_it_is_known, "symbol_sentiment"),
+    ],
+    ids=["shift(-1)", "daily bar at its start", "same bar", "restated data", "centred window", "global scaler", "news"],
+)
+def test_a_planted_leak_is_caught_and_named(plant: Plant, table: str) -> None:
+    for seed in range(3):
+        whole = history(seed)
+        first = audit(plant, whole, whole.decisions).first
+        assert first is not None, seed
+        assert first.table == table
+        assert (first.against, first.then != first.otherwise) == (RECOMPUTED, True)
+        decided = whole.decisions.select(
+            "symbol", "horizon", pl.col("as_of").map_elements(lambda m: m.isoformat(), pl.String)
+        )
+        assert (first.symbol, first.horizon, first.as_of) in decided.rows()
+
+
+def test_only_the_sampled_decisions_are_looked_at() -> None:
+    whole = history(0)
+    sample = whole.decisions.sample(5, seed=1)
+    report = audit(shifted, whole, sample)
+    assert report.decisions == 5
+    keys = set(sample.select("symbol", "horizon").rows())
+    assert {(found.symbol, found.horizon) for found in report.differences} <= keys
+
+
+def test_a_stored_row_that_was_changed_is_named_with_both_values() -> None:
+    """Every bit counts: the rsi moved by one unit in the last place, in one row."""
+    whole = history(0)
+    made = dict(PIPELINE(whole))
+    rows = made["technical_indicators"]
+    target = rows.row(3, named=True)
+    moved = pl.when(pl.int_range(pl.len()) == 3).then(pl.col("rsi_14") * (1 + 2e-16)).otherwise("rsi_14")
+    report = audit(PIPELINE, whole, whole.decisions, {**made, "technical_indicators": rows.with_columns(moved)})
+    (found,) = report.differences
+    assert (found.table, found.column, found.symbol) == ("technical_indicators", "rsi_14", target["symbol"])
+    assert (found.against, found.then) == (STORED, repr(target["rsi_14"]))
+    assert str(found).startswith(f"technical_indicators.rsi_14 of {target['symbol']}")
+
+
+def test_a_stored_row_of_a_withheld_decision_is_a_difference() -> None:
+    whole = next(found for found in map(history, range(20)) if PIPELINE(found)["withheld"].height)
+    made = dict(PIPELINE(whole))
+    withheld = made["withheld"].row(0, named=True)
+    key = {name: withheld[name] for name in ("symbol", "horizon", "as_of")}
+    invented = made["signals"].head(1).with_columns(**{name: pl.lit(value) for name, value in key.items()})
+    invented = invented.cast(made["signals"].schema)  # type: ignore[arg-type]
+    report = audit(PIPELINE, whole, whole.decisions, {"signals": pl.concat([made["signals"], invented])})
+    (found,) = report.differences
+    assert (found.table, found.column, found.symbol) == ("signals", ROW, withheld["symbol"])
+
+
+def test_what_cannot_be_compared_is_counted() -> None:
+    """Rows of another version, rows that are not there, and columns that came later."""
+    whole = history(0)
+    made = dict(PIPELINE(whole))
+    count = made["signals"].height
+    other = made["signals"].with_columns(model_version=pl.lit("before"), strength=pl.lit(0.0))
+    narrow = made["technical_indicators"].with_columns(rsi_14=pl.lit(None, dtype=pl.Float64))
+    stored = {"signals": other, "technical_indicators": narrow, "symbol_sentiment": made["symbol_sentiment"].clear()}
+    report = audit(PIPELINE, whole, whole.decisions, stored)
+    assert report.differences == []
+    assert report.notes == {
+        "signals: stored by another version": count,
+        "technical_indicators.rsi_14: not filled in any stored row": narrow.height,
+        "symbol_sentiment: not stored": whole.decisions.height,
+    }
+
+
+def test_json_is_compared_by_what_it_says() -> None:
+    whole = history(0)
+    made = dict(PIPELINE(whole))
+    spaced = made["signals"].with_columns(pl.col("reasons").str.replace_all('":', '" : '))
+    assert audit(PIPELINE, whole, whole.decisions, {"signals": spaced}).differences == []
+    changed = made["signals"].with_columns(pl.col("reasons").str.replace_all("RSI", "rsi"))
+    assert {found.column for found in audit(PIPELINE, whole, whole.decisions, {"signals": changed}).differences} == {
+        "reasons"
+    }
+
+
+def test_bars_that_were_known_too_early_are_named() -> None:
+    bars = history(0).bars
+    assert too_early(bars).differences == []
+    early_bar = bars.with_columns(known_at=pl.when(pl.int_range(pl.len()) == 7).then("bar_start").otherwise("known_at"))
+    (found,) = too_early(early_bar).differences
+    assert (found.column, found.symbol) == ("known_at", bars["symbol"][7])
+    backwards = bars.head(1).with_columns(bar_end=pl.col("bar_start"))
+    assert [found.column for found in too_early(backwards).differences] == ["bar_end"]
+
+
+def test_reports_add_up() -> None:
+    one, other = Report(2, {"A"}, {"x": 1}, 5, {"n": 1}), Report(3, {"B"}, {"x": 2, "y": 1}, 6)
+    one.merge(other)
+    assert (one.decisions, one.symbols, one.rows, one.values, one.notes) == (
+        5,
+        {"A", "B"},
+        {"x": 3, "y": 1},
+        11,
+        {"n": 1},
+    )
