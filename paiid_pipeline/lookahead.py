@@ -10,18 +10,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from functools import partial
+from datetime import datetime
 from typing import Any
 
 import polars as pl
 
+from paiid_pipeline.contracts import HALTS, STAKES, empty
 from paiid_pipeline.sentiment.aggregate import aggregate
-from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.generator import SignalGenerator
+from paiid_pipeline.signals.risk import Book
+from paiid_pipeline.signals.rules import load_rules
 from paiid_pipeline.technicals.decide import decide_indicators
-from paiid_pipeline.universe import Horizon
 
 KEY = ("symbol", "horizon", "as_of")
 RECOMPUTED, STORED = "recomputed from all that is known now", "stored"
@@ -38,43 +38,60 @@ class History:
     """Everything that is stored about some decisions, and the decisions.
 
     ``bars``, ``actions``, ``scores``: `contracts.STORED_BARS`, `STORED_CORPORATE_ACTIONS` and
-    `STORED_ARTICLE_SENTIMENT`, every version; ``decisions``: `contracts.DECISIONS`.
+    `STORED_ARTICLE_SENTIMENT`, every version; ``decisions``: `contracts.DECISIONS`, of whole segments, which
+    share a budget; ``stakes``: `contracts.STAKES` of the decisions before these; ``halts``: `contracts.HALTS`.
     """
 
     bars: pl.DataFrame
     actions: pl.DataFrame
     scores: pl.DataFrame
     decisions: pl.DataFrame
+    stakes: pl.DataFrame = field(default_factory=lambda: empty(STAKES))
+    halts: pl.DataFrame = field(default_factory=lambda: empty(HALTS))
 
-    def known_by(self, decisions: pl.DataFrame) -> History:
-        """What was known by the one moment at which ``decisions`` were made, and these."""
-        known = pl.col("known_at") <= decisions["known_by"][0]
-        return History(self.bars.filter(known), self.actions.filter(known), self.scores.filter(known), decisions)
+    def known_by(self, moment: datetime, signals: pl.DataFrame) -> History:
+        """What was known by ``moment``, the decisions that were made then, and of ``signals`` those made before."""
+        known = pl.col("known_at") <= moment
+        decisions = self.decisions.filter(pl.col("known_by") == moment)
+        earlier = pl.concat([self.stakes, signals.select(STAKES.keys())])
+        return History(
+            bars=self.bars.filter(known),
+            actions=self.actions.filter(known),
+            scores=self.scores.filter(known),
+            decisions=decisions,
+            stakes=earlier.filter(pl.col("as_of") < decisions["as_of"].min()),
+            halts=self.halts.filter(known),
+        )
 
 
 Pipeline = Callable[[History], Output]
-"""From a history to frames by table, each with ``KEY`` and at most one row a decision."""
+"""From a history to frames by table, each with ``KEY`` and at most one row a decision; one is ``signals``."""
 
 
 def pipeline_of(settings: Settings) -> Pipeline:
     """The pure part of the path, as the assets wire it: indicators, sentiment, signals and what is withheld."""
+    universe = settings.universe
     ages = {horizon: lookback.max_bar_age for horizon, lookback in settings.lookback.items()}
-    return partial(decide, ages=ages, lookback=settings.news_lookback, half_life=settings.news_half_life)
+    generator = SignalGenerator(
+        load_rules(settings.rules_path),
+        segments={symbol: segment for segment, members in universe.segments.items() for symbol in members},
+        validity=universe.calendar.next_decision,
+        max_bar_age=ages,
+    )
 
+    def decide(history: History) -> Output:
+        indicators, withheld = decide_indicators(history.bars, history.actions, history.decisions, ages)
+        sentiment = aggregate(history.scores, history.decisions, settings.news_lookback, settings.news_half_life)
+        book = Book(history.stakes, history.actions, history.halts)
+        signals, undecided = generator.decide(indicators, sentiment, book)
+        return {
+            "technical_indicators": indicators,
+            "symbol_sentiment": sentiment,
+            "signals": signals,
+            "withheld": pl.concat([withheld, undecided]),
+        }
 
-def decide(
-    history: History, *, ages: Mapping[Horizon, timedelta], lookback: timedelta, half_life: timedelta
-) -> dict[str, pl.DataFrame]:
-    """Every decision of ``history``, by table."""
-    indicators, withheld = decide_indicators(history.bars, history.actions, history.decisions, ages)
-    sentiment = aggregate(history.scores, history.decisions, lookback, half_life, SentimentAnalyzer.model)
-    signals, undecided = SignalGenerator().decide(indicators, sentiment)
-    return {
-        "technical_indicators": indicators,
-        "symbol_sentiment": sentiment,
-        "signals": signals,
-        "withheld": pl.concat([withheld, undecided]),
-    }
+    return decide
 
 
 @dataclass(frozen=True)
@@ -146,7 +163,7 @@ def audit(pipeline: Pipeline, history: History, sample: pl.DataFrame, stored: Ou
     }
     for moment in sample.sort("known_by").partition_by("known_by", maintain_order=True):
         keys = moment.select(KEY).rows()
-        for name, frame in pipeline(history.known_by(moment)).items():
+        for name, frame in pipeline(history.known_by(moment["known_by"][0], recomputed["signals"])).items():
             then = _rows(frame, moment)
             for key in keys:
                 alone = then.get(key, [])

@@ -17,6 +17,9 @@ from paiid_pipeline.decisions import due_decisions, reach
 from paiid_pipeline.lookahead import STORED, History, Report, audit, pipeline_of, too_early
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import Settings
+from paiid_pipeline.signals.generator import ENGINE
+from paiid_pipeline.signals.risk import reach_back
+from paiid_pipeline.signals.rules import load_rules
 from paiid_pipeline.universe import HORIZONS, TIMEFRAME, Horizon
 from paiid_pipeline.warehouse import Warehouse
 
@@ -50,12 +53,18 @@ def audit_lookahead(settings: Settings, symbols: Sequence[str], sample: int, see
 
 
 def chosen_symbols(settings: Settings, asked: Sequence[str], seed: int) -> list[str] | str:
-    """The symbols to audit: those asked for, or up to ``SYMBOLS`` of the universe; or what is wrong."""
-    known = settings.universe.symbols
+    """The symbols to audit: those asked for, or of about ``SYMBOLS`` in random segments; or what is wrong."""
+    universe = settings.universe
     for symbol in asked:
-        if symbol not in known:
-            return unknown_symbol(symbol, known)
-    return list(asked) or sorted(Random(seed).sample(known, min(len(known), SYMBOLS)))  # noqa: S311
+        if symbol not in universe.symbols:
+            return unknown_symbol(symbol, universe.symbols)
+    if asked:
+        return list(dict.fromkeys(asked))
+    chosen: list[str] = []
+    for segment in Random(seed).sample(list(universe.segments), len(universe.segments)):  # noqa: S311
+        if len(chosen) < SYMBOLS:
+            chosen += universe.segments[segment]
+    return chosen
 
 
 def unknown_symbol(symbol: str, known: Sequence[str]) -> str:
@@ -78,13 +87,20 @@ def audited(
         days = _decided_days(warehouse, settings, symbols, horizon, now)
         drawn = sorted(rng.sample(days, min(len(days), SESSIONS)))
         for day, share in zip(drawn, _shares(wanted, len(drawn)), strict=True):
-            decisions = _decided(warehouse, settings, symbols, day, horizon, now)
-            picked = decisions[sorted(rng.sample(range(decisions.height), min(decisions.height, share)))]
+            decisions = _decided(warehouse, settings, together(settings, symbols), day, horizon, now)
+            asked = decisions.filter(pl.col("symbol").is_in(list(symbols)))
+            picked = asked[sorted(rng.sample(range(asked.height), min(asked.height, share)))]
             if picked.height:
                 history = history_of(warehouse, settings, decisions, horizon, now)
                 report.merge(audit(pipeline, history, picked, _stored(warehouse, picked, horizon)))
                 report.merge(too_early(history.bars))
     return report
+
+
+def together(settings: Settings, symbols: Sequence[str]) -> list[str]:
+    """All symbols of the segments of some: their signals share a budget."""
+    groups = settings.universe.segments.values()
+    return [symbol for group in groups if set(group) & set(symbols) for symbol in group]
 
 
 def _shares(total: int, parts: int) -> list[int]:
@@ -123,6 +139,8 @@ def history_of(
     """All that is known by now about some decisions and the week after them."""
     span = reach(decisions)
     end = min(now, span.last + _AFTER)
+    after = span.first - reach_back(load_rules(settings.rules_path).limits, horizon)
+    before = span.first - timedelta(microseconds=1)
     return History(
         bars=warehouse.bar_versions(span.symbols, TIMEFRAME[horizon], span.anchor, end, now),
         actions=warehouse.corporate_action_versions(span.symbols, now),
@@ -130,6 +148,8 @@ def history_of(
             span.symbols, SentimentAnalyzer.model, span.first - settings.news_lookback, end, now
         ),
         decisions=decisions,
+        stakes=warehouse.stakes(span.symbols, horizon, ENGINE, after, before),
+        halts=warehouse.quarantined_bars(span.symbols, after, end),
     )
 
 

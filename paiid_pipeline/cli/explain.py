@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from paiid_pipeline.cli.audit import history_of, unknown_symbol
+from paiid_pipeline.cli.audit import history_of, together, unknown_symbol
 from paiid_pipeline.cli.output import say, table, tell
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.decisions import due_decisions
@@ -141,9 +141,11 @@ def withheld(
     session = settings.universe.calendar.session_of(newest)
     if session is None or warehouse.signals([symbol], of, newest, newest).height:
         return None
-    due = due_decisions([symbol], [session.day], settings.universe.calendar, settings, newest + settings.settle)
+    calendar, segment = settings.universe.calendar, together(settings, [symbol])
+    due = due_decisions(segment, [session.day], calendar, settings, newest + settings.settle)
     due = due.filter((pl.col("horizon") == of) & (pl.col("as_of") == newest))
-    reasons = pipeline_of(settings)(history_of(warehouse, settings, due, of, newest + settings.settle))["withheld"]
+    history = history_of(warehouse, settings, due, of, newest + settings.settle)
+    reasons = pipeline_of(settings)(history)["withheld"].filter(pl.col("symbol") == symbol)
     reason = reasons["reason"][0] if reasons.height else "it has not been made yet"
     return f"the {of} decision of {_text(newest)} has none: {reason}"
 
