@@ -19,17 +19,15 @@ from paiid_pipeline.technicals.indicators import (
     MINIMUM_BARS,
     VALUES,
     Indices,
-    defined_rsi,
     series_values,
     with_readings,
 )
-from paiid_pipeline.technicals.measures import MEASURES, Prices, in_words, measures
+from paiid_pipeline.technicals.measures import Prices, in_words
+from paiid_pipeline.technicals.panel import COMPUTED, PREVIOUS, computed, prices_of
 from paiid_pipeline.technicals.snapshots import ONE_HISTORY, Snapshots, take_snapshots
 from paiid_pipeline.universe import Horizon
 
-_COMPUTED = (*VALUES, *MEASURES)
 _HASHED = ("bar_start", "bar_end", "close", "price", "high", "low", "vwap", "volume")
-_PREVIOUS = ("macd_histogram", "bb_upper", "bb_lower")
 
 
 def decide_indicators(
@@ -99,9 +97,9 @@ def _values(decisions: pl.DataFrame, snapshots: Snapshots) -> pl.DataFrame:
 
 def _reads(snapshots: Snapshots, series: Indices, bars: Indices) -> list[pl.Series]:
     """The values at each decision's newest bar and, as ``previous_``, at the bar before; and its inputs' hash."""
-    prices = _prices(snapshots.rows)
+    prices = prices_of(snapshots.rows.with_columns(close=pl.col("price")))
     inputs = _packed(snapshots.rows)
-    now = np.full((len(_COMPUTED), len(bars)), np.nan)
+    now = np.full((len(COMPUTED), len(bars)), np.nan)
     before = np.full((len(VALUES), len(bars)), np.nan)
     previous_price = np.full(len(bars), np.nan)
     hashes: list[str | None] = [None] * len(bars)
@@ -113,8 +111,7 @@ def _reads(snapshots: Snapshots, series: Indices, bars: Indices) -> list[pl.Seri
     for group, (start, stop, values) in zip(groups, series_values(prices.close, bounds), strict=True):
         at = bars[group] - 1
         part = Prices(**{name: column[start:stop] for name, column in vars(prices).items()})
-        values = (defined_rsi(part.close, values[0]), *values[1:])
-        values = (*values, *measures(part, values[0], values[1], values[-3:]))
+        values = computed(part, values)
         for row, value in enumerate(values):
             now[row, group] = value[at]
         for row, value in enumerate(values[: len(VALUES)]):
@@ -122,21 +119,11 @@ def _reads(snapshots: Snapshots, series: Indices, bars: Indices) -> list[pl.Seri
         previous_price[group] = part.close[at - 1]
         for decision, digest in zip(group.tolist(), _prefix_digests(inputs[start:stop], bars[group]), strict=True):
             hashes[decision] = digest
-    reads = [pl.Series(name, column) for name, column in zip(_COMPUTED, now, strict=True)]
-    reads += [pl.Series(f"previous_{name}", before[VALUES.index(name)]) for name in _PREVIOUS]
+    reads = [pl.Series(name, column) for name, column in zip(COMPUTED, now, strict=True)]
+    reads += [pl.Series(f"previous_{name}", before[VALUES.index(name)]) for name in PREVIOUS]
     reads.append(pl.Series("previous_price", previous_price))
     # A value that overflowed is no reading.
     return [read.set(~read.is_finite(), None) for read in reads] + [pl.Series("inputs_hash", hashes, dtype=pl.String)]
-
-
-def _prices(rows: pl.DataFrame) -> Prices:
-    vwap, close, high, low = (pl.col(name) for name in ("vwap", "price", "high", "low"))
-    typical = (high + low + close) * (1.0 / 3.0)
-    traded = pl.when(vwap.is_finite() & (vwap > 0)).then(vwap).otherwise(typical)
-    columns = {"close": close, "high": high, "low": low, "traded": traded, "volume": pl.col("volume")}
-    return Prices(
-        **{name: np.ascontiguousarray(rows.select(column).to_series().to_numpy()) for name, column in columns.items()}
-    )
 
 
 def _packed(rows: pl.DataFrame) -> NDArray[np.uint8]:

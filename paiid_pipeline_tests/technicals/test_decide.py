@@ -284,4 +284,13 @@ def test_the_split_and_the_spin_off_of_2014_06_09_are_no_crash(data_dir: Path, s
     assert (read["macd"].abs() / read["close"]).max() < 0.005  # type: ignore[operator]
     assert 20 < read["rsi_14"].min() < read["rsi_14"].max() < 95  # type: ignore[operator]
     assert ((read["bb_middle"] / read["close"]) - 1).abs().max() < 0.015  # type: ignore[operator]
+    for name, calm in (
+        ("atr_percent", 0.003),
+        ("volatility_20", 0.003),
+        ("volatility_ratio", 4),
+        ("vwap_distance", 0.01),
+    ):
+        assert read[name].abs().max() < calm, name  # type: ignore[operator]
+    assert ((read["sma_200"] / read["price"]) - 1).abs().max() < 0.03  # type: ignore[operator]
+    assert crashed["volatility_20"].max() > 0.01  # type: ignore[operator]
     assert crashed["bb_bandwidth"].max() > raw_width  # type: ignore[operator]
