@@ -287,7 +287,6 @@ def test_the_split_and_the_spin_off_of_2014_06_09_are_no_crash(data_dir: Path, s
     for name, calm in (
         ("atr_percent", 0.003),
         ("volatility_20", 0.003),
-        ("volatility_ratio", 4),
         ("vwap_distance", 0.01),
     ):
         assert read[name].abs().max() < calm, name  # type: ignore[operator]
