@@ -1,6 +1,8 @@
 """Hot results in Redis: the final bytes, in an envelope that says how fresh they are."""
 
+from redis import RedisError as CacheError
+
 from paiid_pipeline.cache.envelope import SCHEMA_VERSION, Envelope, cache_key
 from paiid_pipeline.cache.manager import CacheManager
 
-__all__ = ["SCHEMA_VERSION", "CacheManager", "Envelope", "cache_key"]
+__all__ = ["SCHEMA_VERSION", "CacheError", "CacheManager", "Envelope", "cache_key"]
