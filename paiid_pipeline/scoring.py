@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from paiid_pipeline.models.registry import installed
 from paiid_pipeline.models.runtime import ABOUT, load_served
 from paiid_pipeline.models.signing import UntrustedModelError, key_from_environment, verify_folder
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
-from paiid_pipeline.sentiment.ensemble import SEED, Blend, route
+from paiid_pipeline.sentiment.ensemble import MODEL, SEED, Blend, route
 from paiid_pipeline.sentiment.entities import Names
 from paiid_pipeline.sentiment.members import Member, MemberError
 from paiid_pipeline.sentiment.transformer import Forward, Transformer
@@ -30,6 +31,7 @@ from paiid_pipeline.sentiment.vader import Vader
 TRANSFORMERS = ("custom_bert", "finbert")
 Device = Literal["cpu", "cuda"]
 
+BLEND = "blend.json"
 _PINNED = "champion.json"
 _MOST_TOKENS = 512
 _MS_A_MEGABYTE = 0.1
@@ -40,7 +42,7 @@ def open_analyzer(
     models: Path,
     names: Names | None = None,
     *,
-    blend: Blend = SEED,
+    blend: Blend | None = None,
     budget_ms: float | None = None,
     device: Device = "cpu",
     environ: Mapping[str, str] | None = None,
@@ -48,7 +50,8 @@ def open_analyzer(
     """The analyzer over VADER and what is installed in the folder ``models``, within a budget a text.
 
     A model that is absent, not signed with the key of the environment (``PAIID_MODEL_KEY``), or in no form
-    that this machine can run is left out; the reason stands in ``route.left_out``. Never raises for it.
+    that this machine can run is left out; the reason stands in ``route.left_out``. Never raises for it. Without a
+    ``blend``, the fitted one in ``models/ensemble`` is taken, and where there is none the seed's.
     """
     loaded: list[Member] = [Vader()]
     absent: dict[str, str] = {}
@@ -57,7 +60,36 @@ def open_analyzer(
             loaded.append(load_member(name, models, environ, device))
         except (LookupError, UntrustedModelError, ValueError, ImportError, OSError, RuntimeError) as error:
             absent[name] = str(error)
-    return SentimentAnalyzer(route(loaded, absent, blend, budget_ms), blend, names or {})
+    try:
+        blend = blend or load_blend(models, environ)
+    except LookupError:
+        blend = SEED
+    except (UntrustedModelError, ValueError, OSError) as error:
+        blend, absent[MODEL] = SEED, str(error)
+    made = route(loaded, absent, blend, budget_ms)
+    return SentimentAnalyzer(replace(made, left_out={**_refused(absent), **made.left_out}), blend, names or {})
+
+
+def save_blend(blend: Blend, folder: Path) -> None:
+    """Write a blend as :func:`load_blend` reads it; the caller signs the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    document = {"version": blend.version, "weights": dict(blend.weights), "temperature": blend.temperature}
+    (folder / BLEND).write_text(json.dumps(document, indent=1, sort_keys=True))
+
+
+def load_blend(models: Path, environ: Mapping[str, str] | None = None) -> Blend:
+    """The fitted blend in ``models/ensemble``: the pinned version there, or a signed folder that lies there itself.
+
+    Raises LookupError where there is none, UntrustedModelError where it is not as our key signed it, ValueError
+    where it is no blend.
+    """
+    folder, _ = _verified(MODEL, models, environ)
+    try:
+        found = json.loads((folder / BLEND).read_text())
+        weights = {str(name): float(weight) for name, weight in found["weights"].items()}
+        return Blend(str(found["version"]), weights, float(found["temperature"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder / BLEND} is no blend: it lacks {error}; fit and register it again") from None
 
 
 def evaluate_file(analyzer: SentimentAnalyzer, path: Path) -> dict[str, Evaluation]:
@@ -86,17 +118,28 @@ def load_member(
     its labels have no names or its vocabulary is another model's, RuntimeError where it cannot be loaded; each
     with the remedy.
     """
+    folder, public = _verified(name, models, environ)
+    if (folder / ABOUT).is_file() and device == "cpu":
+        return _served(name, folder, public)
+    return _torch(name, folder, verify_folder(folder, public), device)
+
+
+def _verified(name: str, models: Path, environ: Mapping[str, str] | None) -> tuple[Path, bytes]:
+    """The folder of what is installed under a name, as it was signed with our key, and that key."""
     if not (models / name).is_dir():
         raise LookupError(f"{name} is not installed in {models}: train and promote it, or import it")
     try:
         public = key_from_environment(os.environ if environ is None else environ).public
     except LookupError as error:
         raise UntrustedModelError(f"{name} cannot be verified: {error}") from None
-    pinned = (models / name / _PINNED).is_file()
-    folder = installed(name, models, public).folder if pinned else models / name
-    if (folder / ABOUT).is_file() and device == "cpu":
-        return _served(name, folder, public)
-    return _torch(name, folder, verify_folder(folder, public), device)
+    if (models / name / _PINNED).is_file():
+        return installed(name, models, public).folder, public
+    verify_folder(models / name, public)
+    return models / name, public
+
+
+def _refused(absent: Mapping[str, str]) -> dict[str, str]:
+    return {name: why for name, why in absent.items() if name == MODEL}
 
 
 def _served(name: str, folder: Path, public: bytes) -> Transformer:

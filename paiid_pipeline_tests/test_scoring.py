@@ -24,7 +24,8 @@ from paiid_pipeline.models.signing import (
     key_from_environment,
     sign_folder,
 )
-from paiid_pipeline.scoring import load_member, open_analyzer
+from paiid_pipeline.scoring import load_member, open_analyzer, save_blend
+from paiid_pipeline.sentiment.ensemble import SEED, Blend
 from paiid_pipeline.sentiment.members import Reading
 from paiid_pipeline.sentiment.transformer import Transformer
 
@@ -175,6 +176,23 @@ def test_all_members_are_heard(models_dir: Path) -> None:
     assert result.flags == ()
     for_symbol = [analyzer.analyze_sentiment("apple beats nokia", symbol).score for symbol in ("AAPL", "NOK")]
     assert for_symbol[0] != for_symbol[1]
+
+
+def test_a_fitted_blend_is_used_where_it_is_signed_and_the_seed_where_it_is_not(tmp_path: Path) -> None:
+    fitted = Blend("fitted.1", {"vader": 0.5, "custom_bert": 0.5}, 1.7)
+    save_blend(fitted, tmp_path / "ensemble")
+    left = open_analyzer(tmp_path, environ=ENVIRONMENT).route.left_out
+    assert SIGNATURE in left["ensemble"]
+    sign(tmp_path / "ensemble")
+    analyzer = open_analyzer(tmp_path, environ=ENVIRONMENT)
+    assert analyzer.blend == fitted
+    assert analyzer.route.left_out.keys() == {"custom_bert"}
+    assert analyzer.analyze_sentiment("great profit").model_version.startswith("fitted.1(vader")
+    (tmp_path / "ensemble" / "blend.json").write_text('{"weights": {}}')
+    sign(tmp_path / "ensemble")
+    broken = open_analyzer(tmp_path, environ=ENVIRONMENT)
+    assert broken.blend == SEED
+    assert "no blend" in broken.route.left_out["ensemble"]
 
 
 texts = st.lists(

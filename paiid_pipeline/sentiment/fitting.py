@@ -1,0 +1,83 @@
+"""Weights and temperature of an ensemble, fitted on validation rows that no member was trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paiid_pipeline.sentiment.ensemble import SEED, Blend
+from paiid_pipeline.sentiment.members import Opinion
+
+STEPS = 10
+"""Weights are multiples of 1 / STEPS."""
+_COLDEST, _HOTTEST, _TEMPERATURES = 0.2, 5.0, 49
+_LEAST = 1e-9
+
+Floats = NDArray[np.float64]
+
+
+def fit_blend(labels: Sequence[int], said: Mapping[str, Sequence[Opinion]]) -> Blend:
+    """The blend with the least mean negative log-likelihood of ``labels`` (0 negative, 1 neutral, 2 positive).
+
+    ``said``: by member its opinion of each row. All weights on a grid are tried, each with all temperatures on
+    another; the temperature is of the mix, since mixing undoes what calibration the members had. The version
+    names the content, so that the same fit has the same name. Raises ValueError without rows or members, or
+    where there are not as many opinions as labels.
+    """
+    if not labels or not said or any(len(rows) != len(labels) for rows in said.values()):
+        counts = {name: len(rows) for name, rows in said.items()}
+        raise ValueError(
+            f"to fit a blend give as many opinions as labels, at least one: {len(labels)} labels, {counts}"
+        )
+    names, truth = sorted(said), np.asarray(labels)
+    evidence, shares = _arrays(names, said)
+    tried = (
+        (loss, weights, temperature)
+        for weights in _grid(len(names))
+        for loss, temperature in [_best_temperature(_mixed(np.array(weights), evidence, shares), truth)]
+    )
+    _, weights, temperature = min(tried)
+    found = {name: weight / STEPS for name, weight in zip(names, weights, strict=True)}
+    digest = hashlib.sha256(repr((sorted(found.items()), temperature)).encode()).hexdigest()[:8]
+    return Blend(f"fitted.{digest}", found, temperature)
+
+
+def log_loss(labels: Sequence[int], said: Mapping[str, Sequence[Opinion]], blend: Blend = SEED) -> float:
+    """Mean negative log-likelihood of the labels under a blend: lower is better."""
+    rows = [blend.mix({name: opinions[row] for name, opinions in said.items()}) for row in range(len(labels))]
+    return float(-np.mean([np.log(max(o.probabilities[k], _LEAST)) for o, k in zip(rows, labels, strict=True)]))
+
+
+def _arrays(names: Sequence[str], said: Mapping[str, Sequence[Opinion]]) -> tuple[Floats, Floats]:
+    """Confidence (members, rows) and probabilities (members, rows, 3)."""
+    confidence = np.array([[opinion.confidence for opinion in said[name]] for name in names])
+    return confidence, np.array([[opinion.probabilities for opinion in said[name]] for name in names])
+
+
+def _grid(members: int) -> Iterator[tuple[int, ...]]:
+    for parts in itertools.product(range(STEPS + 1), repeat=members - 1):
+        if sum(parts) <= STEPS:
+            yield (*parts, STEPS - sum(parts))
+
+
+def _mixed(weights: NDArray[np.int64], confidence: Floats, shares: Floats) -> Floats:
+    heard = weights[:, None] * confidence
+    total = heard.sum(0)
+    neutral = np.array([0.0, 1.0, 0.0])
+    mixed = (heard[:, :, None] * shares).sum(0) / np.where(total > 0, total, 1.0)[:, None]
+    return np.where(total[:, None] > 0, mixed, neutral)
+
+
+def _best_temperature(mixed: Floats, truth: NDArray[np.int64]) -> tuple[float, float]:
+    logs = np.log(np.clip(mixed, _LEAST, 1.0))
+    rows = np.arange(len(truth))
+
+    def loss(temperature: float) -> float:
+        scaled = logs / temperature
+        return float(np.mean(np.log(np.exp(scaled).sum(1)) - scaled[rows, truth]))
+
+    return min((loss(t), t) for t in np.geomspace(_COLDEST, _HOTTEST, _TEMPERATURES).tolist())
