@@ -43,10 +43,10 @@ class Costs:
 
 @dataclass(frozen=True)
 class Market:
-    """Adjusted prices on one grid of bars: ``opens`` and ``closes`` are (bars, symbols), NaN without a bar.
+    """Adjusted prices on one grid of bars: ``opens``, ``closes``, ``highs`` and ``lows`` are (bars, symbols).
 
-    ``starts`` and ``ends`` are microseconds UTC, ascending. Prices carry splits and dividends, so that the
-    ratio of any two is what a holder earned between them.
+    NaN where a symbol has no bar. ``starts`` and ``ends`` are microseconds UTC, ascending. Prices carry
+    splits and dividends, so that the ratio of any two is what a holder earned between them.
     """
 
     symbols: tuple[str, ...]
@@ -54,6 +54,8 @@ class Market:
     ends: Indices
     opens: Floats
     closes: Floats
+    highs: Floats
+    lows: Floats
 
     @cached_property
     def live(self) -> Mask:
@@ -74,7 +76,8 @@ class Market:
 
     def since(self, bar: int) -> Market:
         """The same from a bar on."""
-        return Market(self.symbols, self.starts[bar:], self.ends[bar:], self.opens[bar:], self.closes[bar:])
+        prices = (prices[bar:] for prices in (self.opens, self.closes, self.highs, self.lows))
+        return Market(self.symbols, self.starts[bar:], self.ends[bar:], *prices)
 
     def forward_returns(self, bars: int) -> Floats:
         """From the open of each bar to the open of the bar so many later, (bars, symbols).
@@ -92,12 +95,12 @@ def market(bars: pl.DataFrame, actions: pl.DataFrame) -> Market:
     """The grid of some bars of one timeframe.
 
     ``bars``: `contracts.STORED_BARS`, one version a bar; ``actions``: `contracts.STORED_CORPORATE_ACTIONS`,
-    one version an action; both as known at the moment of the backtest. A bar whose open or close is null,
+    one version an action; both as known at the moment of the backtest. A bar with a price that is null,
     not finite or not above 0 counts as missing. Raises ValueError for more than one timeframe.
     """
     if bars["timeframe"].n_unique() > 1:
         raise ValueError(f"bars of {bars['timeframe'].unique().sort().to_list()}: a grid holds one timeframe")
-    priced = ("open", "close")
+    priced = ("open", "close", "high", "low")
     usable = bars.filter(pl.col(name).is_finite() & (pl.col(name) > 0) for name in priced).sort("symbol", "bar_start")
     adjusted = adjust(usable.select("symbol", "bar_start", "bar_end", *priced), actions)
     grid = adjusted.group_by("bar_start").agg(pl.col("bar_end").max()).sort("bar_start")
@@ -107,9 +110,10 @@ def market(bars: pl.DataFrame, actions: pl.DataFrame) -> Market:
         np.searchsorted(starts, adjusted["bar_start"].to_physical().to_numpy()),
         symbol_codes(adjusted, symbols),
     )
-    opens, closes = (np.full((len(starts), len(symbols)), np.nan) for _ in priced)
-    opens[row, column], closes[row, column] = (adjusted[name].to_numpy() for name in priced)
-    return Market(symbols, starts, ends, opens, closes)
+    prices = [np.full((len(starts), len(symbols)), np.nan) for _ in priced]
+    for price, name in zip(prices, priced, strict=True):
+        price[row, column] = adjusted[name].to_numpy()
+    return Market(symbols, starts, ends, *prices)
 
 
 def symbol_codes(frame: pl.DataFrame, symbols: Sequence[str]) -> Indices:

@@ -52,7 +52,10 @@ def random_bars(symbols: int, days: int, seed: int = 0, drift: float = 0.0) -> p
         for i in range(symbols)
     ]
     frame = pl.concat(part.with_columns(symbol=pl.lit(f"S{i:03d}")) for i, part in enumerate(frames))
-    return frame.with_columns(timeframe=pl.lit("1Day"))
+    ends = ("open", "close")
+    return frame.with_columns(
+        timeframe=pl.lit("1Day"), high=pl.max_horizontal(ends) * 1.002, low=pl.min_horizontal(ends) * 0.998
+    )
 
 
 def signals(symbol: str, strengths: Sequence[float | None], fraction: float | None = None) -> pl.DataFrame:

@@ -122,7 +122,8 @@ def test_the_equity_is_what_the_symbols_earned(seed: int) -> None:
     prices[np.repeat(outside, 2, axis=0)] = np.nan
     day = 86_400_000_000
     starts = np.arange(bars) * day
-    grid = Market(tuple("ABCDEF"), starts, starts + day // 4, prices[::2], prices[1::2])
+    ends = prices[::2], prices[1::2]
+    grid = Market(tuple("ABCDEF"), starts, starts + day // 4, *ends, np.maximum(*ends), np.minimum(*ends))
     targets = rng.uniform(-0.5, 0.5, (accounts, bars, names))
     targets[rng.random(targets.shape) < 0.3] = np.nan
     kept = simulate(grid, targets, np.array([0.0, 0.0005, 0.01]), 0.03)
@@ -227,7 +228,7 @@ def test_signals_of_real_prices_and_their_comparisons_come_out_sound(data_dir: o
     time = next(name for name in ("ts", "date", "bar_start") if name in frame.columns)
     start = pl.col(time).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     bars = frame.select(
-        "symbol", "open", "close", bar_start=start, bar_end=start + SESSION, timeframe=pl.lit("1Day")
+        "symbol", "open", "high", "low", "close", bar_start=start, bar_end=start + SESSION, timeframe=pl.lit("1Day")
     ).filter(pl.col("close").is_not_null())
     change = pl.col("close").pct_change(5).over("symbol")
     decided = bars.with_columns(strength=(change * 10).clip(-1, 1)).drop_nulls("strength")
