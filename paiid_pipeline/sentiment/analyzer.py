@@ -51,8 +51,8 @@ class SentimentResult(MemberResult):
     """How much the text looks made to mislead, in [0, 1]."""
     members: tuple[MemberResult, ...] = ()
     """In the order of their names."""
-    fingerprint: str = ""
-    """Of the text; see :mod:`~paiid_pipeline.sentiment.novelty`."""
+    text: str = ""
+    """What the members read: normalised, without personal data."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,10 @@ class SentimentAnalyzer:
         asked = _asked(news)
         several = [symbol if count > 1 else None for symbol, count in asked.select("symbol", "about").iter_rows()]
         results = self.analyze_batch(asked["text"].to_list(), several)
+        prints = {text: fingerprint(text) for text in {result.text for result in results}}
         rows = [
             (*key, each.model, each.model_version, published, each.score, each.p_negative, each.p_neutral,
-             each.p_positive, each.confidence, list(each.flags), result.fingerprint)
+             each.p_positive, each.confidence, list(each.flags), prints[result.text])
             for *key, published, result in zip(
                 asked["article_id"], asked["content_hash"], asked["symbol"], asked["published_at"], results, strict=True
             )
@@ -137,7 +138,7 @@ class SentimentAnalyzer:
             flags=flags,
             tamper=clean.tamper,
             members=members,
-            fingerprint=fingerprint(clean.text),
+            text=clean.text,
         )
 
 

@@ -1,0 +1,77 @@
+"""Scoring in the real graph: every member and the ensemble, missing models counted, and nothing scored twice."""
+
+from __future__ import annotations
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from paiid_pipeline.models.signing import KEY_VARIABLE, key_from_environment, sign_folder
+from paiid_pipeline.scoring import save_blend
+from paiid_pipeline.sentiment.ensemble import Blend
+from paiid_pipeline_tests.defs.world import START, World, metadata
+
+DAY = date(2026, 3, 10)
+NOW = START + timedelta(seconds=20)
+
+
+@pytest.fixture
+def models(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder of models that the world looks into, and the key that signs them."""
+    world.variables = {**world.variables, "PAIID_MODELS": str(tmp_path / "models")}
+    monkeypatch.setenv(KEY_VARIABLE, "21" * 32)
+    return tmp_path / "models"
+
+
+def score(world: World, minutes: int = 0) -> dict[str, object]:
+    result = world.run("all_news", NOW + timedelta(minutes=minutes), DAY, by_segment=False)
+    assert result.success
+    return dict(metadata(result, "article_sentiment"))
+
+
+def stored(world: World) -> pl.DataFrame:
+    names = ["model", "model_version", "count"]
+    query = "select model, model_version, count(*)::text from article_sentiment group by 1, 2"
+    import psycopg2
+
+    connection = psycopg2.connect(world.postgres_url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        rows = cursor.fetchall()
+    connection.close()
+    return pl.DataFrame(rows, schema=names, orient="row").sort("model", "model_version")
+
+
+@pytest.mark.usefixtures("models")
+def test_without_models_vader_is_the_ensemble_and_the_others_are_counted(world: World) -> None:
+    reported = score(world)
+    assert set(json_of(reported["missing members"])) == {"custom_bert", "finbert"}
+    found = stored(world)
+    assert f"| missing:custom_bert | {found['count'][0]} |" in str(reported["flags"])
+    assert found["model"].to_list() == ["ensemble", "vader"]
+    assert found["count"].n_unique() == 1
+    again = score(world)
+    assert (again["articles scored"], again["inserted"]) == (0, 0)
+
+
+def test_a_new_version_of_the_ensemble_scores_again_and_keeps_what_was(world: World, models: Path) -> None:
+    score(world)
+    before = world.rows("article_sentiment")
+    blend = models / "ensemble"
+    save_blend(Blend("fitted.x", {"vader": 1.0}, 2.0), blend)
+    unsigned = score(world)
+    assert "signature.json" in str(unsigned["missing members"])
+    assert world.rows("article_sentiment") == before
+    sign_folder(blend, key_from_environment({KEY_VARIABLE: "21" * 32}))
+    assert score(world)["articles scored"] > 0  # type: ignore[operator]
+    after = world.rows("article_sentiment")
+    assert set(before) < set(after)
+    assert stored(world)["model_version"].str.starts_with("fitted.x(").sum() == 1
+    assert len(after) == len(before) * 3 // 2  # vader's own scores are those that were there
+
+
+def json_of(value: object) -> dict[str, str]:
+    return dict(value) if isinstance(value, dict) else json.loads(str(value))
