@@ -82,9 +82,35 @@ def restated_bar_at_once(history: History) -> Output:
     )
 
 
+def _with_close(history: History, close: pl.Expr) -> Output:
+    series = ["symbol", "timeframe"]
+    bars = history.bars.sort(*series, "bar_start", "known_at").with_columns(close.over(series).alias("close"))
+    return decide_all(replace(history, bars=bars))
+
+
+def centred_window(history: History) -> Output:
+    """The plant: each close smoothed over the bars on both sides of it."""
+    return _with_close(history, pl.col("close").rolling_mean(3, center=True, min_samples=1))
+
+
+def global_scaler(history: History) -> Output:
+    """The plant: closes scaled by the mean of the whole series, its future included."""
+    return _with_close(history, pl.col("close") / pl.col("close").mean() * 100)
+
+
+def later_stakes(history: History) -> Output:
+    """The plant: each signal carries the price of the next decision, as if it were filled there."""
+    output = decide_all(history)
+    ahead = pl.col("price").shift(-1).over("symbol", "horizon", order_by="as_of")
+    return {**output, "signals": output["signals"].with_columns(ahead.fill_null(pl.col("price")).alias("price"))}
+
+
 @pytest.mark.parametrize(
     ("plant", "first_seen_in"),
     [
+        (centred_window, "indicators"),
+        (global_scaler, "indicators"),
+        (later_stakes, "signals"),
         (shifted_close, "indicators"),
         (daily_bar_at_its_start, "indicators"),
         (article_at_its_publication, "sentiment"),

@@ -78,6 +78,14 @@ def test_a_segment_shares_its_budget_and_leaves_the_others_theirs() -> None:
     assert size(crowd[6], segments=segments)[0]["position_fraction"] == sized[6]["position_fraction"]
 
 
+def test_rounding_never_takes_a_segment_over_its_budget() -> None:
+    for count in (3, 7, 11, 13, 27):
+        sized = size(
+            *(row(f"S{i}", atr_percent=0.0) for i in range(count)), segments={f"S{i}": "a" for i in range(count)}
+        )
+        assert LIMITS.max_segment - 1e-4 < sum(one["position_fraction"] for one in sized) <= LIMITS.max_segment + 1e-12
+
+
 signals = st.sampled_from(sorted(SIDES))
 rows_at = st.lists(
     st.tuples(signals, st.floats(0, 1), st.floats(0.01, 1e5), st.floats(0, 2), st.floats(0, 1e7)),
@@ -129,6 +137,15 @@ def test_after_a_stop_a_symbol_cools_down_and_others_do_not() -> None:
 def test_a_price_above_its_stop_or_after_the_signal_expired_is_no_stop() -> None:
     for second in (row(at=1, price=99.5), row(at=2, price=90.0)):
         assert size(row(), second)[1]["position_fraction"] > 0
+    assert size(row(), row("S1", at=1), row(at=2, price=90.0))[2]["position_fraction"] > 0
+
+
+def test_of_two_writings_of_an_earlier_signal_the_last_counts() -> None:
+    [staked] = size(row())
+    bare = staked | {"position_fraction": 0.0}
+    for writings, stopped in (([staked, bare], False), ([bare, staked], True)):
+        [now] = size(row(at=1, price=90.0), book=Book(earlier=stored(writings)))
+        assert (now["position_fraction"] == 0) == stopped
 
 
 def test_too_many_stops_in_a_segment_stop_the_segment() -> None:
