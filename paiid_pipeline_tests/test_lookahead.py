@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
 
-from paiid_pipeline.contracts import STORED_ARTICLE_SENTIMENT
+from paiid_pipeline.contracts import MOMENT, STORED_ARTICLE_SENTIMENT, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
+from paiid_pipeline.decisions import due_decisions
 from paiid_pipeline.lookahead import (
     RECOMPUTED,
     ROW,
@@ -22,6 +24,7 @@ from paiid_pipeline.lookahead import (
 )
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import load_settings
+from paiid_pipeline.universe import TradingCalendar
 from paiid_pipeline_tests.signals.lookahead import random_history
 
 PIPELINE = pipeline_of(load_settings({}))
@@ -194,3 +197,62 @@ def test_reports_add_up() -> None:
         11,
         {"n": 1},
     )
+
+
+def test_real_prices_and_posts_raise_no_false_alarm_and_a_leak_in_them_is_caught(data_dir: Path) -> None:
+    """Five symbols of stocknet in June 2014: daily decisions on real bars and posts."""
+    names = ["AAPL", "BAC", "GOOG", "KO", "XOM"]
+    calendar = TradingCalendar("XNYS")
+    real = real_history(data_dir, names, calendar)
+    report = audit(PIPELINE, real, real.decisions)
+    assert report.differences == []
+    assert report.decisions == len(names) * 12
+    assert report.rows[f"signals, {RECOMPUTED}"] == report.decisions
+    assert PIPELINE(real)["symbol_sentiment"]["article_count"].sum() > 100
+    for plant in (shifted, news_before_it_is_known):
+        assert audit(plant, real, real.decisions).first is not None
+
+
+def real_history(data_dir: Path, names: list[str], calendar: TradingCalendar) -> History:
+    """Bars as known at each close, posts as known a day after they were published, twelve decisions a symbol."""
+    zone = str(calendar.timezone)
+    closes = calendar.frame(date(2012, 1, 1), date(2015, 12, 31))
+    prices = pl.read_parquet(data_dir / "bars" / "stocknet_daily.parquet").filter(pl.col("symbol").is_in(names))
+    moment = next(name for name, kind in prices.schema.items() if kind.is_temporal())
+    bars = prices.drop_nulls("close").with_columns(session=pl.col(moment).cast(pl.Date)).join(closes, on="session")
+    given = {
+        "timeframe": pl.lit("1Day"),
+        "bar_start": pl.col("session").cast(pl.Datetime("us")).dt.replace_time_zone(zone).dt.convert_time_zone("UTC"),
+        "bar_end": pl.col("close_right"),
+        "known_at": pl.col("close_right"),
+        "vwap": pl.lit(None),
+        "trade_count": pl.lit(None),
+        "source": pl.lit("stocknet"),
+        "nominal": pl.lit(True),
+    }
+    bars = bars.with_columns(**given).select(pl.col(name).cast(kind) for name, kind in STORED_BARS.items())
+    days = [session.day for session in calendar.sessions(date(2014, 6, 2), date(2014, 6, 17))]
+    decisions = due_decisions(names, days, calendar, load_settings({}), datetime(2020, 1, 1, tzinfo=UTC))
+    return History(
+        bars, empty(STORED_CORPORATE_ACTIONS), posts(data_dir, names), decisions.filter(pl.col("horizon") == "daily")
+    )
+
+
+def posts(data_dir: Path, names: list[str]) -> pl.DataFrame:
+    """The posts of two weeks, each scored, and known only a day after it was published."""
+    tweets = pl.read_parquet(data_dir / "news" / "stocknet_tweets.parquet").filter(pl.col("symbol").is_in(names))
+    moment = next(name for name, kind in tweets.schema.items() if kind.is_temporal())
+    found = tweets.with_columns(published_at=pl.col(moment).cast(MOMENT)).filter(
+        pl.col("published_at").is_between(datetime(2014, 5, 28, tzinfo=UTC), datetime(2014, 6, 18, tzinfo=UTC))
+    )
+    news = found.select(
+        pl.int_range(pl.len()).cast(pl.String).alias("article_id"),
+        pl.int_range(pl.len()).cast(pl.String).alias("content_hash"),
+        pl.col("text").alias("headline"),
+        pl.lit("").alias("summary"),
+        pl.concat_list("symbol").alias("symbols"),
+        "published_at",
+    )
+    scores = SentimentAnalyzer().score_articles(news)
+    known = scores.with_columns(known_at=pl.col("published_at") + timedelta(days=1), nominal=pl.lit(True))
+    return known.select(STORED_ARTICLE_SENTIMENT.keys())

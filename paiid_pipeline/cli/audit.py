@@ -89,12 +89,21 @@ def audited(
         for day, share in zip(drawn, _shares(wanted, len(drawn)), strict=True):
             decisions = _decided(warehouse, settings, together(settings, symbols), day, horizon, now)
             asked = decisions.filter(pl.col("symbol").is_in(list(symbols)))
-            picked = asked[sorted(rng.sample(range(asked.height), min(asked.height, share)))]
+            picked = _drawn(asked, share, rng)
             if picked.height:
                 history = history_of(warehouse, settings, decisions, horizon, now)
                 report.merge(audit(pipeline, history, picked, _stored(warehouse, picked, horizon)))
                 report.merge(too_early(history.bars))
     return report
+
+
+def _drawn(decisions: pl.DataFrame, count: int, rng: Random) -> pl.DataFrame:
+    """About ``count`` of some decisions, all symbols of as few random moments as give so many."""
+    moments = decisions["as_of"].unique().sort().to_list()
+    rng.shuffle(moments)
+    enough = -(-count * len(moments) // max(decisions.height, 1))
+    at_once = decisions.filter(pl.col("as_of").is_in(moments[:enough]))
+    return at_once[sorted(rng.sample(range(at_once.height), min(at_once.height, count)))]
 
 
 def together(settings: Settings, symbols: Sequence[str]) -> list[str]:

@@ -184,9 +184,10 @@ def _lines(document: Mapping[str, Any], settings: Settings) -> list[str]:
 
 
 def _risk(signal: Row) -> list[str]:
-    names = {"stop_loss": "stop", "take_profit": "target", "position_fraction": "position"}
-    known = [f"{word} {signal[name]:,.4g}" for name, word in names.items() if signal[name] is not None]
-    return [f"  {', '.join(known)}"] if known else []
+    if signal["position_fraction"] is None:
+        return []
+    levels = f"stop {signal['stop_loss']:,.4f}, target {signal['take_profit']:,.4f}"
+    return [f"  {levels}, position {signal['position_fraction']:.1%} of the capital"]
 
 
 def _bars(bars: Row) -> list[str]:
