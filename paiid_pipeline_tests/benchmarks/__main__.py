@@ -1,6 +1,12 @@
 """All benchmarks, one after the other: ``make bench`` (small), ``BENCH=full make bench``."""
 
-from paiid_pipeline_tests.benchmarks import bench_backtest, bench_indicators, bench_startup, bench_warehouse
+from paiid_pipeline_tests.benchmarks import (
+    bench_backtest,
+    bench_indicators,
+    bench_signals,
+    bench_startup,
+    bench_warehouse,
+)
 
-for benchmark in (bench_indicators, bench_warehouse, bench_startup, bench_backtest):
+for benchmark in (bench_indicators, bench_signals, bench_warehouse, bench_startup, bench_backtest):
     benchmark.main()
