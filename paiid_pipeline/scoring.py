@@ -67,6 +67,10 @@ def open_analyzer(
     except (UntrustedModelError, ValueError, OSError) as error:
         blend, absent[MODEL] = SEED, str(error)
     made = route(loaded, absent, blend, budget_ms)
+    if not any(blend.weights[member.name] > 0 for member in made.members):
+        absent[MODEL] = f"{blend.version} hears none of the models that are there, so that the seed's weights are used"
+        blend = SEED
+        made = route(loaded, absent, blend, budget_ms)
     return SentimentAnalyzer(replace(made, left_out={**_refused(absent), **made.left_out}), blend, names or {})
 
 

@@ -188,6 +188,11 @@ def test_a_fitted_blend_is_used_where_it_is_signed_and_the_seed_where_it_is_not(
     assert analyzer.blend == fitted
     assert analyzer.route.left_out.keys() == {"custom_bert"}
     assert analyzer.analyze_sentiment("great profit").model_version.startswith("fitted.1(vader")
+    save_blend(Blend("fitted.2", {"vader": 0.0, "custom_bert": 1.0}), tmp_path / "ensemble")
+    sign(tmp_path / "ensemble")
+    deaf = open_analyzer(tmp_path, environ=ENVIRONMENT)
+    assert deaf.blend == SEED
+    assert "hears none" in deaf.route.left_out["ensemble"]
     (tmp_path / "ensemble" / "blend.json").write_text('{"weights": {}}')
     sign(tmp_path / "ensemble")
     broken = open_analyzer(tmp_path, environ=ENVIRONMENT)

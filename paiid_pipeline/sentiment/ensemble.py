@@ -80,13 +80,14 @@ class Route:
 def route(
     available: Sequence[Member], absent: Mapping[str, str], blend: Blend, budget_ms: float | None = None
 ) -> Route:
-    """Choose members: those that are there and have a weight, as many as ``budget_ms`` a text allows.
+    """Choose members: those that are there and that the blend names, as many as ``budget_ms`` a text allows.
 
+    One with a weight of 0 is scored, to be compared with, but not heard in the mix.
     ``absent``: why each other member is not there. Within a budget the greatest weights come first and the
     cheapest is always taken. Costs are nominal, so that a busy moment does not change a score.
     """
     left_out = {name: absent.get(name, "not loaded") for name, weight in blend.weights.items() if weight > 0}
-    wanted = [member for member in available if blend.weights.get(member.name, 0) > 0]
+    wanted = [member for member in available if member.name in blend.weights]
     chosen: list[Member] = sorted(wanted, key=lambda member: member.cost_ms)[:1]
     spent = sum(member.cost_ms for member in chosen)
     for member in sorted(wanted, key=lambda each: (-blend.weights[each.name], each.name)):

@@ -94,6 +94,13 @@ def test_the_router_hears_whom_the_budget_allows_and_says_why_not() -> None:
     assert "budget of 10 ms" in left["finbert"]
 
 
+def test_a_member_of_weight_zero_is_scored_and_not_heard() -> None:
+    blend = Blend("w", {"vader": 0.0, "finbert": 1.0})
+    chosen = route([Vader(), Scripted("finbert", {"*": GLAD})], {}, blend)
+    assert [member.name for member in chosen.members] == ["finbert", "vader"]
+    assert blend.mix({"vader": SAD, "finbert": GLAD}) == GLAD
+
+
 def test_the_router_repeats_why_a_member_is_absent_and_ignores_one_without_a_weight() -> None:
     made = route([Vader(), Scripted("other", {"*": GLAD})], {"finbert": "no folder"}, SEED)
     assert [member.name for member in made.members] == ["vader"]
