@@ -39,7 +39,7 @@ class Recipe:
     base: str
     seed: int = 0
     sentences: int = 2500
-    general: Plan = field(default_factory=lambda: Plan("", epochs=3))
+    general: Plan = field(default_factory=lambda: Plan("", epochs=4))
     further: Plan = field(
         default_factory=lambda: Plan(
             "", epochs=3, batch=16, learning_rate=2e-4, averaging=0.99, smoothing=0.02, warm_up=0.1,

@@ -42,7 +42,6 @@ RECORD = "training.json"
 SHARES: Final[Mapping[str, float]] = {
     "tweets/neutral": 0.6,
     "entities": 0.25,
-    "conflict": 0.7,
     "opinions": 0.6,
 }
 """Which part of a source's rows an epoch draws; a source that is not here gives all of its rows."""

@@ -2,7 +2,7 @@
 
     python -m paiid_pipeline_tests.models.bench_serving MODEL_FOLDER TEXTS.csv
 
-CPU time on one thread each, best of three rounds in turn, so that neighbours on the machine do not decide. The
+CPU time on one thread each, best of two rounds in turn, so that neighbours on the machine do not decide. The
 whole path counts: normalise, tokenise, score. Also says how often the labels agree with fp32.
 """
 
@@ -24,7 +24,7 @@ from paiid_pipeline.models.signing import SigningKey, sign_folder
 from paiid_pipeline.sentiment.normalise import normalise
 
 Score = Callable[[Sequence[str]], np.ndarray]
-ROUNDS = 3
+ROUNDS = 2
 
 
 def _clean(texts: Sequence[str]) -> list[tuple[str, str | None]]:
@@ -67,7 +67,7 @@ def main() -> None:
     folder, path = Path(sys.argv[1]), Path(sys.argv[2])
     texts = pl.read_csv(path, infer_schema=False)["text"].to_list()
     calibration = _clean(texts[::5])
-    timed, scratch = texts[:400], tempfile.TemporaryDirectory()
+    timed, scratch = texts[:200], tempfile.TemporaryDirectory()
     ways: dict[str, Score] = {
         name: served(export_model(folder, Path(scratch.name) / name, calibration, precision=name))
         for name in ("fp32", "int8")
