@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +25,8 @@ from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.ensemble import MODEL, SEED, Blend, route
 from paiid_pipeline.sentiment.entities import Names
 from paiid_pipeline.sentiment.members import Member, MemberError
-from paiid_pipeline.sentiment.transformer import Forward, Transformer
+from paiid_pipeline.sentiment.spelling import speller
+from paiid_pipeline.sentiment.transformer import Encode, Forward, Transformer
 from paiid_pipeline.sentiment.vader import Vader
 
 TRANSFORMERS = ("custom_bert", "finbert")
@@ -34,6 +35,8 @@ Device = Literal["cpu", "cuda"]
 BLEND = "blend.json"
 _PINNED = "champion.json"
 _MOST_TOKENS = 512
+_READING = "+reading.1"
+"""Raised whenever what is done to a text between normalising and tokens changes."""
 _MS_A_MEGABYTE = 0.1
 """Nominal: what 32 tokens take on one core, by the size of the weights."""
 
@@ -162,8 +165,8 @@ def _served(name: str, folder: Path, public: bytes) -> Transformer:
 
     return Transformer(
         name=name,
-        version=model.digest[:12],
-        encode=model.encode,
+        version=f"{model.digest[:12]}{_READING}",
+        encode=_spelled(folder, model.encode),
         forward=forward,
         columns=model.columns,
         reads_entities=model.reads_entities,
@@ -191,13 +194,26 @@ def _torch(name: str, folder: Path, digest: str, device: Device) -> Transformer:
         raise MemberError(f"{folder} cannot be loaded: {error}") from None
     return Transformer(
         name=name,
-        version=f"{digest[:12]}/torch-{device}",
-        encode=lambda texts: encode(tokenizer, texts),
+        version=f"{digest[:12]}{_READING}/torch-{device}",
+        encode=_spelled(folder, lambda texts: encode(tokenizer, texts)),
         forward=_forward(network.half().cuda() if device == "cuda" else network, device),
         columns=(0, 1, 2),  # the network has put its classes in our order, by their names
         reads_entities="paiid_pooling" in config,
         cost_ms=_cost(folder),
     )
+
+
+def _spelled(folder: Path, encode: Encode) -> Encode:
+    """``encode``, of texts whose swapped letters are put right by the model's own vocabulary."""
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    if not isinstance(vocabulary, dict):
+        return encode  # not of whole words and pieces of them: there is nothing to go by
+    spelled = speller({word for word in vocabulary if word.isalpha()})
+
+    def read(texts: Sequence[tuple[str, str | None]]) -> list[tuple[list[int], list[int]]]:
+        return encode([(spelled(text), entity and spelled(entity)) for text, entity in texts])
+
+    return read
 
 
 def _forward(network: Any, device: Device) -> Forward:
