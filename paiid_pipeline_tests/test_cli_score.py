@@ -60,3 +60,11 @@ def test_a_file_that_cannot_be_measured_is_refused(
     file.write_text(content)
     assert evaluate(load_settings({"PAIID_HOME": str(tmp_path)}), file, as_json=False) == 2
     assert named in capsys.readouterr().err
+
+
+def test_the_command_measures_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("text,label\nGreat profit,positive\n")
+    made = paiid(tmp_path, "models", "evaluate", str(tmp_path / "mine.csv"), "--json")
+    assert json.loads(made.stdout)["models"]["ensemble"]["rows"] == 1
+    assert paiid(tmp_path, "models", "evaluate", str(tmp_path / "none.csv")).returncode == 2
+    assert paiid(tmp_path, "models").returncode == 2

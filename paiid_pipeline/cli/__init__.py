@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from paiid_pipeline.cli.output import tell
 from paiid_pipeline.settings import Settings, load_settings
@@ -82,6 +83,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("text", nargs="?", help="without it, standard input is read")
     sub.add_argument("--symbol", help="whom the text is to be read for, where it names it")
     sub.add_argument("--budget-ms", type=float, help="leave out models that cost more a text than this allows")
+    sub.add_argument("--json", action="store_true", help="everything, for programs")
+    of = command("models", _models_help, "the models of sentiment").add_subparsers(title="commands", metavar="")
+    sub = of.add_parser("evaluate", help="measure every installed model and the ensemble on a labelled file")
+    sub.set_defaults(run=_evaluate)
+    sub.add_argument("file", type=Path, help="a CSV with the columns text, label and, if wanted, entity")
     sub.add_argument("--json", action="store_true", help="everything, for programs")
     sub = command("audit-lookahead", _audit, "prove on the stored decisions that none has looked ahead")
     sub.add_argument("--symbols", nargs="+", default=[], metavar="SYMBOL", help="by default up to 25 of the universe")
@@ -166,6 +172,17 @@ def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a count: use a whole number from 1 up")
     return int(text)
+
+
+def _models_help(_options: argparse.Namespace, _settings: Settings) -> int:
+    tell("paiid models: say what to do, such as `paiid models evaluate FILE.csv`")
+    return 2
+
+
+def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
+    from paiid_pipeline.cli.score import evaluate
+
+    return evaluate(settings, options.file, as_json=options.json)
 
 
 def _web_port() -> int:
