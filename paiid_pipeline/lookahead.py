@@ -16,11 +16,10 @@ from typing import Any
 import polars as pl
 
 from paiid_pipeline.contracts import HALTS, STAKES, empty
+from paiid_pipeline.engines import rule_engine
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.settings import Settings
-from paiid_pipeline.signals.generator import SignalGenerator
 from paiid_pipeline.signals.risk import Book
-from paiid_pipeline.signals.rules import load_rules
 from paiid_pipeline.technicals.decide import decide_indicators
 
 KEY = ("symbol", "horizon", "as_of")
@@ -70,14 +69,8 @@ Pipeline = Callable[[History], Output]
 
 def pipeline_of(settings: Settings) -> Pipeline:
     """The pure part of the path, as the assets wire it: indicators, sentiment, signals and what is withheld."""
-    universe = settings.universe
     ages = {horizon: lookback.max_bar_age for horizon, lookback in settings.lookback.items()}
-    generator = SignalGenerator(
-        load_rules(settings.rules_path),
-        segments={symbol: segment for segment, members in universe.segments.items() for symbol in members},
-        validity=universe.calendar.next_decision,
-        max_bar_age=ages,
-    )
+    generator = rule_engine(settings)
 
     def decide(history: History) -> Output:
         indicators, withheld = decide_indicators(history.bars, history.actions, history.decisions, ages)

@@ -1,6 +1,6 @@
 """What every asset of the pipeline declares, in one place: partitions, owners, kinds, tags, freshness."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -9,9 +9,32 @@ import polars as pl
 
 from paiid_pipeline.defs.partitions import UNIVERSE
 from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.settings import TTL, CacheKind
 
 OWNERS = ["team:data-engineering"]
-SINGLE_RUN = dg.BackfillPolicy.single_run()
+
+
+def partitioned(
+    group: str,
+    partitions: dg.PartitionsDefinition[str],
+    *upstream: dg.AssetsDefinition,
+    kinds: set[str],
+    layer: str,
+    cadence: CacheKind,
+    pool: str | None = None,
+) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """The decorator of an asset of the path: any range of its partitions is one run, refreshed at a cadence."""
+    return dg.asset(
+        group_name=group,
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        deps=list(upstream),
+        owners=OWNERS,
+        kinds=kinds,
+        tags={"layer": layer, "cadence": cadence},
+        freshness_policy=freshness(TTL[cadence]),
+        pool=pool,
+    )
 
 
 def freshness(cadence: timedelta) -> dg.FreshnessPolicy:

@@ -1,23 +1,13 @@
 import dagster as dg
 
 from paiid_pipeline.contracts import BARS, CORPORATE_ACTIONS, NEWS
-from paiid_pipeline.defs.asset import OWNERS, SINGLE_RUN, counted, describe, freshness
+from paiid_pipeline.defs.asset import counted, describe, partitioned
 from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.ingestion import Gathered
-from paiid_pipeline.settings import TTL
 
 
-@dg.asset(
-    group_name="ingestion",
-    partitions_def=DATE_BY_SEGMENT,
-    backfill_policy=SINGLE_RUN,
-    owners=OWNERS,
-    kinds={"postgres", "polars"},
-    tags={"layer": "raw", "cadence": "market"},
-    freshness_policy=freshness(TTL["market"]),
-    pool="source",
-)
+@partitioned("ingestion", DATE_BY_SEGMENT, kinds={"postgres", "polars"}, layer="raw", cadence="market", pool="source")
 def market_bars(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """Minute and daily bars, raw as traded, with splits and dividends beside them.
 
@@ -32,16 +22,7 @@ def market_bars(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Mat
     return dg.MaterializeResult(metadata={**_report(got), **_actions(got)})
 
 
-@dg.asset(
-    group_name="ingestion",
-    partitions_def=DATE,
-    backfill_policy=SINGLE_RUN,
-    owners=OWNERS,
-    kinds={"postgres", "polars"},
-    tags={"layer": "raw", "cadence": "news"},
-    freshness_policy=freshness(TTL["news"]),
-    pool="source",
-)
+@partitioned("ingestion", DATE, kinds={"postgres", "polars"}, layer="raw", cadence="news", pool="source")
 def news_articles(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """Articles about the universe, every version of each.
 

@@ -3,7 +3,7 @@ import polars as pl
 
 from paiid_pipeline.contracts import SYMBOL_SENTIMENT
 from paiid_pipeline.decisions import reach
-from paiid_pipeline.defs.asset import OWNERS, SINGLE_RUN, counted, describe, freshness
+from paiid_pipeline.defs.asset import counted, describe, partitioned
 from paiid_pipeline.defs.deciding import Made, Refresh, to_make
 from paiid_pipeline.defs.ingestion.assets import news_articles
 from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected
@@ -11,19 +11,9 @@ from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.scoring import open_analyzer
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
-from paiid_pipeline.settings import TTL
 
 
-@dg.asset(
-    group_name="sentiment",
-    partitions_def=DATE,
-    backfill_policy=SINGLE_RUN,
-    deps=[news_articles],
-    owners=OWNERS,
-    kinds={"postgres", "python"},
-    tags={"layer": "feature", "cadence": "sentiment"},
-    freshness_policy=freshness(TTL["sentiment"]),
-)
+@partitioned("sentiment", DATE, news_articles, kinds={"postgres", "python"}, layer="feature", cadence="sentiment")
 def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """One score per article, symbol and model: probabilities of negative, neutral and positive.
 
@@ -51,15 +41,8 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> 
     )
 
 
-@dg.asset(
-    group_name="sentiment",
-    partitions_def=DATE_BY_SEGMENT,
-    backfill_policy=SINGLE_RUN,
-    deps=[article_sentiment],
-    owners=OWNERS,
-    kinds={"postgres", "polars"},
-    tags={"layer": "feature", "cadence": "signals"},
-    freshness_policy=freshness(TTL["signals"]),
+@partitioned(
+    "sentiment", DATE_BY_SEGMENT, article_sentiment, kinds={"postgres", "polars"}, layer="feature", cadence="signals"
 )
 def symbol_sentiment(
     context: dg.AssetExecutionContext, config: Refresh, pipeline: Pipeline

@@ -2,14 +2,13 @@ import dagster as dg
 from pydantic import Field
 
 from paiid_pipeline.cache import cache_key
-from paiid_pipeline.defs.asset import OWNERS, SINGLE_RUN, freshness
+from paiid_pipeline.defs.asset import partitioned
 from paiid_pipeline.defs.ingestion.assets import market_bars, news_articles
 from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT, selected
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
 from paiid_pipeline.defs.signals.assets import trading_signals
 from paiid_pipeline.serving import KINDS, envelopes
-from paiid_pipeline.settings import TTL
 
 
 class Publish(dg.Config):
@@ -18,15 +17,16 @@ class Publish(dg.Config):
     kinds: list[str] = Field(default=list(KINDS), description="Some of market, signals, sentiment and news.")
 
 
-@dg.asset(
-    group_name="serving",
-    partitions_def=DATE_BY_SEGMENT,
-    backfill_policy=SINGLE_RUN,
-    deps=[market_bars, news_articles, symbol_sentiment, trading_signals],
-    owners=OWNERS,
+@partitioned(
+    "serving",
+    DATE_BY_SEGMENT,
+    market_bars,
+    news_articles,
+    symbol_sentiment,
+    trading_signals,
     kinds={"redis"},
-    tags={"layer": "serving", "cadence": "market"},
-    freshness_policy=freshness(TTL["market"]),
+    layer="serving",
+    cadence="market",
 )
 def hot_results(context: dg.AssetExecutionContext, config: Publish, pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """The newest price, signals, sentiment and articles of each symbol, as bytes in Redis.

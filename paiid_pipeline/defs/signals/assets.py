@@ -3,27 +3,25 @@ import polars as pl
 
 from paiid_pipeline.contracts import SIGNALS
 from paiid_pipeline.decisions import reach
-from paiid_pipeline.defs.asset import OWNERS, SINGLE_RUN, freshness
+from paiid_pipeline.defs.asset import partitioned
 from paiid_pipeline.defs.deciding import Made, Refresh, to_make
 from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
 from paiid_pipeline.defs.technicals.assets import technical_indicators
-from paiid_pipeline.settings import TTL
-from paiid_pipeline.signals.generator import ENGINE, SignalGenerator
+from paiid_pipeline.engines import rule_engine
+from paiid_pipeline.signals.generator import ENGINE
 from paiid_pipeline.signals.risk import Book, reach_back
-from paiid_pipeline.signals.rules import load_rules
 
 
-@dg.asset(
-    group_name="signals",
-    partitions_def=DATE_BY_SEGMENT,
-    backfill_policy=SINGLE_RUN,
-    deps=[technical_indicators, symbol_sentiment],
-    owners=OWNERS,
+@partitioned(
+    "signals",
+    DATE_BY_SEGMENT,
+    technical_indicators,
+    symbol_sentiment,
     kinds={"postgres", "polars"},
-    tags={"layer": "decision", "cadence": "signals"},
-    freshness_policy=freshness(TTL["signals"]),
+    layer="decision",
+    cadence="signals",
 )
 def trading_signals(
     context: dg.AssetExecutionContext, config: Refresh, pipeline: Pipeline
@@ -35,7 +33,7 @@ def trading_signals(
     and the same inputs never make a second one. What cannot be decided is withheld and counted, never
     published as HOLD.
     """
-    warehouse, generator = pipeline.warehouse, generator_of(pipeline)
+    warehouse, generator = pipeline.warehouse, rule_engine(pipeline.settings)
     limits, segments = generator.rulebook.limits, pipeline.universe.segments
     made = Made(SIGNALS)
     for decisions in to_make(context, config, pipeline, "signals"):
@@ -61,15 +59,4 @@ def trading_signals(
             "staked on": made.count(pl.col("position_fraction") > 0),
             "rules": generator.rulebook.version,
         }
-    )
-
-
-def generator_of(pipeline: Pipeline) -> SignalGenerator:
-    """The signal generator as the settings, the universe and the calendar have it."""
-    settings, universe = pipeline.settings, pipeline.universe
-    return SignalGenerator(
-        load_rules(settings.rules_path),
-        segments={symbol: segment for segment, members in universe.segments.items() for symbol in members},
-        validity=universe.calendar.next_decision,
-        max_bar_age={horizon: lookback.max_bar_age for horizon, lookback in settings.lookback.items()},
     )

@@ -2,25 +2,17 @@ import dagster as dg
 
 from paiid_pipeline.contracts import INDICATORS
 from paiid_pipeline.decisions import reach
-from paiid_pipeline.defs.asset import OWNERS, SINGLE_RUN, freshness
+from paiid_pipeline.defs.asset import partitioned
 from paiid_pipeline.defs.deciding import Made, Refresh, to_make
 from paiid_pipeline.defs.ingestion.assets import market_bars
 from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT
 from paiid_pipeline.defs.resources import Pipeline
-from paiid_pipeline.settings import TTL
 from paiid_pipeline.technicals.decide import decide_indicators
 from paiid_pipeline.universe import TIMEFRAME
 
 
-@dg.asset(
-    group_name="technicals",
-    partitions_def=DATE_BY_SEGMENT,
-    backfill_policy=SINGLE_RUN,
-    deps=[market_bars],
-    owners=OWNERS,
-    kinds={"postgres", "polars"},
-    tags={"layer": "feature", "cadence": "signals"},
-    freshness_policy=freshness(TTL["signals"]),
+@partitioned(
+    "technicals", DATE_BY_SEGMENT, market_bars, kinds={"postgres", "polars"}, layer="feature", cadence="signals"
 )
 def technical_indicators(
     context: dg.AssetExecutionContext, config: Refresh, pipeline: Pipeline
