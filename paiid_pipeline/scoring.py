@@ -134,7 +134,7 @@ def load_member(
 def _verified(name: str, models: Path, environ: Mapping[str, str] | None) -> tuple[Path, bytes]:
     """The folder of what is installed under a name, as it was signed with our key, and that key."""
     if not (models / name).is_dir():
-        raise LookupError(f"{name} is not installed in {models}: train and promote it, or import it")
+        raise LookupError(f"{name} is not installed in {models}: put its signed folder there")
     try:
         public = key_from_environment(os.environ if environ is None else environ).public
     except LookupError as error:

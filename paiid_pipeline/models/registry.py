@@ -209,7 +209,7 @@ def installed(name: str, home: Path, public: bytes) -> Installed:
         found = json.loads(pin.read_text())
         version, digest = int(found["version"]), str(found["digest"])
     except FileNotFoundError:
-        raise LookupError(f"{name} is not installed in {home}: train and promote it, or import it") from None
+        raise LookupError(f"{name} is not installed in {home}: put its signed folder there") from None
     except (ValueError, KeyError, TypeError):
         raise UntrustedModelError(f"{pin} cannot be read: install the model again") from None
     folder = home / name / str(version)
