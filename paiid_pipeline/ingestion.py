@@ -62,6 +62,11 @@ class Gathered:
         return [error for one in self.fetched for error in one.errors]
 
     @property
+    def failed(self) -> bool:
+        """True where nothing that was asked for could be fetched, for any symbol."""
+        return bool(self.fetched) and all(set(one.failed_symbols) >= set(one.wanted.symbols) for one in self.fetched)
+
+    @property
     def silent(self) -> list[str]:
         """Symbols that were asked for and answered with nothing, with the kind."""
         return sorted({f"{symbol} ({one.wanted.kind})" for one in self.fetched for symbol in one.silent_symbols})

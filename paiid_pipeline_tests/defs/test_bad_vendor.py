@@ -80,6 +80,16 @@ def test_the_same_lies_twice_are_quarantined_once(world: World) -> None:
     assert world.snapshot("market_bars", "quarantine") == before
 
 
+def test_a_source_that_answers_nothing_fails_the_run_and_says_why(world: World) -> None:
+    with serving(Vendor(lambda _asking: Reply({"message": "forbidden"}, status=403))) as url:
+        world.source_url = url
+        result = world.run("market_refresh", NOW, DAY, hot_results={"kinds": ["market"]})
+    assert not result.success
+    (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert "the source answered nothing" in str(failure.step_failure_data.error)
+    assert world.rows("coverage") == []
+
+
 def _ask(world: World, query: str) -> list[tuple[Any, ...]]:
     with psycopg2.connect(world.postgres_url) as connection, connection.cursor() as cursor:
         cursor.execute(query)

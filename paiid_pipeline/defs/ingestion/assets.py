@@ -18,6 +18,7 @@ def market_bars(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Mat
     part = selected(context)
     ingestion = pipeline.ingestion
     got = ingestion.gather(ingestion.needed_market(part.days), part.symbols, log=context.log.info)
+    _fail_if_nothing_came(got)
     describe(context, pipeline, got.rows(BARS, "1Min", "1Day"), "bar_end")
     return dg.MaterializeResult(metadata={**_report(got), **_actions(got)})
 
@@ -32,8 +33,17 @@ def news_articles(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.M
     part = selected(context)
     ingestion = pipeline.ingestion
     got = ingestion.gather(ingestion.needed_news(part.days), part.symbols, log=context.log.info)
+    _fail_if_nothing_came(got)
     describe(context, pipeline, got.rows(NEWS, "news"), "published_at")
     return dg.MaterializeResult(metadata=_report(got))
+
+
+def _fail_if_nothing_came(got: Gathered) -> None:
+    """A source that answered nothing at all is a failed run, not an empty one."""
+    if got.failed:
+        raise dg.Failure(
+            "the source answered nothing: " + "; ".join(sorted(set(got.errors))[:5]), metadata=_report(got)
+        )
 
 
 def _report(got: Gathered) -> dict[str, dg.MetadataValue | int | str]:
