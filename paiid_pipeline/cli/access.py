@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from paiid_pipeline import supervisor
@@ -129,7 +129,7 @@ def _environment_of(state: State, settings: Settings) -> Mapping[str, str]:
 
 
 def _execute(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    with _forwarding() as receivers:
+    with _forwarding() as hand_over:
         try:
             process = subprocess.Popen(  # noqa: S603
                 command, env=merged(environment), preexec_fn=supervisor.tie_to_parent(signal.SIGTERM)
@@ -137,25 +137,34 @@ def _execute(command: Sequence[str], environment: Mapping[str, str]) -> int:
         except (FileNotFoundError, PermissionError) as error:
             tell(f"paiid: cannot run {command[0]!r}: {error.strerror}")
             return 127 if isinstance(error, FileNotFoundError) else 126
-        receivers.append(process)
+        hand_over(process)
         status = process.wait()
     return status if status >= 0 else 128 - status
 
 
 @contextmanager
-def _forwarding() -> Iterator[list[subprocess.Popen[bytes]]]:
+def _forwarding() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Passes signals on to the process handed over; one that comes before it is kept until then."""
     receivers: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
 
     def forward(number: int, _frame: object) -> None:
         # A terminal sends its signals to the command as well, which is in the same group.
         if number in (signal.SIGINT, signal.SIGQUIT) and sys.stdin.isatty():
             return
+        if not receivers:
+            early.append(number)
         for process in receivers:
+            process.send_signal(number)
+
+    def hand_over(process: subprocess.Popen[bytes]) -> None:
+        receivers.append(process)
+        for number in early:
             process.send_signal(number)
 
     before = {number: signal.signal(number, forward) for number in _FORWARDED}
     try:
-        yield receivers
+        yield hand_over
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
