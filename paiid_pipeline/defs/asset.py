@@ -51,9 +51,12 @@ def freshness(cadence: timedelta) -> dg.FreshnessPolicy:
     )
 
 
-def describe(context: dg.AssetExecutionContext, pipeline: Pipeline, rows: pl.DataFrame, moment: str) -> None:
-    """Report the schema of what was made, and of each partition its row count, symbols and range of ``moment``."""
-    columns = [dg.TableColumn(name, _type_name(kind)) for name, kind in rows.schema.items()]
+def describe(
+    context: dg.AssetExecutionContext, pipeline: Pipeline, table: str, rows: pl.DataFrame, moment: str
+) -> None:
+    """Report the columns of what was made, and of each partition its row count, symbols and range of ``moment``."""
+    meanings = pipeline.warehouse.comments(table)
+    columns = [dg.TableColumn(name, _type_name(kind), meanings.get(name)) for name, kind in rows.schema.items()]
     context.add_asset_metadata({"dagster/column_schema": dg.TableSchema(columns=columns)})
     for key, found in by_partition(context.partition_keys, pipeline, rows, moment).items():
         facts: dict[str, Any] = {"dagster/row_count": found.height}

@@ -52,7 +52,8 @@ def to_make(
 class Made:
     """Rows made and withheld over the sessions of a run, and what the warehouse said to them."""
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
+    def __init__(self, table: DecisionTable, schema: Mapping[str, Any]) -> None:
+        self._table = table
         self._rows = pl.DataFrame(schema=schema)
         self._withheld = pl.DataFrame(schema=WITHHELD)
         self._written = Written(0, 0, 0)
@@ -66,7 +67,7 @@ class Made:
 
     def report(self, context: dg.AssetExecutionContext, pipeline: Pipeline) -> dict[str, Any]:
         """What the asset reports, of each partition and of the run."""
-        describe(context, pipeline, self._rows, "as_of")
+        describe(context, pipeline, self._table, self._rows, "as_of")
         return {
             "inserted": self._written.inserted,
             "changed": self._written.restated,

@@ -286,6 +286,16 @@ def _decisions(
     )
 
 
+def comments(cursor: Cursor, table: str) -> dict[str, str]:
+    """What each column of a table means, as the migrations say it."""
+    cursor.execute(
+        "SELECT attname, col_description(attrelid, attnum) FROM pg_attribute"
+        " WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped",
+        (table,),
+    )
+    return {name: comment for name, comment in cursor.fetchall() if comment}
+
+
 def _newest(versions: pl.DataFrame, *key: str) -> pl.DataFrame:
     """The last row of each run of equal keys."""
     superseded = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in key)

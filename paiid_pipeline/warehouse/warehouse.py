@@ -256,6 +256,11 @@ class Warehouse:
         with self._connections.transaction("symbol_sentiment") as cursor:
             return readers.latest_sentiment(cursor, symbols, now)
 
+    def comments(self, table: str) -> dict[str, str]:
+        """What each column of a table means."""
+        with self._connections.transaction(table) as cursor:
+            return readers.comments(cursor, table)
+
     # Upkeep
 
     def ensure_partitions(self, moment: datetime) -> None:

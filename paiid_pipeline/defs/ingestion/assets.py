@@ -19,7 +19,7 @@ def market_bars(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.Mat
     ingestion = pipeline.ingestion
     got = ingestion.gather(ingestion.needed_market(part.days), part.symbols, log=context.log.info)
     _fail_if_nothing_came(got)
-    describe(context, pipeline, got.rows(BARS, "1Min", "1Day"), "bar_end")
+    describe(context, pipeline, "market_bars", got.rows(BARS, "1Min", "1Day"), "bar_end")
     return dg.MaterializeResult(metadata={**_report(got), **_actions(got)})
 
 
@@ -34,7 +34,7 @@ def news_articles(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.M
     ingestion = pipeline.ingestion
     got = ingestion.gather(ingestion.needed_news(part.days), part.symbols, log=context.log.info)
     _fail_if_nothing_came(got)
-    describe(context, pipeline, got.rows(NEWS, "news"), "published_at")
+    describe(context, pipeline, "news_articles", got.rows(NEWS, "news"), "published_at")
     return dg.MaterializeResult(metadata=_report(got))
 
 

@@ -28,7 +28,7 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> 
     news = pipeline.warehouse.news_to_score(start, end, analyzer.model, analyzer.model_version)
     scores = analyzer.score_articles(news)
     written = pipeline.warehouse.write_article_sentiment(scores, pipeline.clock.now(), live=pipeline.clock.real_time)
-    describe(context, pipeline, scores, "published_at")
+    describe(context, pipeline, "article_sentiment", scores, "published_at")
     flags = scores.filter(pl.col("model") == analyzer.model).explode("flags").drop_nulls("flags")
     return dg.MaterializeResult(
         metadata={
@@ -53,7 +53,7 @@ def symbol_sentiment(
     row with `article_count` 0 and no score.
     """
     warehouse, settings = pipeline.warehouse, pipeline.settings
-    made = Made(SYMBOL_SENTIMENT)
+    made = Made("symbol_sentiment", SYMBOL_SENTIMENT)
     for decisions in to_make(context, config, pipeline, "symbol_sentiment"):
         span = reach(decisions)
         scores = warehouse.article_sentiment(

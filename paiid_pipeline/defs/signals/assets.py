@@ -35,7 +35,7 @@ def trading_signals(
     """
     warehouse, generator = pipeline.warehouse, rule_engine(pipeline.settings)
     limits, segments = generator.rulebook.limits, pipeline.universe.segments
-    made = Made(SIGNALS)
+    made = Made("signals", SIGNALS)
     for decisions in to_make(context, config, pipeline, "signals"):
         span, horizon = reach(decisions), decisions["horizon"][0]
         due = decisions.select("symbol", "horizon", "as_of")

@@ -26,7 +26,7 @@ def technical_indicators(
     newest bar, is withheld and counted.
     """
     warehouse = pipeline.warehouse
-    made = Made(INDICATORS)
+    made = Made("technical_indicators", INDICATORS)
     for decisions in to_make(context, config, pipeline, "technical_indicators"):
         span = reach(decisions)
         timeframe = TIMEFRAME[decisions["horizon"][0]]
