@@ -41,7 +41,8 @@ $(STAMP): requirements.lock pyproject.toml
 	if [ -z "$$python" ]; then echo "PaiiD needs Python 3.11 or newer: install it, or run make PYTHON=/path/to/python3"; exit 1; fi; \
 	echo "Making $(VENV) with $$($$python --version) from requirements.lock; the first time takes some minutes …"; \
 	"$$python" -m venv $(VENV)
-	@$(PIP) --no-deps -r requirements.lock | $(SHOW)
+	@$(PIP) --no-deps -r <(grep -v '^torch==' requirements.lock) | $(SHOW)
+	@$(PIP) --quiet $$(grep '^torch==' requirements.lock)    # with what its build needs: the CPU build needs nothing more
 	@$(PIP) --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
