@@ -67,7 +67,9 @@ class MLDataPipeline:
         self._clock = clock or clock_from_environment()
         self._warehouse = warehouse or Warehouse(self._settings.require_postgres())
         self._cache = cache or CacheManager.connect(self._settings.require_redis())
-        self._analyzer = analyzer or open_analyzer(self._settings.models_dir, self._universe.names)
+        self._analyzer = analyzer or open_analyzer(
+            self._settings.models_dir, self._universe.names, own_key=self._settings.own_model_key
+        )
 
     def get_sentiment_analysis(self, symbol: str, lookback_days: int = 3) -> SentimentAnalysis:
         """The sentiment on ``symbol`` now, over the articles of the last ``lookback_days`` (1 to 365).

@@ -49,22 +49,24 @@ def open_analyzer(
     budget_ms: float | None = None,
     device: Device = "cpu",
     environ: Mapping[str, str] | None = None,
+    own_key: Path | None = None,
 ) -> SentimentAnalyzer:
     """The analyzer over VADER and what is installed in the folder ``models``, within a budget a text.
 
-    A model that is absent, not signed with the key of the environment (``PAIID_MODEL_KEY``), or in no form
-    that this machine can run is left out; the reason stands in ``route.left_out``. Never raises for it. Without a
-    ``blend``, the fitted one in ``models/ensemble`` is taken, and where there is none the seed's.
+    A model that is absent, not signed with our key (``PAIID_MODEL_KEY`` of the environment, else the file
+    ``own_key``), or in no form that this machine can run is left out; the reason stands in ``route.left_out``.
+    Never raises for it. Without a ``blend``, the fitted one in ``models/ensemble`` is taken, and where there is
+    none the seed's.
     """
     loaded: list[Member] = [Vader()]
     absent: dict[str, str] = {}
     for name in TRANSFORMERS:
         try:
-            loaded.append(load_member(name, models, environ, device))
+            loaded.append(load_member(name, models, environ, device, own_key))
         except (LookupError, UntrustedModelError, ValueError, ImportError, OSError, RuntimeError) as error:
             absent[name] = str(error)
     try:
-        blend = blend or load_blend(models, environ)
+        blend = blend or load_blend(models, environ, own_key)
     except LookupError:
         blend = SEED
     except (UntrustedModelError, ValueError, OSError) as error:
@@ -84,13 +86,13 @@ def save_blend(blend: Blend, folder: Path) -> None:
     (folder / BLEND).write_text(json.dumps(document, indent=1, sort_keys=True))
 
 
-def load_blend(models: Path, environ: Mapping[str, str] | None = None) -> Blend:
+def load_blend(models: Path, environ: Mapping[str, str] | None = None, own_key: Path | None = None) -> Blend:
     """The fitted blend in ``models/ensemble``: the pinned version there, or a signed folder that lies there itself.
 
     Raises LookupError where there is none, UntrustedModelError where it is not as our key signed it, ValueError
     where it is no blend.
     """
-    folder, _ = _verified(MODEL, models, environ)
+    folder, _ = _verified(MODEL, models, environ, own_key)
     try:
         found = json.loads((folder / BLEND).read_text())
         weights = {str(name): float(weight) for name, weight in found["weights"].items()}
@@ -116,7 +118,11 @@ def evaluate_file(analyzer: SentimentAnalyzer, path: Path) -> dict[str, Evaluati
 
 
 def load_member(
-    name: str, models: Path, environ: Mapping[str, str] | None = None, device: Device = "cpu"
+    name: str,
+    models: Path,
+    environ: Mapping[str, str] | None = None,
+    device: Device = "cpu",
+    own_key: Path | None = None,
 ) -> Transformer:
     """The model in ``models/<name>``: the pinned version there, or a signed folder that lies there itself.
 
@@ -125,19 +131,19 @@ def load_member(
     its labels have no names or its vocabulary is another model's, RuntimeError where it cannot be loaded; each
     with the remedy.
     """
-    folder, public = _verified(name, models, environ)
+    folder, public = _verified(name, models, environ, own_key)
     if (folder / ABOUT).is_file() and device == "cpu":
         return _served(name, folder, public)
     return _torch(name, folder, verify_folder(folder, public), device)
 
 
-def _verified(name: str, models: Path, environ: Mapping[str, str] | None) -> tuple[Path, bytes]:
+def _verified(name: str, models: Path, environ: Mapping[str, str] | None, own_key: Path | None) -> tuple[Path, bytes]:
     """The folder of what is installed under a name, as it was signed with our key, and that key."""
     if not (models / name).is_dir():
         raise LookupError(f"{name} is not installed in {models}: put its signed folder there")
     try:
-        public = key_from_environment(os.environ if environ is None else environ).public
-    except LookupError as error:
+        public = key_from_environment(os.environ if environ is None else environ, own_key).public
+    except (LookupError, ValueError, OSError) as error:
         raise UntrustedModelError(f"{name} cannot be verified: {error}") from None
     if (models / name / _PINNED).is_file():
         return installed(name, models, public).folder, public

@@ -41,7 +41,7 @@ _KNOWN = (
     "PAIID_REDIS_URL", "PAIID_FEED_DELAY_SECONDS", "PAIID_ALPACA_FEED", "PAIID_ALPACA_KEY_ID",
     "PAIID_ALPACA_SECRET_KEY", "PAIID_TRADIER_TOKEN", "PAIID_ANALYST_PASSWORD", "PAIID_WEB_PORT",
     "PAIID_PARTITIONS_START", "PAIID_TEST_POSTGRES_URL", "PAIID_TEST_REDIS_URL",
-    "PAIID_MODELS", "PAIID_MODEL_KEY",
+    "PAIID_MODELS", "PAIID_MODEL_KEY", "PAIID_MLFLOW_URL",
 )  # fmt: skip
 
 
@@ -88,11 +88,27 @@ class Settings:
     )
 
     models: Path | None = None
+    own_mlflow_url: str | None = field(default=None, repr=False)
 
     @property
     def models_dir(self) -> Path:
         """Where the installed models lie, each in a folder of its name."""
         return self.models or self.home / "models"
+
+    @property
+    def own_model_key(self) -> Path | None:
+        """The file of the key that signs models, made when first needed; None but in dev, where none must be given."""
+        return self.home / "model.key" if self.environment == "dev" else None
+
+    @property
+    def mlflow_url(self) -> str:
+        """Where models are registered: a server's address, or by default a database under the home."""
+        return self.own_mlflow_url or f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
+
+    @property
+    def mlflow_artifacts(self) -> Path | None:
+        """Where the default register keeps files; None where the server at ``PAIID_MLFLOW_URL`` decides."""
+        return None if self.own_mlflow_url else self.home / "mlflow" / "artifacts"
 
     @property
     def universe(self) -> Universe:
@@ -139,6 +155,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         alpaca_feed=env.get("PAIID_ALPACA_FEED") or "iex",
         feed_delay=timedelta(seconds=_number(env, "PAIID_FEED_DELAY_SECONDS", 0)),
         first_day=_day(env, "PAIID_PARTITIONS_START", Settings.first_day),
+        own_mlflow_url=_secret(env, "PAIID_MLFLOW_URL"),
         models=Path(env["PAIID_MODELS"]).expanduser().resolve() if env.get("PAIID_MODELS") else None,
     )
 

@@ -53,3 +53,18 @@ def test_secrets_come_from_files_too_and_never_show(tmp_path: Path) -> None:
 def test_an_address_that_is_needed_and_missing_names_its_variable() -> None:
     with pytest.raises(LookupError, match="PAIID_POSTGRES_URL is not set"):
         load_settings({}).require_postgres()
+
+
+def test_models_are_registered_under_the_home_unless_a_server_is_named(tmp_path: Path) -> None:
+    own = load_settings({"PAIID_HOME": str(tmp_path)})
+    assert own.mlflow_url == f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+    assert own.mlflow_artifacts == tmp_path / "mlflow" / "artifacts"
+    server = load_settings({"PAIID_MLFLOW_URL": "https://u:hunter2@mlflow.example"})
+    assert (server.mlflow_url, server.mlflow_artifacts) == ("https://u:hunter2@mlflow.example", None)
+    assert "hunter2" not in repr(server)
+
+
+def test_only_dev_has_a_model_key_of_its_own(tmp_path: Path) -> None:
+    home = {"PAIID_HOME": str(tmp_path)}
+    assert load_settings(home).own_model_key == tmp_path / "model.key"
+    assert load_settings({**home, "PAIID_ENV": "prod"}).own_model_key is None

@@ -1,5 +1,6 @@
 """The one resource: the settings and clock of this process, and what they open."""
 
+import os
 from functools import cached_property
 
 import dagster as dg
@@ -7,6 +8,8 @@ import dagster as dg
 from paiid_pipeline.cache import CacheManager
 from paiid_pipeline.clock import Clock, clock_from_environment
 from paiid_pipeline.ingestion import Ingestion
+from paiid_pipeline.models.registry import Registry
+from paiid_pipeline.models.signing import SigningKey, key_from_environment
 from paiid_pipeline.settings import Settings, load_settings
 from paiid_pipeline.sources import Source, open_source
 from paiid_pipeline.universe import TradingCalendar, Universe
@@ -14,7 +17,7 @@ from paiid_pipeline.warehouse import Warehouse
 
 
 class Pipeline(dg.ConfigurableResource["Pipeline"]):
-    """Settings, clock, universe, source, warehouse and cache, each opened when first asked for."""
+    """Settings, clock, universe, source, warehouse, cache and register of models, each opened when first asked for."""
 
     @cached_property
     def settings(self) -> Settings:
@@ -47,3 +50,11 @@ class Pipeline(dg.ConfigurableResource["Pipeline"]):
     @cached_property
     def cache(self) -> CacheManager:
         return CacheManager.connect(self.settings.require_redis())
+
+    @cached_property
+    def registry(self) -> Registry:
+        return Registry(self.settings.mlflow_url, self.settings.mlflow_artifacts)
+
+    @cached_property
+    def model_key(self) -> SigningKey:
+        return key_from_environment(os.environ, self.settings.own_model_key)

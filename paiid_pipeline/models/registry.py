@@ -10,11 +10,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from paiid_pipeline.models.labels import LABELS
 from paiid_pipeline.models.promotion import Verdict
@@ -31,7 +31,30 @@ _SETTINGS: Final = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 _FILES = "model"
+_SQLITE = "sqlite:///"
 _EXAMPLE = "input_example.json"
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What a model reads and what it says, for whoever finds it in the register."""
+
+    inputs: Mapping[str, Literal["string", "double"]]
+    outputs: Sequence[str]
+    """Each a double."""
+    example: Mapping[str, object]
+    """One value an input."""
+    optional: frozenset[str] = frozenset()
+    """Inputs that may be left out."""
+
+
+TEXTS: Final = Interface(
+    inputs={"text": "string", "entity": "string"},
+    outputs=[f"p_{label}" for label in LABELS],
+    example={"text": "Northfield beats Hartwell to the order", "entity": "Northfield"},
+    optional=frozenset({"entity"}),
+)
+"""Of a model of sentiment."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +84,10 @@ class Installed:
 class Registry:
     """Models kept in MLflow at ``url``: a database (``sqlite:///…``, ``postgresql://…``) or a server (``http://…``)."""
 
-    def __init__(self, url: str, artifacts: Path | None = None, experiment: str = "sentiment") -> None:
+    def __init__(self, url: str, artifacts: Path | None = None) -> None:
+        """``artifacts`` is where files are kept; a server that is not told keeps them where it likes."""
         self._url = url
         self._artifacts = artifacts
-        self._experiment = experiment
 
     def register(
         self,
@@ -77,8 +100,9 @@ class Registry:
         parameters: Mapping[str, object],
         documents: Mapping[str, object] | None = None,
         plots: Mapping[str, bytes] | None = None,
+        interface: Interface = TEXTS,
     ) -> Version:
-        """Sign ``folder`` and store it as the next version of ``name``.
+        """Sign ``folder`` and store it as the next version of ``name``, with a run in the experiment of that name.
 
         ``metrics`` is its evaluation on held-out rows, ``documents`` JSON values (the whole evaluation, the
         confusion matrix) and ``plots`` PNG images, by name. Raises UntrustedModelError where the folder holds
@@ -87,7 +111,7 @@ class Registry:
         digest = sign_folder(folder, key)
         tags = {"digest": digest, "data_sha256": data_sha256}
         mlflow, client = self._mlflow()
-        with mlflow.start_run(experiment_id=self._experiment_id(client), run_name=name):
+        with mlflow.start_run(experiment_id=self._experiment_id(client, name), run_name=name):
             mlflow.log_params({k: str(v)[:500] for k, v in parameters.items()})
             mlflow.log_metrics(dict(metrics))
             mlflow.set_tags(tags)
@@ -101,6 +125,7 @@ class Registry:
                 registered_model_name=name,
                 folder=folder,
                 digest=digest,
+                interface=interface,
             )
         version = str(made.registered_model_version)
         for tag, value in tags.items():
@@ -167,16 +192,18 @@ class Registry:
         os.environ.update(_SETTINGS)
         import mlflow
 
+        if self._url.startswith(_SQLITE):
+            _parent(Path(self._url.removeprefix(_SQLITE)))
         mlflow.set_tracking_uri(self._url)
         mlflow.set_registry_uri(self._url)
         return mlflow, mlflow.MlflowClient(self._url, self._url)
 
-    def _experiment_id(self, client: MlflowClient) -> str:
-        found = client.get_experiment_by_name(self._experiment)
+    def _experiment_id(self, client: MlflowClient, name: str) -> str:
+        found = client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
         where = self._artifacts.resolve().as_uri() if self._artifacts else None
-        return str(client.create_experiment(self._experiment, artifact_location=where))
+        return str(client.create_experiment(name, artifact_location=where))
 
     def _stored(self, client: MlflowClient, name: str, version: int) -> Any:
         from mlflow.exceptions import MlflowException
@@ -218,23 +245,28 @@ def installed(name: str, home: Path, public: bytes) -> Installed:
     return Installed(name, version, digest, folder)
 
 
-def _save_model(path: str, mlflow_model: Any, folder: Path, digest: str) -> None:
+def _save_model(path: str, mlflow_model: Any, folder: Path, digest: str, interface: Interface) -> None:
     """Write a model in MLflow's layout: our signed folder as it is, beside its description."""
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, DataType, Schema
 
     target = Path(path)
     shutil.copytree(folder, target / _FILES)
-    example = {"columns": ["text", "entity"], "data": [["Northfield beats Hartwell to the order", "Northfield"]]}
+    example = {"columns": list(interface.inputs), "data": [[interface.example[name] for name in interface.inputs]]}
     (target / _EXAMPLE).write_text(json.dumps(example))
     mlflow_model.signature = ModelSignature(
-        Schema([ColSpec(DataType.string, "text"), ColSpec(DataType.string, "entity", required=False)]),
-        Schema([ColSpec(DataType.double, f"p_{label}") for label in LABELS]),
+        Schema(
+            [
+                ColSpec(DataType[kind], name, required=name not in interface.optional)
+                for name, kind in interface.inputs.items()
+            ]
+        ),
+        Schema([ColSpec(DataType.double, name) for name in interface.outputs]),
     )
     mlflow_model.saved_input_example_info = {
         "artifact_path": _EXAMPLE, "type": "dataframe", "pandas_orient": "split",
     }  # fmt: skip
-    mlflow_model.add_flavor("paiid", data=_FILES, digest=digest, labels=list(LABELS))
+    mlflow_model.add_flavor("paiid", data=_FILES, digest=digest, outputs=list(interface.outputs))
     mlflow_model.save(str(target / "MLmodel"))
 
 

@@ -10,7 +10,9 @@ import hashlib
 import hmac
 import json
 import os
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -51,12 +53,12 @@ class SigningKey:
 def new_key(path: Path) -> SigningKey:
     """Write a new secret as hex digits to ``path``, which only its owner can read; an existing file is kept."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return key_from_file(path)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(os.urandom(32).hex() + "\n")
+    if not path.exists():
+        # Linked into place whole, so that of several processes that need the first key all read the same one.
+        with tempfile.NamedTemporaryFile("w", dir=path.parent) as draft, suppress(FileExistsError):
+            draft.write(os.urandom(32).hex() + "\n")
+            draft.flush()
+            os.link(draft.name, path)
     return key_from_file(path)
 
 
@@ -65,17 +67,23 @@ def key_from_file(path: Path) -> SigningKey:
     return _key(path.read_text(), str(path))
 
 
-def key_from_environment(environ: Mapping[str, str]) -> SigningKey:
+def key_from_environment(environ: Mapping[str, str], own: Path | None = None) -> SigningKey:
     """The key in ``PAIID_MODEL_KEY`` (hex digits) or in the file that ``PAIID_MODEL_KEY_FILE`` names.
 
-    Raises LookupError with the remedy where neither is set.
+    Where neither is set, the one in the file ``own``, which is made when it is not there. Raises LookupError with
+    the remedy where that is not given either.
     """
     path = environ.get(f"{KEY_VARIABLE}_FILE")
     if path:
         return key_from_file(Path(path))
     if environ.get(KEY_VARIABLE):
         return _key(environ[KEY_VARIABLE], KEY_VARIABLE)
-    raise LookupError(f"{KEY_VARIABLE} is not set: give 64 hex digits, or a file of them in {KEY_VARIABLE}_FILE")
+    if own is not None:
+        return new_key(own)
+    raise LookupError(
+        f"{KEY_VARIABLE} is not set: give 64 hex digits (`openssl rand -hex 32` makes them), or a file of them in "
+        f"{KEY_VARIABLE}_FILE"
+    )
 
 
 def sign_folder(folder: Path, key: SigningKey) -> str:

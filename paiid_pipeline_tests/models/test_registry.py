@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from paiid_pipeline.models.promotion import Verdict
-from paiid_pipeline.models.registry import Registry, Version, installed
+from paiid_pipeline.models.registry import Interface, Registry, Version, installed
 from paiid_pipeline.models.signing import SigningKey, UntrustedModelError, verify_folder
 
 YES, NO = Verdict(True, ("better than majority",)), Verdict(False, ("not better than champion",))
@@ -55,6 +55,25 @@ def test_a_version_carries_its_signature_example_evaluation_data_and_digest(
     assert model.flavors["paiid"]["digest"] == made.digest
     stored = {file.path for file in mlflow.MlflowClient().list_artifacts(made.run_id)}
     assert {"evaluation.json", "plots"} <= stored
+
+
+def test_a_model_of_another_kind_says_what_it_reads_and_answers(
+    registry: Registry, key: SigningKey, tmp_path: Path
+) -> None:
+    interface = Interface(
+        {"rsi_14": "double", "note": "string"}, ["p_up"], {"rsi_14": 31.5, "note": "x"}, frozenset({"note"})
+    )
+    made = registry.register(
+        "signal_model", _model(tmp_path, "1"), key, data_sha256="d", metrics={}, parameters={}, interface=interface
+    )
+    import mlflow
+
+    model = mlflow.models.Model.load(f"models:/signal_model/{made.version}")
+    assert [(c.name, c.type.name, c.required) for c in model.signature.inputs.inputs] == [
+        ("rsi_14", "double", True), ("note", "string", False),
+    ]  # fmt: skip
+    assert model.load_input_example().to_dict("records") == [{"rsi_14": 31.5, "note": "x"}]
+    assert mlflow.get_experiment_by_name("signal_model") is not None
 
 
 def test_only_a_challenger_that_passed_the_gate_becomes_champion(

@@ -8,6 +8,7 @@ import pickle
 import stat
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,12 @@ def test_the_key_comes_from_the_environment_and_is_never_shown(tmp_path: Path) -
     with pytest.raises(ValueError, match="does not hold a model key") as caught:
         key_from_environment({"PAIID_MODEL_KEY": "secret-that-is-no-hex"})
     assert "secret-that" not in str(caught.value)
+
+
+def test_without_one_in_the_environment_the_own_one_is_made_once_and_read_from_then_on(tmp_path: Path) -> None:
+    own = tmp_path / "home" / "model.key"
+    with ThreadPoolExecutor(8) as threads:
+        made = {key.public for key in threads.map(lambda _: key_from_environment({}, own), range(16))}
+    assert made == {new_key(own).public}
+    assert [path.name for path in own.parent.iterdir()] == ["model.key"]
+    assert key_from_environment({"PAIID_MODEL_KEY": bytes(range(32)).hex()}, own).public not in made

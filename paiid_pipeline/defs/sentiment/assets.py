@@ -24,7 +24,8 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> 
     """
     days = selected(context).days
     start, end = pipeline.ingestion.news_window(days[0])[0], pipeline.ingestion.news_window(days[-1])[1]
-    analyzer = open_analyzer(pipeline.settings.models_dir, pipeline.universe.names)
+    settings = pipeline.settings
+    analyzer = open_analyzer(settings.models_dir, pipeline.universe.names, own_key=settings.own_model_key)
     news = pipeline.warehouse.news_to_score(start, end, analyzer.model, analyzer.model_version)
     scores = analyzer.score_articles(news)
     written = pipeline.warehouse.write_article_sentiment(scores, pipeline.clock.now(), live=pipeline.clock.real_time)
