@@ -27,7 +27,10 @@ VALUES = ("rsi_14", "macd", "macd_signal", "macd_histogram", "bb_upper", "bb_mid
 FLAT_BANDWIDTH = 1e-6
 """Bands narrower than this share of the price are the rounding of TA-Lib's running sums, not a width."""
 
-_SMA = 0
+RSI = (14,)
+MACD = (12, 26, 9)
+BBANDS = (20, 2.0, 2.0, 0)
+"""TA-Lib's parameters; the last is its number for a simple moving average."""
 
 
 @cache
@@ -49,7 +52,7 @@ def series_values(close: Floats, bounds: Iterable[tuple[int, int]]) -> Iterator[
     rsi, macd, bbands = _talib()
     for start, stop in bounds:
         prices = close[start:stop]
-        yield start, stop, (rsi(prices, 14), *macd(prices, 12, 26, 9), *bbands(prices, 20, 2.0, 2.0, _SMA))
+        yield start, stop, (rsi(prices, *RSI), *macd(prices, *MACD), *bbands(prices, *BBANDS))
 
 
 def defined_rsi(prices: Floats, rsi: Floats) -> Floats:
@@ -59,7 +62,7 @@ def defined_rsi(prices: Floats, rsi: Floats) -> Floats:
     """
     zero = rsi == 0.0
     if zero.any():
-        upside_down = _talib()[0](-prices, 14)
+        upside_down = _talib()[0](-prices, *RSI)
         rsi = np.where(zero & (upside_down == 0.0), np.nan, rsi)
     return rsi
 

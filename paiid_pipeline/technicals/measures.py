@@ -7,7 +7,7 @@ is dated by the bar that confirms it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -62,6 +62,31 @@ VOLATILITY_BARS = 200
 EMA_200_BARS = 431
 """From here on, the SMA that the EMA 200 starts from weighs less than a tenth in it; no value before."""
 
+RUNNING: Mapping[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
+    "sma_50": ("SMA", ("close",), (50,)),
+    "sma_200": ("SMA", ("close",), (200,)),
+    "ema_20": ("EMA", ("close",), (20,)),
+    "ema_50": ("EMA", ("close",), (50,)),
+    "ema_200": ("EMA", ("close",), (200,)),
+    "atr_14": ("ATR", ("high", "low", "close"), (14,)),
+    "adx_14": ("ADX", ("high", "low", "close"), (14,)),
+    "obv": ("OBV", ("close", "volume"), ()),
+    "mean_volume": ("SMA", ("volume",), (20,)),
+    "mean_value": ("SMA", ("value",), (20,)),
+    "volatility_20": ("STDDEV", ("returns",), (20, 1.0)),
+    "mean_volatility": ("SMA", ("volatility_20",), (VOLATILITY_BARS,)),
+}
+"""What remembers more than a window of bars: the TA-Lib function, the columns it reads, and its parameters."""
+
+REMEMBERED = SQUEEZE_BARS
+"""From the newest so many bars of what :func:`derived` reads, its newest values are those of the whole series."""
+
+_POSITIVE = pl.col("close", "high", "low")
+USABLE = pl.all_horizontal(
+    _POSITIVE.is_finite() & (_POSITIVE > 0), pl.col("volume").is_finite() & (pl.col("volume") >= 0)
+)
+"""True of a bar that can be computed with; null or false of a hole."""
+
 
 @dataclass(frozen=True)
 class Prices:
@@ -96,39 +121,55 @@ def measures(prices: Prices, rsi: Floats, macd: Floats, bands: tuple[Floats, ...
     ``volatility_20`` (standard deviation of 20 returns, a bar), ``volatility_ratio`` (that over its mean),
     ``vwap_distance`` (close / volume-weighted price of 20 bars - 1).
     """
-    close, volume = prices.close, prices.volume
-    sma, ema = _talib("SMA"), _talib("EMA")
-    atr = _talib("ATR")(prices.high, prices.low, close, 14)
-    adx = _talib("ADX")(prices.high, prices.low, close, 14)
-    obv = _talib("OBV")(close, volume)
-    mean_volume = sma(volume, 20)
-    value = sma(prices.traded * volume, 20)
-    volatility = _talib("STDDEV")(_returns(close), 20, 1.0)
-    unusual = _ratio(volatility, sma(volatility, VOLATILITY_BARS))
-    ema_200 = ema(close, 200)
-    ema_200[: EMA_200_BARS - 1] = np.nan
+    columns = inputs(prices)
+    for name, (function, reads, parameters) in RUNNING.items():
+        columns[name] = _talib(function)(*(columns[read] for read in reads), *parameters)
+    columns |= {"rsi_14": rsi, "macd": macd, **dict(zip(("bb_upper", "bb_middle", "bb_lower"), bands, strict=True))}
+    return derived(columns)
+
+
+def inputs(prices: Prices, before: float = np.nan) -> dict[str, Floats]:
+    """The columns that ``RUNNING`` and :func:`derived` read of bars that follow on one with the close ``before``."""
+    closes = np.concatenate([[before], prices.close])
+    return {
+        "close": prices.close,
+        "high": prices.high,
+        "low": prices.low,
+        "volume": prices.volume,
+        "value": prices.traded * prices.volume,
+        "returns": closes[1:] / closes[:-1] - 1.0,
+    }
+
+
+def derived(columns: Mapping[str, Floats], start: int = 0) -> tuple[Floats, ...]:
+    """:func:`measures` from :func:`inputs`, ``RUNNING``, RSI, MACD and bands, of bars from the one at ``start`` on."""
+    close, volume, mean_volume, obv = (columns[name] for name in ("close", "volume", "mean_volume", "obv"))
+    bands = (columns["bb_upper"], columns["bb_middle"], columns["bb_lower"])
+    volatility = columns["volatility_20"]
+    unusual = _ratio(volatility, columns["mean_volatility"])
     pivots = [(side, _pivots(close, side)) for side in (1, -1)]
+    settled = np.arange(start, start + len(close)) >= EMA_200_BARS - 1
     return (
         bands[1],
-        sma(close, 50),
-        sma(close, 200),
-        ema(close, 20),
-        ema(close, 50),
-        ema_200,
-        atr,
-        atr / close,
-        adx,
+        columns["sma_50"],
+        columns["sma_200"],
+        columns["ema_20"],
+        columns["ema_50"],
+        np.where(settled, columns["ema_200"], np.nan),
+        columns["atr_14"],
+        columns["atr_14"] / close,
+        columns["adx_14"],
         obv,
         np.clip(_ratio(_change(obv, 20), 20.0 * mean_volume), -1.0, 1.0),
         _ratio(volume, mean_volume),
         volatility,
         unusual,
-        _ratio(close * mean_volume, value) - 1.0,
-        value,
+        _ratio(close * mean_volume, columns["mean_value"]) - 1.0,
+        columns["mean_value"],
         _squeeze(bands),
-        _divergence(close, macd, pivots),
-        _divergence(close, rsi, pivots),
-        _regime(adx, unusual),
+        _divergence(close, columns["macd"], pivots),
+        _divergence(close, columns["rsi_14"], pivots),
+        _regime(columns["adx_14"], unusual),
     )
 
 
@@ -149,12 +190,6 @@ def _change(values: Floats, bars: int) -> Floats:
     change = np.full(len(values), np.nan)
     change[bars:] = values[bars:] - values[:-bars]
     return change
-
-
-def _returns(close: Floats) -> Floats:
-    returns = np.full(len(close), np.nan)
-    returns[1:] = close[1:] / close[:-1] - 1.0
-    return returns
 
 
 def _squeeze(bands: tuple[Floats, ...]) -> Floats:

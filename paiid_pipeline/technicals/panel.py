@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from paiid_pipeline.technicals.indicators import (
     MINIMUM_BARS,
@@ -17,13 +18,16 @@ from paiid_pipeline.technicals.indicators import (
     series_values,
     with_readings,
 )
-from paiid_pipeline.technicals.measures import MEASURES, Prices, in_words, measures
+from paiid_pipeline.technicals.measures import MEASURES, USABLE, Prices, in_words, measures
 
 COMPUTED = (*VALUES, *MEASURES)
 """The names of :func:`computed`."""
 
 PREVIOUS = ("macd_histogram", "bb_upper", "bb_lower")
 """The values of the bar before that crossings are read against."""
+
+_PREVIOUS_ROWS = [COMPUTED.index(name) for name in PREVIOUS]
+Mask = NDArray[np.bool_]
 
 
 def computed(prices: Prices, values: tuple[Floats, ...]) -> tuple[Floats, ...]:
@@ -33,8 +37,9 @@ def computed(prices: Prices, values: tuple[Floats, ...]) -> tuple[Floats, ...]:
 
 
 def prices_of(rows: pl.DataFrame) -> Prices:
-    """The series of a frame with Float64 close, high, low, vwap (null where there is none) and volume, adjusted."""
-    vwap, close, high, low = (pl.col(name) for name in ("vwap", "close", "high", "low"))
+    """The series of a frame with Float64 close, high, low, volume and, where there is one, vwap, adjusted."""
+    close, high, low = (pl.col(name) for name in ("close", "high", "low"))
+    vwap = pl.col("vwap") if "vwap" in rows.columns else pl.lit(None, dtype=pl.Float64)
     typical = (high + low + close) * (1.0 / 3.0)
     traded = pl.when(vwap.is_finite() & (vwap > 0)).then(vwap).otherwise(typical)
     columns = {"close": close, "high": high, "low": low, "traded": traded, "volume": pl.col("volume")}
@@ -52,37 +57,40 @@ def indicator_panel(bars: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     close, high or low is null, not finite or not above 0, or whose volume is null, not finite or below 0.
     The series goes on as if a hole were not there. The value at a bar rests on that bar and those before it.
     """
-    vwap = [] if "vwap" in bars.columns else [pl.lit(None, dtype=pl.Float64).alias("vwap")]
-    rows = bars.with_columns(*vwap).with_row_index("_row")
-    positive = pl.col("close", "high", "low")
-    usable = pl.all_horizontal(
-        positive.is_finite() & (positive > 0), pl.col("volume").is_finite() & (pl.col("volume") >= 0)
-    )
-    sound = rows.filter(usable)
-    read = in_words(with_readings(_valued(sound, keys)))
-    names = [name for name in read.columns if name not in sound.columns and not name.startswith("previous_")]
-    found = read.filter("_ready").select("_row", *(name for name in names if name != "_ready"))
-    return rows.join(found, on="_row", how="left", maintain_order="left").select(
-        *bars.columns, *(name for name in found.columns if name != "_row")
-    )
+    rows, sound = without_holes(bars)
+    return joined(rows, sound, *_valued(sound, keys))
 
 
-def _valued(sound: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """``sound`` with price, ``COMPUTED``, those of the bar before, and ``_ready`` from enough bars on."""
+def without_holes(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """``bars`` with ``_row``: all of them, and those without a hole."""
+    rows = bars.with_row_index("_row")
+    return rows, rows.filter(USABLE)
+
+
+def joined(rows: pl.DataFrame, sound: pl.DataFrame, values: Floats, before: Floats, ready: Mask) -> pl.DataFrame:
+    """``rows`` with the values and readings of those that are ``sound``, null where not ``ready``.
+
+    ``values``: (``COMPUTED``, sound bars); ``before``: price and ``PREVIOUS`` at the bar before each.
+    """
+    earlier = [f"previous_{name}" for name in ("price", *PREVIOUS)]
+    named = (pl.Series(name, column) for name, column in zip((*COMPUTED, *earlier), [*values, *before], strict=True))
+    read = sound.with_columns(
+        pl.col("close").alias("price"), *(read.set(~read.is_finite(), None) for read in named)
+    ).filter(pl.Series(ready))
+    found = in_words(with_readings(read)).drop(earlier)
+    new = [name for name in found.columns if name not in rows.columns]
+    return rows.join(found.select("_row", *new), on="_row", how="left", maintain_order="left").drop("_row")
+
+
+def _valued(sound: pl.DataFrame, keys: Sequence[str]) -> tuple[Floats, Floats, Mask]:
     prices = prices_of(sound)
     offsets = series_offsets(sound, keys) if sound.height else np.zeros(1, dtype=np.int64)
-    columns = np.full((len(COMPUTED), sound.height), np.nan)
+    values = np.full((len(COMPUTED), sound.height), np.nan)
+    before = np.full((1 + len(PREVIOUS), sound.height), np.nan)
     ready = np.zeros(sound.height, dtype=np.bool_)
-    for start, stop, values in series_values(prices.close, pairwise(offsets.tolist())):
+    for start, stop, found in series_values(prices.close, pairwise(offsets.tolist())):
         part = Prices(**{name: column[start:stop] for name, column in vars(prices).items()})
-        columns[:, start:stop] = computed(part, values)
+        values[:, start:stop] = computed(part, found)
+        before[:, start + 1 : stop] = [part.close[:-1], *(values[row, start : stop - 1] for row in _PREVIOUS_ROWS)]
         ready[start + MINIMUM_BARS - 1 : stop] = True
-    named = (pl.Series(name, column) for name, column in zip(COMPUTED, columns, strict=True))
-    valued = sound.with_columns(
-        pl.col("close").alias("price"),
-        pl.Series("_ready", ready),
-        *(read.set(~read.is_finite(), None) for read in named),
-    )
-    return valued.with_columns(
-        pl.col(name).shift(1).over(list(keys)).alias(f"previous_{name}") for name in ("price", *PREVIOUS)
-    )
+    return values, before, ready

@@ -17,16 +17,13 @@ import polars as pl
 
 from paiid_pipeline.technicals.adjustment import adjust
 from paiid_pipeline.technicals.indicators import Indices
+from paiid_pipeline.technicals.measures import USABLE
 from paiid_pipeline.universe import TIMEFRAME
 
 ONE_HISTORY = ("horizon", "session", "session_open", "anchor")
 """Decisions that agree in these, and in how long they wait for late rows, share their history."""
 
 _READ = ("close", "high", "low", "vwap", "volume")
-_POSITIVE = pl.col("close", "high", "low")
-_USABLE = pl.all_horizontal(
-    _POSITIVE.is_finite() & (_POSITIVE > 0), pl.col("volume").is_finite() & (pl.col("volume") >= 0)
-)
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ def _eligible_versions(
         & (pl.col("bar_end") > decisions["anchor"][0])
         & (pl.col("bar_end") <= last_as_of)
         & (pl.col("known_at") <= last_known_by)
-        & _USABLE
+        & USABLE
     )
     found = usable.select("symbol", "bar_start", "bar_end", "known_at", *_READ).join(symbols, on="symbol")
     found = found.sort("code", "bar_start", "known_at", *_READ)
