@@ -32,6 +32,8 @@ TTL: Mapping[CacheKind, timedelta] = {
 STAND_INS: tuple[SourceName, ...] = ("synthetic", "replay")
 """Sources that `paiid` serves itself, in Alpaca's shapes."""
 
+_MOST = 366.0
+
 _OWN_UNIVERSE = Path(__file__).with_name("universe.toml")
 _OWN_RULES = Path(__file__).with_name("signals") / "rules.toml"
 
@@ -41,7 +43,7 @@ _KNOWN = (
     "PAIID_REDIS_URL", "PAIID_FEED_DELAY_SECONDS", "PAIID_ALPACA_FEED", "PAIID_ALPACA_KEY_ID",
     "PAIID_ALPACA_SECRET_KEY", "PAIID_TRADIER_TOKEN", "PAIID_ANALYST_PASSWORD", "PAIID_WEB_PORT",
     "PAIID_PARTITIONS_START", "PAIID_TEST_POSTGRES_URL", "PAIID_TEST_REDIS_URL",
-    "PAIID_MODELS", "PAIID_MODEL_KEY", "PAIID_MLFLOW_URL",
+    "PAIID_MODELS", "PAIID_MODEL_KEY", "PAIID_MLFLOW_URL", "PAIID_NEWS_LOOKBACK_DAYS", "PAIID_NEWS_HALF_LIFE_HOURS",
 )  # fmt: skip
 
 
@@ -79,7 +81,9 @@ class Settings:
     """The first partition. A replay has the weeks around its start instead."""
     settle: timedelta = timedelta(seconds=15)
     news_lookback: timedelta = timedelta(days=3)
+    """How far back a decision hears articles."""
     news_half_life: timedelta = timedelta(hours=12)
+    """The age at which an article weighs half of a new one."""
     lookback: Mapping[Horizon, Lookback] = field(
         default_factory=lambda: {
             "intraday": Lookback(sessions=3, max_bar_age=timedelta(minutes=15)),
@@ -154,6 +158,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         tradier_token=_secret(env, "PAIID_TRADIER_TOKEN"),
         alpaca_feed=env.get("PAIID_ALPACA_FEED") or "iex",
         feed_delay=timedelta(seconds=_number(env, "PAIID_FEED_DELAY_SECONDS", 0)),
+        news_lookback=timedelta(days=_positive(env, "PAIID_NEWS_LOOKBACK_DAYS", 3)),
+        news_half_life=timedelta(hours=_positive(env, "PAIID_NEWS_HALF_LIFE_HOURS", 12)),
         first_day=_day(env, "PAIID_PARTITIONS_START", Settings.first_day),
         own_mlflow_url=_secret(env, "PAIID_MLFLOW_URL"),
         models=Path(env["PAIID_MODELS"]).expanduser().resolve() if env.get("PAIID_MODELS") else None,
@@ -171,7 +177,14 @@ def _number(env: Mapping[str, str], name: str, default: float) -> float:
     try:
         return float(env.get(name) or default)
     except ValueError:
-        raise ValueError(f"{name}={env[name]!r} is not a number: give seconds, such as 900") from None
+        raise ValueError(f"{name}={env[name]!r} is not a number: give one, such as {default:g}") from None
+
+
+def _positive(env: Mapping[str, str], name: str, default: float) -> float:
+    value = _number(env, name, default)
+    if not 0 < value <= _MOST:
+        raise ValueError(f"{name}={env[name]!r} is not above 0 and at most {_MOST:g}: try {default:g}")
+    return value
 
 
 def _day(env: Mapping[str, str], name: str, default: date) -> date:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -28,11 +29,18 @@ def test_real_vendors_keep_to_the_new_york_calendar() -> None:
         ({"PAIID_CLOCK": "noon"}, "is not a clock"),
         ({"PAIID_RULE": "x"}, "did you mean PAIID_RULES"),
         ({"PAIID_ENV": "produc"}, "did you mean 'prod'"),
+        ({"PAIID_NEWS_LOOKBACK_DAYS": "0"}, "is not above 0"),
+        ({"PAIID_NEWS_HALF_LIFE_HOURS": "long"}, "is not a number: give one, such as 12"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_remedy(variables: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         load_settings(variables)
+
+
+def test_how_long_news_counts_can_be_set() -> None:
+    settings = load_settings({"PAIID_NEWS_LOOKBACK_DAYS": "7", "PAIID_NEWS_HALF_LIFE_HOURS": "36"})
+    assert (settings.news_lookback, settings.news_half_life) == (timedelta(days=7), timedelta(hours=36))
 
 
 def test_the_rules_are_the_shipped_ones_unless_a_file_is_named(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from paiid_pipeline.sentiment.novelty import near_copies
 
 Floats = NDArray[np.float64]
 
+_SECOND = timedelta(seconds=1)
+
 
 def aggregate(
     scores: pl.DataFrame,
@@ -52,7 +54,8 @@ def aggregate(
     pairs = _stories(heard, rows, lookback)
     bounds = _bounds(pairs, placed.height)
     articles = np.diff(_bounds(heard, placed.height)).tolist()
-    means = _means(pairs, _decay(pairs, half_life), _row_digests(rows), bounds, articles)
+    how = f"{lookback / _SECOND:g}/{half_life / _SECOND:g}"
+    means = _means(pairs, _decay(pairs, half_life), _row_digests(rows), bounds, articles, how)
     read = pl.DataFrame(means, schema=_MEAN, orient="row")
     return placed.hstack(read).select(pl.lit(model).alias(n) if n == "model" else pl.col(n) for n in SYMBOL_SENTIMENT)
 
@@ -147,6 +150,7 @@ def _means(
     digests: NDArray[np.void],
     bounds: NDArray[np.int64],
     articles: Sequence[int],
+    how: str,
 ) -> list[tuple[object, ...]]:
     """The columns of ``_MEAN`` for the pairs between each two bounds."""
     scores, confidences = pairs["score"].to_numpy(), pairs["confidence"].to_numpy()
@@ -161,7 +165,7 @@ def _means(
     published, versions = pairs["published_at"], pairs["model_version"].to_list()
     found: list[tuple[object, ...]] = []
     for index, (start, stop) in enumerate(pairwise(bounds.tolist())):
-        inputs_hash = hashlib.sha256(seen[start:stop].tobytes() + b"%d" % articles[index]).hexdigest()
+        inputs_hash = hashlib.sha256(seen[start:stop].tobytes() + f"{articles[index]}/{how}".encode()).hexdigest()
         if start == stop:
             found.append((None, None, 0, None, None, None, inputs_hash, None))
             continue

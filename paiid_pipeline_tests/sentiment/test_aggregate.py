@@ -145,6 +145,12 @@ def test_the_hash_follows_what_was_heard() -> None:
     assert read(a, b)["inputs_hash"] == read(b, a, later)["inputs_hash"] != read(a)["inputs_hash"]
 
 
+def test_the_hash_follows_how_it_was_weighed() -> None:
+    one = scored("a", 0.5, T - HOUR)
+    others = [aggregate(one, decisions(T), *how) for how in ((LOOKBACK, HALF_LIFE * 2), (LOOKBACK * 2, HALF_LIFE))]
+    assert len({read(one)["inputs_hash"], *(other["inputs_hash"].item() for other in others)}) == 3
+
+
 articles = st.lists(
     st.tuples(
         st.integers(0, 6),
