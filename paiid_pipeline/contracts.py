@@ -176,6 +176,23 @@ HALTS: Schema = {"symbol": pl.String, "known_at": MOMENT, "reason": pl.String}
 """Bars that were quarantined: of which symbol, when, and why."""
 
 
+MODEL_EVALUATIONS: Schema = {
+    "model": pl.String,  # custom_bert | ensemble | signal_model | …
+    "version": pl.Int64,  # in the register of models
+    "evaluated_at": MOMENT,
+    "metric": pl.String,  # accuracy | macro_f1 | ece | rank_ic | …
+    "value": pl.Float64,
+    "low": pl.Float64,  # of its 95 % interval; null where none was made
+    "high": pl.Float64,
+    "row_count": pl.Int64,
+    "data_sha256": pl.String,
+    "promoted": pl.Boolean,
+    "verdict": pl.String,  # the reasons of the gate
+    "run_id": pl.String,
+}
+"""How good a version of a model was found to be, on data that it was not fitted on: a row a metric."""
+
+
 def empty(schema: Schema) -> pl.DataFrame:
     """A frame of no rows with the schema given."""
     return pl.DataFrame(schema=schema)

@@ -6,7 +6,7 @@ import psycopg2
 from psycopg2.extensions import encrypt_password
 
 ROLE = "paiid_analyst"
-VIEWS = ("signals_latest", "signals_history", "sentiment_daily", "indicators_latest")
+VIEWS = ("signals_latest", "signals_history", "sentiment_daily", "indicators_latest", "model_performance")
 
 
 def set_analyst_password(url: str, password: str) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import polars as pl
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from paiid_pipeline.warehouse.tables import ARTICLE_SENTIMENT, SIGNALS, Table
+from paiid_pipeline.warehouse.tables import ARTICLE_SENTIMENT, Table
 from paiid_pipeline.warehouse.transfer import copy_in
 from paiid_pipeline.warehouse.written import Written
 
@@ -33,13 +33,13 @@ def upsert(cursor: Cursor, table: Table, frame: pl.DataFrame) -> Written:
     return Written(inserted, cursor.rowcount - inserted, frame.height - cursor.rowcount)
 
 
-def append_signals(cursor: Cursor, frame: pl.DataFrame) -> Written:
-    """Add the signals whose key is not stored yet."""
-    _stage(cursor, SIGNALS, frame)
-    columns = ", ".join(SIGNALS.columns)
+def append(cursor: Cursor, table: Table, frame: pl.DataFrame) -> Written:
+    """Add the rows whose key is not stored yet."""
+    _stage(cursor, table, frame)
+    columns = ", ".join(table.columns)
     cursor.execute(
-        f"INSERT INTO signals ({columns}) SELECT {columns} FROM incoming "
-        f"ORDER BY {', '.join(SIGNALS.key)} ON CONFLICT DO NOTHING"
+        f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM incoming "
+        f"ORDER BY {', '.join(table.key)} ON CONFLICT DO NOTHING"
     )
     return Written(cursor.rowcount, 0, frame.height - cursor.rowcount)
 

@@ -12,6 +12,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 from paiid_pipeline.contracts import (
     HALTS,
     INDICATORS,
+    MODEL_EVALUATIONS,
     STAKES,
     STORED_ARTICLE_SENTIMENT,
     STORED_BARS,
@@ -215,6 +216,11 @@ def stakes(
         {"symbols": list(symbols), "horizon": horizon, "engine": engine, "after": after, "before": before},
         STAKES,
     )
+
+
+def model_performance(cursor: Cursor) -> pl.DataFrame:
+    """The newest measurement of each model, version and metric."""
+    return copy_out(cursor, "SELECT * FROM model_performance", {}, MODEL_EVALUATIONS)
 
 
 def quarantined_bars(cursor: Cursor, symbols: Sequence[str], after: datetime, before: datetime) -> pl.DataFrame:

@@ -55,5 +55,8 @@ ARTICLE_SENTIMENT = Table(
 SYMBOL_SENTIMENT = Table("symbol_sentiment", contracts.SYMBOL_SENTIMENT, ("symbol", "horizon", "as_of"), "as_of")
 TECHNICAL_INDICATORS = Table("technical_indicators", contracts.INDICATORS, ("symbol", "horizon", "as_of"), "as_of")
 SIGNALS = Table("signals", contracts.STORED_SIGNALS, ("symbol", "horizon", "engine", "as_of", "inputs_hash"), "as_of")
+MODEL_EVALUATIONS = Table(
+    "model_evaluations", contracts.MODEL_EVALUATIONS, ("model", "version", "metric", "evaluated_at")
+)
 
 PARTITIONED = (MARKET_BARS, NEWS_ARTICLES, ARTICLE_SENTIMENT, SYMBOL_SENTIMENT, TECHNICAL_INDICATORS, SIGNALS)

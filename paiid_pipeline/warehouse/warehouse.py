@@ -19,6 +19,7 @@ from paiid_pipeline.warehouse.tables import (
     ARTICLE_SENTIMENT,
     CORPORATE_ACTIONS,
     MARKET_BARS,
+    MODEL_EVALUATIONS,
     NEWS_ARTICLES,
     PARTITIONED,
     SIGNALS,
@@ -208,7 +209,20 @@ class Warehouse:
         if rows.is_empty():
             return _NOTHING
         with self._connections.transaction(SIGNALS.name) as cursor:
-            return derived.append_signals(cursor, rows)
+            return derived.append(cursor, SIGNALS, rows)
+
+    def write_evaluations(self, frame: pl.DataFrame) -> Written:
+        """Keep measurements of models (schema MODEL_EVALUATIONS); one whose key is stored is left as it is."""
+        rows = self._prepared(MODEL_EVALUATIONS, frame)
+        if rows.is_empty():
+            return _NOTHING
+        with self._connections.transaction(MODEL_EVALUATIONS.name) as cursor:
+            return derived.append(cursor, MODEL_EVALUATIONS, rows)
+
+    def model_performance(self) -> pl.DataFrame:
+        """MODEL_EVALUATIONS: the newest of each model, version and metric."""
+        with self._connections.transaction("model_performance") as cursor:
+            return readers.model_performance(cursor)
 
     def symbol_sentiment(
         self, symbols: Sequence[str], horizon: Horizon, first: datetime, last: datetime

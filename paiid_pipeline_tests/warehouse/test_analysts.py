@@ -28,7 +28,7 @@ from paiid_pipeline_tests.warehouse.rows import (
 
 TABLES = (
     "market_bars", "news_articles", "corporate_actions", "article_sentiment", "symbol_sentiment",
-    "technical_indicators", "signals", "quarantine", "coverage", "alembic_version",
+    "technical_indicators", "signals", "quarantine", "coverage", "model_evaluations", "alembic_version",
 )  # fmt: skip
 
 

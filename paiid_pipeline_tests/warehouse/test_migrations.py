@@ -22,6 +22,7 @@ STORED = {
     "symbol_sentiment": contracts.SYMBOL_SENTIMENT,
     "technical_indicators": contracts.INDICATORS,
     "signals": {**contracts.STORED_SIGNALS, "seq": None},
+    "model_evaluations": contracts.MODEL_EVALUATIONS,
 }
 
 
