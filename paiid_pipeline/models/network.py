@@ -180,10 +180,14 @@ def _classifier(encoder: Any) -> torch.nn.Module:
 
 
 def _mean(tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    import torch
+
     if mask is None:
         return tokens.mean(1)
-    weights = mask.unsqueeze(-1).to(tokens.dtype)
-    return (tokens * weights).sum(1) / weights.sum(1)
+    weights = mask.to(tokens.dtype)
+    # As a product, since ONNX Runtime rounds a sum over tokens otherwise for several texts than for one.
+    with torch.autocast(tokens.device.type, enabled=False):
+        return (weights.unsqueeze(1) @ tokens).squeeze(1) / weights.sum(1, keepdim=True)
 
 
 def _from_hub(folder: Path, columns: tuple[int, int, int]) -> torch.nn.Module:

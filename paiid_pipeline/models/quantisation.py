@@ -49,6 +49,7 @@ def quantise(graph: onnx.ModelProto, calibration: Sequence[Encoded]) -> None:
     for node in products:
         readers.setdefault(node.input[0], []).append(node)
     found = _inputs(graph, readers, calibration)
+    biases = _take_biases(graph, products, constants)
     made: list[onnx.NodeProto] = []
     for node in graph.graph.node:
         if node not in products:
@@ -58,7 +59,7 @@ def quantise(graph: onnx.ModelProto, calibration: Sequence[Encoded]) -> None:
         reading = readers.pop(source.name, [])
         if reading:
             made += _input_nodes(graph, source, {each.input[1]: constants[each.input[1]] for each in reading})
-        made += _product_nodes(graph, node, source, constants[node.input[1]])
+        made += _product_nodes(graph, node, source, constants[node.input[1]], biases.get(node.output[0], ""))
     _replace(graph, made)
 
 
@@ -67,6 +68,23 @@ def _is_product(node: onnx.NodeProto, constants: dict[str, Floats]) -> bool:
         # A past or a bias on the scores would need more than is carried over.
         return node.input[1] in constants and not any(node.input[4:])
     return node.op_type == "MatMul" and node.input[1] in constants and constants[node.input[1]].ndim == 2
+
+
+def _take_biases(
+    graph: onnx.ModelProto, products: Sequence[onnx.NodeProto], constants: dict[str, Floats]
+) -> dict[str, str]:
+    """The constant that is added to a product, by the product's output, which takes the sum's place."""
+    made = {node.output[0]: node for node in products if node.op_type == "MatMul"}
+    read = [name for node in graph.graph.node for name in node.input]
+    found: dict[str, str] = {}
+    for node in [each for each in graph.graph.node if each.op_type == "Add"]:
+        product = next((name for name in node.input if name in made and read.count(name) == 1), None)
+        bias = next((name for name in node.input if name in constants and constants[name].ndim == 1), None)
+        if product and bias:
+            made[product].output[0] = node.output[0]
+            found[node.output[0]] = bias
+            graph.graph.node.remove(node)
+    return found
 
 
 def _inputs(
@@ -81,7 +99,7 @@ def _inputs(
     run = session(watched.SerializeToString())
     seen: dict[str, tuple[Floats, Floats]] = {}
     for each in calibration:
-        for name, value in zip(names, run.run(names, inputs(*each)), strict=True):
+        for name, value in zip(names, run.run(names, inputs(run, [each[0]], [each[1]])), strict=True):
             low, high = seen.get(name, (np.zeros(value.shape[-1]), np.zeros(value.shape[-1])))
             channels = value.reshape(-1, value.shape[-1])
             seen[name] = np.minimum(low, channels.min(0)), np.maximum(high, channels.max(0))
@@ -130,7 +148,7 @@ def _add_weight(graph: onnx.ModelProto, name: str, weight: Floats) -> None:
 
 
 def _product_nodes(
-    graph: onnx.ModelProto, node: onnx.NodeProto, source: _Input, weight: Floats
+    graph: onnx.ModelProto, node: onnx.NodeProto, source: _Input, weight: Floats, bias: str
 ) -> list[onnx.NodeProto]:
     from onnx import helper
 
@@ -143,7 +161,7 @@ def _product_nodes(
         made = helper.make_node("QAttention", given, [output], name=node.name, domain=_OURS)
         made.attribute.extend(each for each in node.attribute if each.name in ("num_heads", "unidirectional"))
         return [made]
-    given = [*integers, *scales, *zeros]
+    given = [*integers, *scales, *zeros, bias]
     if not len(source.outliers):
         return [helper.make_node("MatMulIntegerToFloat", given, [output], name=node.name, domain=_OURS)]
     _constant(graph, f"{name}/rows", weight[source.outliers])

@@ -1,9 +1,9 @@
-"""A transformer as a member: tokens in, probabilities out, one text at a time.
+"""A transformer as a member: tokens in, probabilities out, and every score a function of its text alone.
 
-A batch of texts would be padded to the longest, and a quantised model scales over all that it is given, so
-that a text would score differently in another company. Each text is run alone and unpadded instead, by one
-thread; several texts run at once on several threads. That costs nothing on a CPU, where a batch is no
-faster a text than its parts, and makes every score a function of its text.
+A batch of texts would be padded to the longest, and sums over padding round otherwise, so that a text would
+score differently in another company. Only texts with exactly as many tokens are run together, unpadded, and
+only where the model gives each the bits that it gives it alone. Each batch is small enough for the cache of
+one core, and run by one thread; several run at once on several threads.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from numpy.typing import NDArray
 
 from paiid_pipeline.sentiment.members import NOTHING, Opinion, Probabilities, Reading
 
-Forward = Callable[[list[int], list[int]], NDArray[np.floating[Any]]]
-"""Token ids and their types of one text to its three logits, in the model's own order; callable from threads."""
+Forward = Callable[[list[list[int]], list[list[int]]], NDArray[np.floating[Any]]]
+"""Token ids and their types of texts of one length to their logits (texts, 3), in the model's own order.
+
+Callable from threads."""
 
 Encode = Callable[[Sequence[tuple[str, str | None]]], list[tuple[list[int], list[int]]]]
 """Texts, each with the entity that it is read for or None, to their token ids and types; unpadded, capped."""
@@ -38,6 +40,8 @@ class Transformer:
     """Where the logits hold negative, neutral and positive."""
     reads_entities: bool = False
     """Whether it was trained to read a text for an entity; if not, it reads the entity's clause."""
+    batch_tokens: int = 1
+    """Texts of one length are run together up to so many tokens; 1: one text at a time."""
     threads: int = 1
     cost_ms: float = 5.0
 
@@ -45,13 +49,8 @@ class Transformer:
         """One opinion a reading; each distinct one is scored once. Confidence is the greatest probability."""
         wanted = [self._input(reading) for reading in readings]
         distinct = [each for each in dict.fromkeys(wanted) if each[0]]
-        encoded = self.encode(distinct)
-        # The longest first, so that no thread is left with a long one at the end.
-        order = sorted(range(len(distinct)), key=lambda row: -len(encoded[row][0]))
-        logits = self._run([encoded[row] for row in order])
-        found = {
-            distinct[row]: _opinion(_softmax(values, self.columns)) for row, values in zip(order, logits, strict=True)
-        }
+        logits = self._run(self.encode(distinct))
+        found = {each: _opinion(_softmax(values, self.columns)) for each, values in zip(distinct, logits, strict=True)}
         return [found.get(each, NOTHING) for each in wanted]
 
     def _input(self, reading: Reading) -> tuple[str, str | None]:
@@ -60,10 +59,31 @@ class Transformer:
         return reading.clause or reading.text, None
 
     def _run(self, encoded: Sequence[tuple[list[int], list[int]]]) -> list[NDArray[np.floating[Any]]]:
-        if self.threads == 1 or len(encoded) < 2:
-            return [self.forward(ids, types) for ids, types in encoded]
-        with ThreadPoolExecutor(self.threads) as pool:
-            return list(pool.map(lambda each: self.forward(*each), encoded))
+        batches = self._batches([len(ids) for ids, _ in encoded])
+
+        def run(rows: list[int]) -> NDArray[np.floating[Any]]:
+            return self.forward([encoded[row][0] for row in rows], [encoded[row][1] for row in rows])
+
+        if self.threads == 1 or len(batches) < 2:
+            logits = list(map(run, batches))
+        else:
+            with ThreadPoolExecutor(self.threads) as pool:
+                logits = list(pool.map(run, batches))
+        rows = [row for batch in batches for row in batch]
+        by_row = dict(zip(rows, (values for found in logits for values in found), strict=True))
+        return [by_row[row] for row in range(len(encoded))]
+
+    def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Rows of one length together; the longest first, so that no thread is left with a long one at the end."""
+        by_length: dict[int, list[int]] = {}
+        for row, length in enumerate(lengths):
+            by_length.setdefault(length, []).append(row)
+        return [
+            rows[start : start + size]
+            for length, rows in sorted(by_length.items(), reverse=True)
+            for size in [max(1, self.batch_tokens // max(1, length))]
+            for start in range(0, len(rows), size)
+        ]
 
 
 def _softmax(logits: NDArray[np.floating[Any]], columns: tuple[int, int, int]) -> Probabilities:

@@ -11,6 +11,7 @@ import pytest
 
 from paiid_pipeline.models.datasets import ROWS, with_groups
 from paiid_pipeline.models.labels import LABELS
+from paiid_pipeline.models.network import bundled_base
 from paiid_pipeline.models.signing import SigningKey
 
 WORDS = {
@@ -36,6 +37,15 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     BertModel(BertConfig(vocab_size=len(vocabulary), **shape)).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def full_base() -> Path:
+    """The encoder that our own model starts from; skips the test where its package is not installed."""
+    try:
+        return bundled_base()
+    except LookupError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

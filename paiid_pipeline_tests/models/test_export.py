@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,9 +13,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from paiid_pipeline.models.export import export_model
-from paiid_pipeline.models.network import encode, load_network, load_tokenizer, predict, save_network
-from paiid_pipeline.models.runtime import load_served
+from paiid_pipeline.models.export import Precision, export_model
+from paiid_pipeline.models.network import encode, load_network, load_tokenizer, new_network, predict, save_network
+from paiid_pipeline.models.runtime import Served, load_served
 from paiid_pipeline.models.signing import SigningKey, UntrustedModelError, sign_folder
 from paiid_pipeline.models.training import Plan, train
 from paiid_pipeline_tests.models.conftest import FILLERS, WORDS
@@ -30,10 +31,15 @@ def trained(tiny_base: Path, labelled: pl.DataFrame, tmp_path: Path) -> Path:
     return train(labelled, labelled, plan, tmp_path / "trained").folder
 
 
+def _alone(served: Served, encoded: list[tuple[list[int], list[int]]]) -> np.ndarray:
+    """The logits (texts, 3) of texts that are each run alone."""
+    return np.array([served.forward([ids], [types])[0] for ids, types in encoded])
+
+
 def _probabilities(folder: Path, key: SigningKey) -> np.ndarray:
     sign_folder(folder, key)
     served = load_served(folder, key.public)
-    logits = np.array([served.forward(*each) for each in served.encode(TEXTS)])[:, served.columns]
+    logits = _alone(served, served.encode(TEXTS))[:, served.columns]
     powers = np.exp(logits - logits.max(1, keepdims=True))
     return powers / powers.sum(1, keepdims=True)
 
@@ -56,7 +62,7 @@ def test_int8_is_what_it_says(trained: Path, tmp_path: Path) -> None:
     assert kinds.count("MatMulIntegerToFloat") == 6
     assert "DynamicQuantizeLinear" not in kinds
     floats = {each.name: each.dims for each in graph.initializer if each.data_type == onnx.TensorProto.FLOAT}
-    products = [floats[node.input[1]] for node in graph.node if node.op_type == "MatMul"]
+    products = [floats[node.input[1]] for node in graph.node if node.op_type == "MatMul" and node.input[1] in floats]
     assert all(rows <= 8 for rows, _ in products), "more than a few channels stayed in float32"
 
 
@@ -67,19 +73,51 @@ def test_a_text_has_the_same_bits_in_any_order_on_any_thread_and_in_another_proc
     sign_folder(folder, key)
     served = load_served(folder, key.public)
     encoded = served.encode(TEXTS)
-    alone = np.array([served.forward(*each) for each in encoded])
-    assert np.array_equal(alone, np.array([served.forward(*each) for each in reversed(encoded)])[::-1])
+    alone = _alone(served, encoded)
+    assert np.array_equal(alone, _alone(served, encoded[::-1])[::-1])
     with ThreadPoolExecutor(4) as threads:
         for _ in range(5):
-            assert np.array_equal(alone, np.array(list(threads.map(lambda each: served.forward(*each), encoded))))
+            assert np.array_equal(alone, np.array(list(threads.map(lambda each: _alone(served, [each])[0], encoded))))
     script = (
-        "import sys, numpy; from pathlib import Path; from paiid_pipeline.models.runtime import load_served\n"
-        "from paiid_pipeline_tests.models.test_export import TEXTS\n"
+        "import sys; from pathlib import Path; from paiid_pipeline.models.runtime import load_served\n"
+        "from paiid_pipeline_tests.models.test_export import TEXTS, _alone\n"
         f"served = load_served(Path({str(folder)!r}), bytes.fromhex({key.public.hex()!r}))\n"
-        "sys.stdout.write(numpy.array([served.forward(*e) for e in served.encode(TEXTS[::-1])])[::-1].tobytes().hex())"
+        "sys.stdout.write(_alone(served, served.encode(TEXTS[::-1]))[::-1].tobytes().hex())"
     )
     other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert np.array_equal(np.frombuffer(bytes.fromhex(other.stdout), np.float32).reshape(-1, 3), alone)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_a_text_has_the_same_bits_beside_others_as_alone(
+    trained: Path, key: SigningKey, tmp_path: Path, precision: Precision
+) -> None:
+    _same_bits_in_every_batch(export_model(trained, tmp_path / "out", TEXTS[:50], precision=precision), key, 29)
+
+
+def _same_bits_in_every_batch(folder: Path, key: SigningKey, words: int, lengths: Sequence[int] = range(2, 40)) -> None:
+    """Every length with batches of every size up to a dozen."""
+    sign_folder(folder, key)
+    served, rng = load_served(folder, key.public), np.random.default_rng(2)
+    for length in lengths:
+        ids, types = rng.integers(0, words, (12, length)).tolist(), rng.integers(0, 2, (12, length)).tolist()
+        alone = _alone(served, list(zip(ids, types, strict=True)))
+        assert len(np.unique(alone, axis=0)) > 1, "the texts cannot be told apart"
+        for size in range(2, 13):
+            assert np.array_equal(served.forward(ids[:size], types[:size]), alone[:size]), (length, size)
+
+
+@pytest.mark.slow
+def test_the_bits_hold_at_full_size(full_base: Path, key: SigningKey, tmp_path: Path) -> None:
+    """A real encoder, whose products are wide enough to be cut into blocks."""
+    import torch
+
+    torch.manual_seed(0)
+    network = new_network(full_base)
+    torch.nn.init.normal_(network.head.weight)  # type: ignore[union-attr, arg-type]
+    save_network(network, load_tokenizer(full_base), tmp_path / "base")
+    folder = export_model(tmp_path / "base", tmp_path / "int8", TEXTS[:50])
+    _same_bits_in_every_batch(folder, key, 30_000, [*range(2, 20), 31, 32, 33, 47, 64, 65, 100, 127, 128])
 
 
 def test_serving_takes_no_torch(trained: Path, key: SigningKey, tmp_path: Path) -> None:
@@ -125,6 +163,7 @@ def test_a_finbert_is_exported_with_its_labels_put_in_order(tiny_base: Path, key
     model.save_pretrained(folder)
     load_tokenizer(tiny_base).save(str(folder / "tokenizer.json"))
     ours = _probabilities(export_model(folder, tmp_path / "fp32", [], precision="fp32"), key)
+    _same_bits_in_every_batch(tmp_path / "fp32", key, config.vocab_size)
     for row, (ids, types) in enumerate(encode(load_tokenizer(folder), TEXTS[:20])):
         with torch.inference_mode():
             theirs = model(torch.tensor([ids]), token_type_ids=torch.tensor([types])).logits.softmax(-1)[0].tolist()

@@ -35,11 +35,8 @@ def _error(table: np.ndarray) -> float:
     whole = session(graph.SerializeToString())
     quantise(graph, TEXTS[:30])
     small = session(graph.SerializeToString())
-    return float(np.mean([np.abs(whole.run(None, t)[0] - small.run(None, t)[0]) for t in _unseen()]))
-
-
-def _unseen() -> list[dict[str, np.ndarray]]:
-    return [inputs(*each) for each in TEXTS[30:]]
+    unseen = [inputs(whole, [ids], [types]) for ids, types in TEXTS[30:]]
+    return float(np.mean([np.abs(whole.run(None, each)[0] - small.run(None, each)[0]) for each in unseen]))
 
 
 def test_an_ordinary_product_is_off_by_about_a_level() -> None:

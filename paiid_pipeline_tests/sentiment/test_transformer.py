@@ -19,16 +19,19 @@ class Model:
     """Logits from the ids; remembers what it was run on, and by which threads."""
 
     def __init__(self) -> None:
+        self.batches: list[int] = []
         self.seen: list[tuple[int, ...]] = []
         self.threads: set[str] = set()
 
     def encode(self, texts: Sequence[tuple[str, str | None]]) -> list[tuple[list[int], list[int]]]:
         return [([ord(c) for c in text] + [0] * bool(entity), [0] * len(text)) for text, entity in texts]
 
-    def forward(self, ids: list[int], types: list[int]) -> NDArray[np.float64]:
-        self.seen.append(tuple(ids))
+    def forward(self, ids: list[list[int]], types: list[list[int]]) -> NDArray[np.float64]:
+        assert len({len(row) for row in ids}) == 1, "texts of several lengths would need padding"
+        self.batches.append(len(ids))
+        self.seen += map(tuple, ids)
         self.threads.add(threading.current_thread().name)
-        return np.array([np.sin(sum(ids)), np.cos(len(types)), 0.3])
+        return np.array([[np.sin(sum(i)), np.cos(len(t)), 0.3] for i, t in zip(ids, types, strict=True)])
 
 
 def member(model: Model, **other: object) -> Transformer:
@@ -37,7 +40,7 @@ def member(model: Model, **other: object) -> Transformer:
 
 def test_columns_are_put_in_order() -> None:
     (opinion,) = member(Model()).score([Reading("a")])
-    logits = Model().forward([97], [0])
+    (logits,) = Model().forward([[97]], [[0]])
     shares = np.exp(logits) / np.exp(logits).sum()
     assert opinion.probabilities == pytest.approx((shares[2], shares[0], shares[1]))
     assert opinion.confidence == max(opinion.probabilities)
@@ -60,7 +63,15 @@ def test_an_entity_is_read_by_those_who_can_and_its_clause_by_the_others() -> No
     assert other.seen == [(ord("b"),)]
 
 
-@given(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=12), st.integers(1, 4))
-def test_scores_come_in_order_and_do_not_depend_on_the_batch_or_the_threads(texts: list[str], threads: int) -> None:
-    batch = member(Model(), threads=threads).score([Reading(text) for text in texts])
+def test_texts_of_one_length_are_run_together_up_to_the_tokens_of_a_batch() -> None:
+    model = Model()
+    member(model, batch_tokens=6).score([Reading(text) for text in ("ab", "c", "de", "fg", "hi", "abcdefgh")])
+    assert model.batches == [1, 3, 1, 1]  # of 8 tokens, of 2 twice, and of 1
+
+
+@given(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=12), st.integers(1, 4), st.integers(1, 40))
+def test_scores_come_in_order_and_do_not_depend_on_the_batch_or_the_threads(
+    texts: list[str], threads: int, batch_tokens: int
+) -> None:
+    batch = member(Model(), threads=threads, batch_tokens=batch_tokens).score([Reading(text) for text in texts])
     assert batch == [member(Model()).score([Reading(text)])[0] for text in texts]
