@@ -79,6 +79,15 @@ SIGNALS: Rules = {
     "the position lies in [0, 1]": _c("position_fraction").is_between(0, 1) | _c("position_fraction").is_null(),
 }
 
+LABELLED_TEXTS: Rules = {
+    "the text is not blank": _c("text").str.strip_chars() != "",
+    "the label is one of the three": _c("label").is_in(["negative", "neutral", "positive"]),
+    "the target adds up to one": (pl.sum_horizontal("p_negative", "p_neutral", "p_positive") - 1).abs() < 1e-9,
+    "the label is the target's likeliest": pl.max_horizontal("p_negative", "p_neutral", "p_positive")
+    == pl.coalesce(pl.when(_c("label") == label).then(f"p_{label}") for label in ("negative", "neutral", "positive")),
+    "a group lies in one fold": _c("fold").n_unique().over("group") == 1,
+}
+
 
 def broken(rows: pl.DataFrame, rules: Rules) -> dict[str, int]:
     """How many rows break each rule; a null verdict counts as broken."""

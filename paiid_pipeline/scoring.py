@@ -94,13 +94,7 @@ def load_blend(models: Path, environ: Mapping[str, str] | None = None, own_key: 
     Raises LookupError where there is none, UntrustedModelError where it is not as our key signed it, ValueError
     where it is no blend.
     """
-    folder, _ = _verified(MODEL, models, environ, own_key)
-    try:
-        found = json.loads((folder / BLEND).read_text())
-        weights = {str(name): float(weight) for name, weight in found["weights"].items()}
-        return Blend(str(found["version"]), weights, float(found["temperature"]))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder / BLEND} is no blend: it lacks {error}; fit and register it again") from None
+    return read_blend(_verified(MODEL, models, environ, own_key)[0])
 
 
 def evaluate_file(analyzer: SentimentAnalyzer, path: Path) -> dict[str, Evaluation]:
@@ -133,24 +127,55 @@ def load_member(
     its labels have no names or its vocabulary is another model's, RuntimeError where it cannot be loaded; each
     with the remedy.
     """
-    folder, public = _verified(name, models, environ, own_key)
+    return open_member(name, *_verified(name, models, environ, own_key), device)
+
+
+def open_member(name: str, folder: Path, public: bytes, device: Device = "cpu") -> Transformer:
+    """The model in a folder that the owner of ``public`` signed, wherever it lies; raises as :func:`load_member`."""
     if (folder / ABOUT).is_file() and device == "cpu":
         return _served(name, folder, public)
     return _torch(name, folder, verify_folder(folder, public), device)
 
 
+def installed_member(name: str, models: Path, public: bytes) -> Transformer:
+    """As :func:`load_member`, for whoever has the key already."""
+    return open_member(name, _folder(name, models, public), public)
+
+
+def read_blend(folder: Path) -> Blend:
+    """The blend of a folder that was verified. Raises ValueError where it is none."""
+    try:
+        found = json.loads((folder / BLEND).read_text())
+        weights = {str(name): float(weight) for name, weight in found["weights"].items()}
+        return Blend(str(found["version"]), weights, float(found["temperature"]))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder / BLEND} is no blend: it lacks {error}; fit and register it again") from None
+
+
 def _verified(name: str, models: Path, environ: Mapping[str, str] | None, own_key: Path | None) -> tuple[Path, bytes]:
     """The folder of what is installed under a name, as it was signed with our key, and that key."""
-    if not (models / name).is_dir():
-        raise LookupError(f"{name} is not installed in {models}: put its signed folder there")
+    _require_folder(name, models)
     try:
         public = key_from_environment(os.environ if environ is None else environ, own_key).public
     except (LookupError, ValueError, OSError) as error:
         raise UntrustedModelError(f"{name} cannot be verified: {error}") from None
+    return _folder(name, models, public), public
+
+
+def _folder(name: str, models: Path, public: bytes) -> Path:
+    _require_folder(name, models)
     if (models / name / _PINNED).is_file():
-        return installed(name, models, public).folder, public
+        return installed(name, models, public).folder
     verify_folder(models / name, public)
-    return models / name, public
+    return models / name
+
+
+def _require_folder(name: str, models: Path) -> None:
+    if not (models / name).is_dir():
+        raise LookupError(
+            f"{name} is not installed in {models}: train or import one (paiid models train, paiid models import), "
+            "or put its signed folder there"
+        )
 
 
 def _refused(absent: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from paiid_pipeline.cli.output import tell
 from paiid_pipeline.settings import Settings, load_settings
@@ -89,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.set_defaults(run=_evaluate)
     sub.add_argument("file", type=Path, help="a CSV with the columns text, label and, if wanted, entity")
     sub.add_argument("--json", action="store_true", help="everything, for programs")
+    _model_commands(of)
     sub = command("audit-lookahead", _audit, "prove on the stored decisions that none has looked ahead")
     sub.add_argument("--symbols", nargs="+", default=[], metavar="SYMBOL", help="by default up to 25 of the universe")
     sub.add_argument("--sample", type=_count, default=200, metavar="N", help="how many decisions (default 200)")
@@ -100,6 +102,42 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--as-of", metavar="T", help="the newest by then; ISO, in exchange time unless it has an offset")
     sub.add_argument("--json", action="store_true", help="for a program")
     return parser
+
+
+def _model_commands(of: Any) -> None:
+    """Those of `paiid models` besides evaluate."""
+
+    def command(name: str, run: Callable[[argparse.Namespace, Settings], int], help_: str) -> argparse.ArgumentParser:
+        sub: argparse.ArgumentParser = of.add_parser(name, help=help_, description=help_[0].upper() + help_[1:] + ".")
+        sub.set_defaults(run=run)
+        return sub
+
+    def training(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--data", type=Path, metavar="FOLDER", help="of labelled texts; by default PAIID_DATA_DIR")
+        sub.add_argument("--base", metavar="X", help="a folder or hub name of an encoder; by default MiniLM-L6")
+        sub.add_argument("--seed", type=int, default=0, metavar="N", help="(default 0)")
+        sub.add_argument("--epochs", type=_count, metavar="N", help="of each training; by default the recipe's")
+
+    sub = command("train", _train, "train our own model and fit the ensemble; what beats the champion is used at once")
+    training(sub)
+    sub.add_argument("--only", choices=("custom_bert", "ensemble"), help="by default both")
+    sub = command("import", _import, "check, sign and register a model from a folder or a hub")
+    sub.add_argument("name", metavar="NAME", help="finbert or custom_bert")
+    sub.add_argument("source", metavar="SOURCE", help="a folder, or a hub's name such as yiyanghkust/finbert-tone")
+    sub.add_argument("--labelled", type=Path, metavar="CSV", help="texts with labels, to compare it with the champion")
+    sub = command("list", _list, "registered versions: which is used, how good each is, and why it was promoted or not")
+    sub.add_argument("name", nargs="?", metavar="NAME")
+    sub.add_argument("--json", action="store_true", help="everything, for programs")
+    sub = command("promote", _promote, "put a version to the gate, and to use where it passes")
+    sub.add_argument("name", metavar="NAME")
+    sub.add_argument("version", type=_count, metavar="VERSION")
+    sub.add_argument("--data", type=Path, metavar="FOLDER", help="whose held-out texts decide; by default the newest")
+    sub.add_argument("--labelled", type=Path, metavar="CSV", help="texts with labels that decide instead")
+    sub.add_argument("--force", action="store_true", help="without the gate, such as back to an earlier version")
+    sub = command("report", _report, "measure our own model by the protocol, fold by fold; takes hours, can be resumed")
+    training(sub)
+    sub.add_argument("--folds", type=int, nargs="+", choices=range(5), default=list(range(5)), metavar="K")
+    sub.add_argument("--out", type=Path, metavar="FILE", help="ending in .md or .json; by default it is printed")
 
 
 def _up(options: argparse.Namespace, settings: Settings) -> int:
@@ -175,7 +213,7 @@ def _count(text: str) -> int:
 
 
 def _models_help(_options: argparse.Namespace, _settings: Settings) -> int:
-    tell("paiid models: say what to do, such as `paiid models evaluate FILE.csv`")
+    tell("paiid models: say what to do, such as `paiid models train` (see paiid models --help)")
     return 2
 
 
@@ -183,6 +221,40 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
     from paiid_pipeline.cli.score import evaluate
 
     return evaluate(settings, options.file, as_json=options.json)
+
+
+def _train(options: argparse.Namespace, settings: Settings) -> int:
+    from paiid_pipeline.cli.models import train
+    from paiid_pipeline.learning.training import Choice
+
+    choice = Choice(options.base, options.seed, options.epochs)
+    return train(settings, options.data, choice, only=options.only)
+
+
+def _import(options: argparse.Namespace, settings: Settings) -> int:
+    from paiid_pipeline.cli.models import import_
+
+    return import_(settings, options.name, options.source, options.labelled)
+
+
+def _list(options: argparse.Namespace, settings: Settings) -> int:
+    from paiid_pipeline.cli.models import list_
+
+    return list_(settings, options.name, as_json=options.json)
+
+
+def _promote(options: argparse.Namespace, settings: Settings) -> int:
+    from paiid_pipeline.cli.models import promote_
+
+    return promote_(settings, options.name, options.version, options.data, options.labelled, forced=options.force)
+
+
+def _report(options: argparse.Namespace, settings: Settings) -> int:
+    from paiid_pipeline.cli.models import report
+    from paiid_pipeline.learning.training import Choice
+
+    choice = Choice(options.base, options.seed, options.epochs)
+    return report(settings, options.data, choice, options.folds, options.out)
 
 
 def _web_port() -> int:

@@ -33,7 +33,7 @@ class _Lines(logging.Handler):
 
 
 def _checks(event: dg.DagsterEvent) -> bool:
-    return (event.step_key or "").endswith(("_sound_rows", "_readable_keys"))
+    return (event.step_key or "").endswith(("_sound_rows", "_readable_keys", "_promotion"))
 
 
 @dg.logger

@@ -8,6 +8,7 @@ import dagster as dg
 from paiid_pipeline.cache import CacheManager
 from paiid_pipeline.clock import Clock, clock_from_environment
 from paiid_pipeline.ingestion import Ingestion
+from paiid_pipeline.learning.workshop import Workshop
 from paiid_pipeline.models.registry import Registry
 from paiid_pipeline.models.signing import SigningKey, key_from_environment
 from paiid_pipeline.settings import Settings, load_settings
@@ -54,6 +55,10 @@ class Pipeline(dg.ConfigurableResource["Pipeline"]):
     @cached_property
     def registry(self) -> Registry:
         return Registry(self.settings.mlflow_url, self.settings.mlflow_artifacts)
+
+    @cached_property
+    def workshop(self) -> Workshop:
+        return Workshop(self.registry, self.model_key, self.settings.models_dir, self.settings.home)
 
     @cached_property
     def model_key(self) -> SigningKey:

@@ -18,6 +18,7 @@ from paiid_pipeline.models.labels import LABELS
 
 Labels = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.floating]
+Groups = npt.NDArray[np.generic]
 
 ECE_BINS = 15
 
@@ -59,9 +60,7 @@ class Evaluation:
         }  # fmt: skip
 
 
-def evaluate(
-    labels: Labels, probabilities: Floats, *, groups: npt.NDArray[np.generic] | None = None, seed: int = 0
-) -> Evaluation:
+def evaluate(labels: Labels, probabilities: Floats, *, groups: Groups | None = None, seed: int = 0) -> Evaluation:
     """Measure one model. ``groups`` (n,) names rows that belong together and are resampled together.
 
     Raises ValueError where there are no rows or the shapes differ.
@@ -145,6 +144,15 @@ def temper(probabilities: Floats, temperature: float) -> npt.NDArray[np.float64]
     return np.asarray(powered / powered.sum(1, keepdims=True), np.float64)
 
 
+def likelihood_gain(labels: Labels, challenger: Floats, other: Floats, groups: Groups, seed: int = 0) -> Interval:
+    """The mean gain of the labels' log-likelihood under the challenger over that under the other, paired by row."""
+    rows = np.arange(len(labels))
+    ours, theirs = (np.log(np.clip(each[rows, labels], 1e-9, 1)) for each in (challenger, other))
+    gains = ours - theirs
+    low, high = np.percentile([gains[drawn].mean() for drawn in _resamples(len(labels), groups, seed)], [2.5, 97.5])
+    return Interval(float(gains.mean()), float(low), float(high))
+
+
 def is_better(labels: Labels, challenger: Floats, other: Floats, alpha: float = 0.05) -> bool:
     """Whether the challenger gets more rows right than the other, beyond noise (:func:`mcnemar` under ``alpha``)."""
     ahead = (challenger.argmax(1) == labels).mean() > (other.argmax(1) == labels).mean()
@@ -172,9 +180,7 @@ def _reliability(labels: Labels, probabilities: Floats, bins: int = ECE_BINS) ->
     return [(float(sums[0][b] / rows[b]), float(sums[1][b] / rows[b]), int(rows[b])) for b in range(bins) if rows[b]]
 
 
-def _resamples(
-    rows: int, groups: npt.NDArray[np.generic] | None, seed: int, times: int = 1000
-) -> list[npt.NDArray[np.int64]]:
+def _resamples(rows: int, groups: Groups | None, seed: int, times: int = 1000) -> list[npt.NDArray[np.int64]]:
     rng = np.random.default_rng(seed)
     if groups is None:
         return list(rng.integers(0, rows, (times, rows)))

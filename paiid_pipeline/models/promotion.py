@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from paiid_pipeline.models.evaluation import Floats, Labels, is_better, mcnemar
+from paiid_pipeline.models.evaluation import Floats, Groups, Labels, is_better, likelihood_gain, mcnemar
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,27 @@ def judge(labels: Labels, challenger: Floats, rivals: Mapping[str, Floats]) -> V
         raise ValueError("nothing to compare the model with: give the champion's or a baseline's probabilities")
     passed = {name: is_better(labels, challenger, other) for name, other in rivals.items()}
     return Verdict(all(passed.values()), tuple(_reason(labels, challenger, n, o, passed[n]) for n, o in rivals.items()))
+
+
+def judge_blend(
+    labels: Labels, challenger: Floats, blends: Mapping[str, Floats], baselines: Mapping[str, Floats], groups: Groups
+) -> Verdict:
+    """Compare a blend with other blends of the same members, and with ``baselines`` as :func:`judge` does.
+
+    Blends seldom differ in the likeliest label, but in how sure they are. So of another blend it must have more
+    rows right beyond noise; or as many within noise, and make the labels more likely beyond noise: the 95 %
+    interval of the mean gain in log-likelihood, ``groups`` (n,) resampled together, is above 0.
+    """
+    verdict = judge(labels, challenger, baselines)
+    passed, reasons = [verdict.promote], [*verdict.reasons]
+    for name, other in blends.items():
+        gain = likelihood_gain(labels, challenger, other, groups)
+        worse = is_better(labels, other, challenger)
+        better = is_better(labels, challenger, other) or (gain.low > 0 and not worse)
+        passed.append(better)
+        likelier = f"log-likelihood {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+        reasons.append(f"{_reason(labels, challenger, name, other, better)}, {likelier}")
+    return Verdict(all(passed), tuple(reasons))
 
 
 def _reason(labels: Labels, challenger: Floats, name: str, other: Floats, better: bool) -> str:

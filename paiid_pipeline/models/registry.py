@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -29,9 +30,12 @@ _SETTINGS: Final = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
 _FILES = "model"
 _SQLITE = "sqlite:///"
+_BETWEEN = " | "
 _EXAMPLE = "input_example.json"
 
 
@@ -68,7 +72,11 @@ class Version:
     data_sha256: str
     run_id: str
     aliases: tuple[str, ...]
+    created: datetime
     metrics: Mapping[str, float]
+    parameters: Mapping[str, str]
+    gate: tuple[str, ...]
+    """Why it was promoted or not; empty where that was not asked yet."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +140,11 @@ class Registry:
             client.set_model_version_tag(name, version, tag, value)
         return self._version(client, client.get_model_version(name, version))
 
+    def names(self) -> list[str]:
+        """Of all models, in order."""
+        _, client = self._mlflow()
+        return sorted(model.name for model in client.search_registered_models())
+
     def versions(self, name: str) -> list[Version]:
         """All versions of ``name``, newest first; none where there is no such model."""
         _, client = self._mlflow()
@@ -148,7 +161,7 @@ class Registry:
         """Give ``version`` the alias ``champion`` where the verdict allows it; the reasons are kept with it."""
         _, client = self._mlflow()
         self._stored(client, name, version)
-        client.set_model_version_tag(name, str(version), "gate", " | ".join(verdict.reasons)[:4900])
+        client.set_model_version_tag(name, str(version), "gate", _BETWEEN.join(verdict.reasons)[:4900])
         if verdict.promote:
             client.set_registered_model_alias(name, CHAMPION, str(version))
         return verdict.promote
@@ -180,7 +193,7 @@ class Registry:
         if champion is None:
             raise LookupError(f"{name} has no champion: train one and promote it (paiid models promote {name})")
         folder = home / name / str(champion.version)
-        if not folder.is_dir():
+        if not _intact(folder, champion.digest, public):
             self.fetch(name, champion.version, folder, public)
         pin = home / name / "champion.json"
         part = pin.with_suffix(".part")
@@ -214,6 +227,7 @@ class Registry:
             raise LookupError(f"no version {version} of {name!r}: see paiid models list") from None
 
     def _version(self, client: MlflowClient, stored: Any) -> Version:
+        run = client.get_run(stored.run_id).data
         return Version(
             name=stored.name,
             version=int(stored.version),
@@ -221,7 +235,10 @@ class Registry:
             data_sha256=stored.tags.get("data_sha256", ""),
             run_id=stored.run_id,
             aliases=tuple(stored.aliases),
-            metrics=client.get_run(stored.run_id).data.metrics,
+            created=datetime.fromtimestamp(stored.creation_timestamp / 1000, UTC),
+            metrics=run.metrics,
+            parameters=run.params,
+            gate=tuple(stored.tags.get("gate", "").split(_BETWEEN)) if stored.tags.get("gate") else (),
         )
 
 
@@ -236,13 +253,20 @@ def installed(name: str, home: Path, public: bytes) -> Installed:
         found = json.loads(pin.read_text())
         version, digest = int(found["version"]), str(found["digest"])
     except FileNotFoundError:
-        raise LookupError(f"{name} is not installed in {home}: put its signed folder there") from None
+        raise LookupError(f"{name} is not installed in {home}: promote a version (paiid models promote)") from None
     except (ValueError, KeyError, TypeError):
         raise UntrustedModelError(f"{pin} cannot be read: install the model again") from None
     folder = home / name / str(version)
     if verify_folder(folder, public) != digest:
         raise UntrustedModelError(f"{folder} is not the version that {pin} names: install the model again")
     return Installed(name, version, digest, folder)
+
+
+def _intact(folder: Path, digest: str, public: bytes) -> bool:
+    try:
+        return verify_folder(folder, public) == digest
+    except UntrustedModelError:
+        return False
 
 
 def _save_model(path: str, mlflow_model: Any, folder: Path, digest: str, interface: Interface) -> None:

@@ -1,0 +1,174 @@
+"""Models of sentiment on the command line: trained, imported, listed, promoted, and measured by the protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from paiid_pipeline.cli.output import say, table, tell
+from paiid_pipeline.learning.data import labelled_rows, load_dataset, make_dataset, save_dataset, split_held_out
+from paiid_pipeline.learning.ensemble import fit_ensemble
+from paiid_pipeline.learning.gate import force, promote
+from paiid_pipeline.learning.importing import import_model
+from paiid_pipeline.learning.measuring import summary
+from paiid_pipeline.learning.pace import Pace
+from paiid_pipeline.learning.report import markdown, measured
+from paiid_pipeline.learning.training import Choice, Registered, calibration_texts, train_custom_bert
+from paiid_pipeline.learning.workshop import Workshop, open_workshop
+from paiid_pipeline.models.datasets import Dataset
+from paiid_pipeline.models.promotion import Verdict
+from paiid_pipeline.models.registry import Version
+from paiid_pipeline.models.signing import UntrustedModelError
+from paiid_pipeline.settings import Settings
+
+REFUSED = (LookupError, ValueError, UntrustedModelError)
+"""What a person can mend; everything else is a failure."""
+
+
+def train(settings: Settings, data: Path | None, choice: Choice, *, only: str | None) -> int:
+    """Make the dataset, train, fit the ensemble, and put each to the gate. Returns the exit code."""
+
+    def run(workshop: Workshop) -> None:
+        texts = make_dataset(data or settings.data_dir)
+        save_dataset(texts, workshop.dataset)
+        tell(f"{texts.rows.height} labelled texts: {_counts(texts.sources)}; sha256 {texts.sha256[:12]}")
+        test = split_held_out(texts.rows).test
+        if only != "ensemble":
+            _show(train_custom_bert(texts, choice, workshop, tell), workshop, test)
+        if only != "custom_bert":
+            _show(fit_ensemble(texts, workshop, tell), workshop, test)
+
+    return _done("train", lambda: run(open_workshop(settings)))
+
+
+def import_(settings: Settings, name: str, source: str, labelled: Path | None) -> int:
+    """Import a model from a folder or a hub. Returns the exit code: 2 where it is refused."""
+
+    def run(workshop: Workshop) -> None:
+        tell(f"importing {source}; this takes a minute or two")
+        rows = labelled_rows(labelled) if labelled else None
+        try:
+            calibration = calibration_texts(split_held_out(_texts(settings, workshop).rows).training)
+        except LookupError:
+            calibration = []
+            tell("without labelled texts to fix int8 scales with (PAIID_DATA_DIR): it is served in float32, and slower")
+        version, verdict = import_model(name, source, workshop, calibration=calibration, rows=rows)
+        _say_verdict(version.name, version.version, verdict, workshop)
+        if verdict.promote:
+            tell("blend it into the ensemble with `paiid models train --only ensemble`")
+
+    return _done("import", lambda: run(open_workshop(settings)))
+
+
+def list_(settings: Settings, name: str | None, *, as_json: bool) -> int:
+    """Print the versions of one model or of all, newest first. Returns the exit code."""
+
+    def run(workshop: Workshop) -> None:
+        names = [name] if name else workshop.registry.names()
+        found = [version for each in names for version in workshop.registry.versions(each)]
+        if as_json:
+            say(json.dumps([asdict(version) for version in found], indent=2, default=str))
+        elif not found:
+            tell(f"no version of {name or 'any model'} is registered: train or import one")
+        else:
+            _list(found)
+
+    return _done("list", lambda: run(open_workshop(settings)))
+
+
+def promote_(
+    settings: Settings, name: str, version: int, data: Path | None, labelled: Path | None, *, forced: bool
+) -> int:
+    """Put a version to the gate, or past it. Returns the exit code: 1 where the gate turns it back."""
+    passed = forced
+
+    def run(workshop: Workshop) -> None:
+        nonlocal passed
+        if forced:
+            verdict = force(name, version, workshop, "promoted by hand, without the gate")
+        else:
+            rows = labelled_rows(labelled) if labelled else split_held_out(_texts(settings, workshop, data).rows).test
+            verdict = promote(name, version, workshop, rows)
+            passed = verdict.promote
+        _say_verdict(name, version, verdict, workshop)
+
+    return _done("promote", lambda: run(open_workshop(settings))) or int(not passed)
+
+
+def report(settings: Settings, data: Path | None, choice: Choice, folds: Sequence[int], out: Path | None) -> int:
+    """Measure by the protocol, and print or write the tables. Returns the exit code."""
+
+    def run() -> None:
+        texts = make_dataset(data or settings.data_dir)
+        pace = Pace(tell)
+
+        def progress(fold: int, seen: Any) -> None:
+            pace(seen, f"fold {fold}, ")
+
+        found = measured(texts, choice, settings.home / "report", folds, progress)
+        text = json.dumps(found, indent=1) if out and out.suffix == ".json" else markdown(found)
+        if out is None:
+            say(text)
+        else:
+            out.write_text(text + "\n")
+            tell(f"written to {out}")
+
+    return _done("report", run)
+
+
+def _done(command: str, run: Callable[[], None]) -> int:
+    try:
+        run()
+    except REFUSED as error:
+        tell(f"paiid models {command}: {error.args[0] if error.args else error}")
+        return 2
+    return 0
+
+
+def _texts(settings: Settings, workshop: Workshop, data: Path | None = None) -> Dataset:
+    """The dataset of a folder, or the newest one made."""
+    folder = data or settings.data_dir
+    return load_dataset(workshop.dataset) if folder is None else make_dataset(folder)
+
+
+def _show(made: Registered, workshop: Workshop, test: pl.DataFrame) -> None:
+    rows = summary(made.measured)
+    header = list(rows[0])
+    lines = [[str(value) for value in row.values()] for row in rows]
+    for line in table(header, lines, [False, False, True, True, True, True]):
+        say(line)
+    for name, fact in made.facts.items():
+        say(f"{name}: {fact:.4g}" if isinstance(fact, float) else f"{name}: {fact}")
+    version = made.version
+    _say_verdict(version.name, version.version, promote(version.name, version.version, workshop, test), workshop)
+
+
+def _say_verdict(name: str, version: int, verdict: Verdict, workshop: Workshop) -> None:
+    is_champion = f"is the champion, and is installed in {workshop.models / name}"
+    say(f"{name} version {version} {is_champion if verdict.promote else 'is not promoted'}")
+    for reason in verdict.reasons:
+        say(f"  {reason}")
+
+
+def _list(found: Sequence[Version]) -> None:
+    header = ["model", "version", "champion", "made", "accuracy", "macro-F1", "ECE", "data", "digest"]
+    rows = [
+        [each.name, str(each.version), "yes" if "champion" in each.aliases else "", f"{each.created:%Y-%m-%d %H:%M}Z"]
+        + [f"{each.metrics[name]:.4f}" if name in each.metrics else "–" for name in ("accuracy", "macro_f1", "ece")]
+        + [each.data_sha256[:12] or "–", each.digest[:12]]
+        for each in found
+    ]
+    for line in table(header, rows, [False, True, False, False, True, True, True, False, False]):
+        say(line)
+    for each in found:
+        for reason in each.gate:
+            say(f"{each.name} {each.version}: {reason}")
+
+
+def _counts(sources: Mapping[str, int]) -> str:
+    return ", ".join(f"{rows} {name}" for name, rows in sources.items())

@@ -1,0 +1,96 @@
+"""The texts that models of sentiment learn from and are measured on: from a data folder to a file under the home."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from paiid_pipeline.models.datasets import Dataset, build_dataset, digest, read_labelled
+from paiid_pipeline.sentiment.normalise import normalise
+
+HELD_OUT: Final = 0
+"""The fold that no training of ours sees.
+
+A text's fold is drawn from the hash of its near-duplicates' group, so that the same text is held out of every
+training, of whatever data folder and seed: champion and challenger are compared on rows that neither has seen.
+"""
+
+_VALIDATION = 4
+_ABOUT = "paiid"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The rows of a dataset by what they are for; a group is in one part only."""
+
+    training: pl.DataFrame
+    validation: pl.DataFrame
+    """A quarter of the held-out fold: weights of an ensemble and temperatures are fitted on it."""
+    test: pl.DataFrame
+    """The rest of the held-out fold: everything that is reported is measured on it."""
+
+
+def prepare(text: str) -> str:
+    """The text as models read it: normalised, without personal data."""
+    return normalise(text).text
+
+
+def make_dataset(folder: Path | None) -> Dataset:
+    """The dataset of a data folder. Raises LookupError with the remedy where there is none, or it has no such files."""
+    if folder is None or not folder.is_dir():
+        raise LookupError(
+            f"no labelled texts: PAIID_DATA_DIR is {str(folder) if folder else 'not set'}: set it to a folder with "
+            "sentiment/*.csv, or name one with --data"
+        )
+    return build_dataset(folder, prepare)
+
+
+def save_dataset(data: Dataset, path: Path) -> None:
+    """Write a dataset as one Parquet file, whole or not at all."""
+    about = {"sha256": data.sha256, "sources": data.sources, "doubles": data.doubles}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}")
+    text = json.dumps({**about, "contradictions": data.contradictions})
+    data.rows.write_parquet(part, metadata={_ABOUT: text})
+    part.replace(path)
+
+
+def load_dataset(path: Path) -> Dataset:
+    """What :func:`save_dataset` wrote. Raises LookupError where there is none, ValueError where it was changed."""
+    if not path.is_file():
+        raise LookupError(f"{path} is not there: materialize sentiment_dataset, or run `paiid models train`")
+    rows = pl.read_parquet(path)
+    about = json.loads(pl.read_parquet_metadata(path)[_ABOUT])
+    if digest(rows) != about["sha256"]:
+        raise ValueError(f"{path} is not what was written: materialize sentiment_dataset again")
+    return Dataset(rows, **about)
+
+
+def split_held_out(rows: pl.DataFrame) -> Parts:
+    """The parts of a dataset's rows. Raises ValueError where one of them is empty."""
+    held = pl.col("fold") == HELD_OUT
+    fitted = pl.col("group").str.slice(8, 8).str.to_integer(base=16, dtype=pl.UInt64) % _VALIDATION == 0
+    parts = Parts(rows.filter(~held), rows.filter(held & fitted), rows.filter(held & ~fitted))
+    if parts.training.is_empty() or parts.validation.is_empty() or parts.test.is_empty():
+        raise ValueError(f"{rows.height} labelled texts are too few to train on some and measure on others")
+    return parts
+
+
+def labelled_rows(path: Path) -> pl.DataFrame:
+    """A user's labelled CSV, prepared, as text | label | entity | group: each text a group of its own.
+
+    Raises ValueError, naming the column, or the label and its row, where it is no such file.
+    """
+    rows = read_labelled(path)
+    prepared = rows.with_columns(
+        pl.Series(name, [prepare(text) if text else None for text in rows[name]], pl.String)
+        for name in ("text", "entity")
+    ).drop_nulls("text")
+    if prepared.is_empty():
+        raise ValueError(f"{path} has no text with a label: give at least one")
+    return prepared.with_columns(group=pl.col("text"))

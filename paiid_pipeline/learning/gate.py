@@ -1,0 +1,92 @@
+"""What becomes the champion, and is installed for scoring: what beats the champion and the naive baselines."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import polars as pl
+
+from paiid_pipeline.learning.ensemble import installed_members
+from paiid_pipeline.learning.measuring import Shares, labels, mixed, opinions, readings, shares
+from paiid_pipeline.learning.workshop import Workshop
+from paiid_pipeline.models.evaluation import majority_baseline
+from paiid_pipeline.models.promotion import Verdict, judge, judge_blend
+from paiid_pipeline.models.registry import Version
+from paiid_pipeline.scoring import TRANSFORMERS, open_member, read_blend
+from paiid_pipeline.sentiment.ensemble import MODEL, SEED, Blend
+from paiid_pipeline.sentiment.vader import Vader
+
+
+def promote(name: str, version: int, workshop: Workshop, rows: pl.DataFrame) -> Verdict:
+    """Put a version to the gate on ``rows`` (text, entity, label, group); one that passes is in use at once.
+
+    A model of sentiment must have more rows right, beyond noise, than the champion, VADER and the commonest
+    label; an ensemble than the latter two, and must beat the champion's and the seed's weights (`judge_blend`).
+    Raises LookupError where there is no such version, ValueError where there is no gate for the model.
+    """
+    champion = workshop.registry.champion(name)
+    if champion is not None and champion.version == version:
+        workshop.registry.install(name, workshop.models, workshop.key.public)
+        return Verdict(True, ("it is the champion already", *champion.gate))
+    if name in TRANSFORMERS:
+        verdict = _judge_member(name, version, champion, workshop, rows)
+    elif name == MODEL:
+        verdict = _judge_ensemble(version, champion, workshop, rows)
+    else:
+        raise ValueError(f"there is no gate for {name!r}: promote it by its own asset, or with --force")
+    return _settle(name, version, verdict, workshop)
+
+
+def force(name: str, version: int, workshop: Workshop, reason: str) -> Verdict:
+    """Put a version to use without the gate, such as an earlier one. Raises LookupError where it is not there."""
+    return _settle(name, version, Verdict(True, (reason,)), workshop)
+
+
+def _settle(name: str, version: int, verdict: Verdict, workshop: Workshop) -> Verdict:
+    if workshop.registry.promote(name, version, verdict):
+        workshop.registry.install(name, workshop.models, workshop.key.public)
+    return verdict
+
+
+def _judge_member(name: str, version: int, champion: Version | None, workshop: Workshop, rows: pl.DataFrame) -> Verdict:
+    rivals = _naive(rows)
+    if champion is not None:
+        rivals = {_called(champion): _heard(name, champion.version, workshop, rows), **rivals}
+    return judge(labels(rows), _heard(name, version, workshop, rows), rivals)
+
+
+def _judge_ensemble(version: int, champion: Version | None, workshop: Workshop, rows: pl.DataFrame) -> Verdict:
+    said = opinions(installed_members(workshop)[0], rows)
+    blends = {"the seed's weights": SEED}
+    if champion is not None:
+        blends = {_called(champion): _blend(champion.version, workshop), **blends}
+    return judge_blend(
+        labels(rows),
+        mixed(_blend(version, workshop), said),
+        {name: mixed(blend, said) for name, blend in blends.items()},
+        _naive(rows),
+        rows["group"].to_numpy(),
+    )
+
+
+def _naive(rows: pl.DataFrame) -> dict[str, Shares]:
+    return {
+        "VADER": shares(Vader().score(readings(rows))),
+        "the commonest label": majority_baseline(labels(rows), rows.height),
+    }
+
+
+def _heard(name: str, version: int, workshop: Workshop, rows: pl.DataFrame) -> Shares:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = workshop.registry.fetch(name, version, Path(scratch) / name, workshop.key.public)
+        return shares(opinions([open_member(name, folder, workshop.key.public)], rows)[name])
+
+
+def _blend(version: int, workshop: Workshop) -> Blend:
+    with tempfile.TemporaryDirectory() as scratch:
+        return read_blend(workshop.registry.fetch(MODEL, version, Path(scratch) / MODEL, workshop.key.public))
+
+
+def _called(champion: Version) -> str:
+    return f"the champion, version {champion.version}"

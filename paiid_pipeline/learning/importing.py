@@ -1,0 +1,73 @@
+"""Models of others' making, or of another machine's: checked, made into the served form, signed and registered."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from paiid_pipeline.learning.gate import force, promote
+from paiid_pipeline.learning.measuring import labels, opinions, shares
+from paiid_pipeline.learning.workshop import Workshop
+from paiid_pipeline.models.evaluation import evaluate
+from paiid_pipeline.models.export import Precision, export_model
+from paiid_pipeline.models.hub import fetch_classifier
+from paiid_pipeline.models.network import Text
+from paiid_pipeline.models.promotion import Verdict
+from paiid_pipeline.models.registry import Version
+from paiid_pipeline.models.signing import sign_folder
+from paiid_pipeline.scoring import TRANSFORMERS, open_member
+
+
+def import_model(
+    name: str, source: str, workshop: Workshop, *, calibration: Sequence[Text] = (), rows: pl.DataFrame | None = None
+) -> tuple[Version, Verdict]:
+    """Register the model ``source``, a folder or a hub's name, as the next version of ``name``.
+
+    It is served in int8 where there are ``calibration`` texts, else in float32. With labelled ``rows`` it goes
+    through the gate; without, it is put to use where it is the first of its name. Raises ValueError where it
+    cannot be used: another name, labels without names, another model's vocabulary; UntrustedModelError where the
+    folder holds what could run code; LookupError where it is not to be had; each with the remedy.
+    """
+    if name not in TRANSFORMERS:
+        raise ValueError(f"{name!r} is no member of the ensemble: import a model as one of {', '.join(TRANSFORMERS)}")
+    first = workshop.registry.champion(name) is None
+    version = _register(name, source, workshop, calibration, rows)
+    if rows is not None:
+        return version, promote(name, version.version, workshop, rows)
+    if first:
+        return version, force(name, version.version, workshop, "the first of its name, compared with nothing")
+    reason = (
+        f"compared with nothing: give labelled texts, or promote it (paiid models promote {name} {version.version})"
+    )
+    return version, Verdict(False, (reason,))
+
+
+def _register(
+    name: str, source: str, workshop: Workshop, calibration: Sequence[Text], rows: pl.DataFrame | None
+) -> Version:
+    public = workshop.key.public
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = fetch_classifier(source, Path(scratch) / "fetched")
+        sign_folder(folder, workshop.key)
+        whole = open_member(name, folder, public)  # refuses what has no label names, or another's vocabulary
+        entities = whole.reads_entities
+        precision: Precision = "int8" if calibration else "fp32"
+        served = export_model(
+            folder, Path(scratch) / "served", calibration, precision=precision, reads_entities=entities
+        )
+        sign_folder(served, workshop.key)
+        measured = {}
+        if rows is not None:
+            said = shares(opinions([open_member(name, served, public)], rows)[name])
+            measured = dict(evaluate(labels(rows), said, groups=rows["group"].to_numpy()).flat())
+        return workshop.registry.register(
+            name,
+            served,
+            workshop.key,
+            data_sha256="",
+            metrics=measured,
+            parameters={"source": source, "precision": precision},
+        )

@@ -1,0 +1,157 @@
+"""The custom BERT, from a dataset to a signed version in the register, measured on rows that it has never seen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from paiid_pipeline.learning.data import HELD_OUT, Parts, split_held_out
+from paiid_pipeline.learning.measuring import ALL, evaluate_sets, labels, metrics, opinions, shares
+from paiid_pipeline.learning.pace import Pace
+from paiid_pipeline.learning.workshop import Workshop
+from paiid_pipeline.models.datasets import Dataset
+from paiid_pipeline.models.evaluation import Evaluation, fit_temperature, temper
+from paiid_pipeline.models.export import export_model
+from paiid_pipeline.models.hub import check_base
+from paiid_pipeline.models.network import Text, bundled_base
+from paiid_pipeline.models.plots import plots
+from paiid_pipeline.models.recipe import Recipe, fine_tune
+from paiid_pipeline.models.registry import Version
+from paiid_pipeline.models.signing import sign_folder
+from paiid_pipeline.scoring import open_member
+from paiid_pipeline.sentiment.transformer import Transformer
+from paiid_pipeline.sentiment.vader import Vader
+
+CUSTOM_BERT: Final = "custom_bert"
+
+_CALIBRATION = 400
+_COMPARED = 1000
+"""Held-out rows on which int8 is compared with float32, which is slow one text at a time."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a person chooses of a training; the rest is the recipe's."""
+
+    base: str | None = None
+    """A folder or hub name of an encoder; None: the MiniLM-L6 of an installed package."""
+    seed: int = 0
+    epochs: int | None = None
+    """Of each of the recipe's trainings; None: as many as the recipe says."""
+
+    def recipe(self) -> Recipe:
+        """The recipe. Raises LookupError with the remedy where its base cannot be had."""
+        base = str(Path(self.base).expanduser()) if self.base else str(bundled_base())
+        check_base(base)
+        made = Recipe(base, seed=self.seed)
+        if self.epochs is None:
+            return made
+        general, further = (replace(plan, epochs=self.epochs) for plan in (made.general, made.further))
+        return replace(made, general=general, further=further)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A model in the register, and what was measured of it and of what it is compared with."""
+
+    version: Version
+    measured: Mapping[str, Mapping[str, Evaluation]]
+    """By model, and by set of `measuring.SETS`."""
+    plots: Mapping[str, bytes]
+    """PNG by name."""
+    facts: Mapping[str, str | float]
+    """What else there is to say of it, by name."""
+
+
+def train_custom_bert(data: Dataset, choice: Choice, workshop: Workshop, say: Callable[[str], None]) -> Registered:
+    """Train on all but the held-out fold, measure on it, and register; ``say`` hears how it gets on.
+
+    Killed and called again with the same arguments it goes on from its checkpoint. Raises LookupError with the
+    remedy where the base cannot be had, ValueError where there are too few rows.
+    """
+    recipe, parts = choice.recipe(), split_held_out(data.rows)
+    folder = workshop.training / CUSTOM_BERT / _name(data, recipe)
+    say(f"{parts.training.height} texts to train on, {parts.test.height} to measure on; checkpoints in {folder}")
+    trained = fine_tune(parts.training, recipe, folder, Pace(say))
+    served = export_model(trained, folder / "served", calibration_texts(parts.training), reads_entities=True)
+    say("measuring on the held-out texts")
+    made = _register(data, recipe, parts, trained, served, workshop)
+    _keep(trained, folder)
+    say(f"registered as {CUSTOM_BERT} version {made.version.version}")
+    return made
+
+
+def calibration_texts(rows: pl.DataFrame) -> list[Text]:
+    """Some hundred training texts to fix int8 scales with, spread over all sources."""
+    return list(rows.gather_every(max(rows.height // _CALIBRATION, 1)).select("text", "entity").iter_rows())
+
+
+def agreement(served: Transformer, whole: Transformer, rows: pl.DataFrame) -> float:
+    """On which part of rows a served form gives the same label as the model in float32."""
+    some = rows.head(_COMPARED)
+    said = opinions([replace(served, name="served"), replace(whole, name="whole")], some)
+    return float((shares(said["served"]).argmax(1) == shares(said["whole"]).argmax(1)).mean())
+
+
+def _register(
+    data: Dataset, recipe: Recipe, parts: Parts, trained: Path, served: Path, workshop: Workshop
+) -> Registered:
+    public = workshop.key.public
+    for folder in (trained, served):
+        sign_folder(folder, workshop.key)
+    member = open_member(CUSTOM_BERT, served, public)
+    said = opinions([member, Vader()], parts.test)
+    measured = {name: evaluate_sets(parts.test, shares(each)) for name, each in said.items()}
+    facts = _calibration(member, parts, shares(said[CUSTOM_BERT]))
+    facts["int8 labels as float32"] = agreement(member, open_member(CUSTOM_BERT, trained, public), parts.test)
+    own = measured[CUSTOM_BERT]
+    images = plots(own[ALL], {name: each[ALL] for name, each in measured.items()})
+    version = workshop.registry.register(
+        CUSTOM_BERT,
+        served,
+        workshop.key,
+        data_sha256=data.sha256,
+        metrics={**metrics(own), **facts},
+        parameters={**_parameters(recipe), "training_rows": parts.training.height, "held_out_fold": HELD_OUT},
+        documents={"evaluation": {name: each.as_dict() for name, each in own.items()}, "recipe": asdict(recipe)},
+        plots=images,
+    )
+    return Registered(version, measured, images, facts)
+
+
+def _calibration(member: Transformer, parts: Parts, found: np.ndarray) -> dict[str, float]:
+    """The temperature fitted on validation rows, and the calibration error with it on the test rows."""
+    validated = shares(opinions([member], parts.validation)[member.name])
+    temperature = fit_temperature(labels(parts.validation), validated)
+    after = evaluate_sets(parts.test, temper(found, temperature))[ALL]
+    return {"temperature": temperature, "ECE after temperature": after.ece.value}
+
+
+def _parameters(recipe: Recipe) -> dict[str, object]:
+    chosen = {"base": Path(recipe.base).name if Path(recipe.base).is_dir() else recipe.base, "seed": recipe.seed}
+    plans = {"general": recipe.general, "further": recipe.further}
+    return chosen | {
+        f"{which}/{name}": getattr(plan, name)
+        for which, plan in plans.items()
+        for name in ("epochs", "batch", "learning_rate", "smoothing", "averaging")
+    }
+
+
+def _name(data: Dataset, recipe: Recipe) -> str:
+    return hashlib.sha256(json.dumps([data.sha256, asdict(recipe)], sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _keep(trained: Path, folder: Path) -> None:
+    """Keep the newest weights, for a GPU or to train further, and let the rest of the training go."""
+    kept = folder.parent / "newest"
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.move(trained, kept)
+    shutil.rmtree(folder)

@@ -1,0 +1,43 @@
+"""Where models are made and kept: the register, the key that signs, and the folders under the home."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from paiid_pipeline.models.registry import Registry
+from paiid_pipeline.models.signing import SigningKey, key_from_environment
+from paiid_pipeline.settings import Settings
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """All that training, importing and promoting need besides the texts."""
+
+    registry: Registry
+    key: SigningKey
+    models: Path
+    """Where champions are installed for scoring."""
+    home: Path
+
+    @property
+    def dataset(self) -> Path:
+        """The file of the newest dataset."""
+        return self.home / "datasets" / "sentiment.parquet"
+
+    @property
+    def training(self) -> Path:
+        """Where trainings lie until they are registered, and the newest one's weights after that."""
+        return self.home / "training"
+
+
+def open_workshop(settings: Settings, environ: Mapping[str, str] | None = None) -> Workshop:
+    """The workshop of the settings. Raises LookupError with the remedy where the key must be given and is not."""
+    return Workshop(
+        Registry(settings.mlflow_url, settings.mlflow_artifacts),
+        key_from_environment(os.environ if environ is None else environ, settings.own_model_key),
+        settings.models_dir,
+        settings.home,
+    )

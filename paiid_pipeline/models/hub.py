@@ -1,0 +1,93 @@
+"""Models of others, by the hub's own code or from a folder: safetensors only, and nothing that could run code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, cast
+
+from paiid_pipeline.models.labels import columns_of
+from paiid_pipeline.models.network import CONFIG, TOKENIZER, WEIGHTS, load_tokenizer
+from paiid_pipeline.models.signing import check_kinds
+
+
+def fetch_classifier(source: str, to: Path) -> Path:
+    """The sentiment model ``source``, a folder or a hub's name, as configuration, safetensors and tokenizer in ``to``.
+
+    Raises UntrustedModelError where the folder holds anything that could run code, before anything of it is
+    read; ValueError where its labels cannot be mapped by name; LookupError, with the remedy, where there is no
+    such folder and the hub cannot be reached or has no such model in safetensors.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return _copy(folder, to)
+    if folder.is_absolute() or source.startswith(".") or source.count("/") > 1:
+        raise LookupError(f"{source} is no folder: give the folder of a model, or a hub's name such as owner/model")
+    return _download(source, to)
+
+
+def check_base(base: str) -> None:
+    """Refuse an encoder to train from that cannot be read, before anything is trained.
+
+    Raises LookupError, with the remedy, where it is neither a folder with a configuration and
+    safetensors nor a hub's name that can be reached.
+    """
+    folder = Path(base)
+    if folder.is_dir():
+        missing = [name for name in (CONFIG, WEIGHTS) if not (folder / name).is_file()]
+        if missing:
+            raise LookupError(f"the base {base} lacks {', '.join(missing)}: give a folder of an encoder in safetensors")
+        return
+    from transformers import AutoConfig
+
+    try:
+        AutoConfig.from_pretrained(base)
+    except (OSError, ValueError) as error:
+        raise LookupError(
+            f"the base {base!r} is neither a folder nor a model that the hub gives ({_first_line(error)}): download "
+            "it where there is a network, and give the folder"
+        ) from None
+
+
+def _copy(folder: Path, to: Path) -> Path:
+    # Downloads leave hidden folders beside the files; links, as in the hub's cache, become what they point to.
+    shutil.copytree(folder, to, ignore=lambda _, names: [name for name in names if name.startswith(".")])
+    check_kinds(to)
+    _check_labels(to)
+    if not (to / TOKENIZER).is_file():
+        load_tokenizer(to).save(str(to / TOKENIZER))
+    return to
+
+
+def _download(name: str, to: Path) -> Path:
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+    from transformers.utils import logging
+
+    try:
+        config = AutoConfig.from_pretrained(name)
+        columns_of(config.id2label)
+        model = AutoModelForSequenceClassification.from_pretrained(name, dtype="float32", use_safetensors=True)
+        tokenizer = load_tokenizer(name)
+    except OSError as error:
+        raise LookupError(
+            f"{name} cannot be had from the hub ({_first_line(error)}): download it where there is a network, "
+            f"`hf download {name} --local-dir FOLDER`, delete all weights but safetensors, and import the folder"
+        ) from None
+    cast(Any, logging).disable_progress_bar()
+    cast(Any, model).save_pretrained(to)
+    tokenizer.save(str(to / TOKENIZER))
+    check_kinds(to)
+    return to
+
+
+def _check_labels(folder: Path) -> None:
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{folder} has no {CONFIG}: fetch the whole of the model") from None
+    columns_of(config.get("id2label") or {0: "LABEL_0"})
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
