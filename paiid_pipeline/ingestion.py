@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from itertools import groupby
 
 import polars as pl
@@ -120,8 +121,9 @@ class Ingestion:
         """
         fetched: list[Fetched] = []
         written, quarantined = Written(0, 0, 0), 0
-        # Day by day: what one day's companies leave missing, another day's may have under the same tickers.
-        for _, needs in groupby(needed, key=lambda need: need.asof):
+        # Day by day: what one day's companies leave missing, another day's may have under the same tickers. Actions
+        # first: the bars of a ticker that has changed hands are to be asked for anew.
+        for _, needs in groupby(needed, key=lambda need: (need.asof, need.kind == "actions")):
             wanted = [w for need in needs if need.kind in self.source.provides for w in self._wanted(need, symbols)]
             if not wanted:
                 continue
@@ -160,13 +162,14 @@ class Ingestion:
         want = one.wanted
         without = {*one.failed_symbols, *(one.silent_symbols if want.kind in ("1Min", "1Day") else ())}
         whole = tuple(symbol for symbol in want.symbols if symbol not in without)
-        write = {
-            "1Min": self.warehouse.write_bars,
-            "1Day": self.warehouse.write_bars,
+        write_bars = partial(self.warehouse.write_bars, asof=want.asof)
+        writers: dict[Kind, Callable[..., Written]] = {
+            "1Min": write_bars,
+            "1Day": write_bars,
             "news": self.warehouse.write_news,
             "actions": self.warehouse.write_corporate_actions,
-        }[want.kind]
-        return write(
+        }
+        return writers[want.kind](
             one.rows,
             received_at,
             live=self.clock.real_time,
@@ -178,13 +181,18 @@ class Ingestion:
 def _merged(spans: list[Needed]) -> list[Needed]:
     """The spans that are not empty, by day and kind, with touching and overlapping ones joined."""
     merged: list[Needed] = []
-    for span in sorted((s for s in spans if s.start < s.end), key=lambda s: (s.asof or date.min, s.kind, s.start)):
+    for span in sorted((s for s in spans if s.start < s.end), key=_turn):
         last = merged[-1] if merged else None
         if last and (last.kind, last.asof) == (span.kind, span.asof) and span.start <= last.end:
             merged[-1] = Needed(span.kind, last.start, max(last.end, span.end), span.asof)
         else:
             merged.append(span)
     return merged
+
+
+def _turn(span: Needed) -> tuple[date, bool, Kind, datetime]:
+    """When it is asked for, of all that is needed."""
+    return span.asof or date.min, span.kind != "actions", span.kind, span.start
 
 
 def _said(want: Wanted) -> str:

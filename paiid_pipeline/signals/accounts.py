@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from paiid_pipeline.signals.performance import Floats
-from paiid_pipeline.technicals.adjustment import adjust
+from paiid_pipeline.technicals.adjustment import adjust, owned
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
@@ -101,7 +101,11 @@ def market(bars: pl.DataFrame, actions: pl.DataFrame) -> Market:
     if bars["timeframe"].n_unique() > 1:
         raise ValueError(f"bars of {bars['timeframe'].unique().sort().to_list()}: a grid holds one timeframe")
     priced = ("open", "close", "high", "low")
-    usable = bars.filter(pl.col(name).is_finite() & (pl.col(name) > 0) for name in priced).sort("symbol", "bar_start")
+    usable = (
+        owned(bars, actions)
+        .filter(pl.col(name).is_finite() & (pl.col(name) > 0) for name in priced)
+        .sort("symbol", "bar_start")
+    )
     adjusted = adjust(usable.select("symbol", "bar_start", "bar_end", *priced), actions)
     grid = adjusted.group_by("bar_start").agg(pl.col("bar_end").max()).sort("bar_start")
     symbols = tuple(adjusted["symbol"].unique().sort().to_list())

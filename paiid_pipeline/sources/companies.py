@@ -79,13 +79,10 @@ class Company:
         return [rename for rename in dated if first <= rename[0] <= last]
 
     def actions(self, symbol: str, first: date, last: date) -> list[tuple[str, dict[str, Any]]]:
-        """Everything as (Alpaca's plural kind, row) under ``symbol``."""
+        """Splits and dividends as (Alpaca's plural kind, row) under ``symbol``."""
         found = [self._split(symbol, day, ratio) for day, ratio in self.splits(first, last)]
         for day, amount in self.dividends(first, last):
             found.append(("cash_dividends", {**self._named(symbol, "dividend", day), "rate": amount}))
-        for day, old, new in self.renames(first, last):
-            row = {"id": f"{self.name}-rename-{day}", "old_symbol": old, "new_symbol": new}
-            found.append(("name_changes", {**row, "process_date": day.isoformat()}))
         return found
 
     def _changes(self, first: date, last: date) -> list[tuple[date, Factor, Factor]]:
@@ -130,6 +127,20 @@ class Companies:
         alone = ticker.lower() not in {company.name for company in self._mapped}
         factors = self._factors(ticker.lower()) if alone else ()
         return Company(ticker.lower(), (Span(ticker, first, last),), factors, self._calendar)
+
+    def renames(self, tickers: Sequence[str], first: date, last: date) -> list[dict[str, Any]]:
+        """Alpaca's rows for every change of name from or to one of the tickers, whoever's it was."""
+        return [
+            {
+                "id": f"{company.name}-rename-{day}",
+                "old_symbol": old,
+                "new_symbol": new,
+                "process_date": day.isoformat(),
+            }
+            for company in self._mapped
+            for day, old, new in company.renames(first, last)
+            if old in tickers or new in tickers
+        ]
 
     @cached_property
     def _mapped(self) -> tuple[Company, ...]:

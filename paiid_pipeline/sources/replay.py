@@ -76,12 +76,15 @@ class Replay:
         return [*self._tweeted(symbols, start, last), *self._told(symbols, start, last)]
 
     def actions(self, symbols: Sequence[str], start: date, end: date, now: datetime) -> dict[str, list[dict[str, Any]]]:
-        """Splits, dividends and renames of the companies that the symbols name on the last day asked for."""
+        """Splits and dividends of the companies that the symbols name on the last day asked for, and all renames
+        from or to one of them."""
         last = min(end, now.astimezone(self._zone).date())
         found: dict[str, list[dict[str, Any]]] = {}
         for symbol in symbols:
             for kind, action in self._companies.of(symbol, last).actions(symbol, start, last):
                 found.setdefault(kind, []).append(action)
+        if renames := self._companies.renames(symbols, start, last):
+            found["name_changes"] = renames
         return found
 
     def _days(self, symbol: str, company: Company | None, start: datetime, end: datetime) -> pl.DataFrame:

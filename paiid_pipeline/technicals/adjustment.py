@@ -8,6 +8,24 @@ import polars as pl
 
 PRICES = ("open", "high", "low", "close", "vwap")
 _SHARES = ("split", "stock_dividend")
+NAME_CHANGE = "name_change"
+
+
+def owned(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str] = ("symbol",)) -> pl.DataFrame:
+    """``bars`` without those of another company that had the same ticker before.
+
+    ``bars``: with ``keys``, ``bar_end`` and ``known_at``, in any order; ``actions``: as for :func:`adjust`. A ticker
+    that was given up or taken over by a change of name means its new company from ``effective_at`` on. The bars
+    of that company from before, under the ticker that it had then, are known under this one from
+    ``effective_at`` at the earliest; whatever was known earlier is another company's.
+    """
+    changes = actions.filter(pl.col("kind") == NAME_CHANGE)
+    if changes.is_empty():
+        return bars
+    since = changes.group_by(keys).agg(pl.col("effective_at").max().alias("_since"))
+    ours = (pl.col("bar_end") > pl.col("_since")) | (pl.col("known_at") >= pl.col("_since"))
+    dated = bars.join(since, on=list(keys), how="left", maintain_order="left")
+    return dated.filter(pl.col("_since").is_null() | ours).drop("_since")
 
 
 def adjust(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str] = ("symbol",)) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.technicals.adjustment import adjust
+from paiid_pipeline.technicals.adjustment import adjust, owned
 from paiid_pipeline.technicals.indicators import Indices
 from paiid_pipeline.technicals.measures import USABLE
 from paiid_pipeline.universe import TIMEFRAME
@@ -75,8 +75,8 @@ def _first_at(moments: pl.Series, grid: pl.Series) -> Indices:
 def _eligible_versions(
     versions: pl.DataFrame, decisions: pl.DataFrame, moments: pl.DataFrame, symbols: pl.DataFrame
 ) -> pl.DataFrame:
-    """The versions that some decision reads: code, bar_start, bar_end, ``_READ``, eligible, superseded (from which
-    decision a newer version stands in its place) and opens (whether an epoch starts at ``eligible``)."""
+    """The versions that some decision reads: code, bar_start, bar_end, known_at, ``_READ``, eligible, superseded
+    (from which decision a newer version stands in its place) and opens (whether an epoch starts at ``eligible``)."""
     last_as_of, last_known_by = moments.row(-1)
     usable = versions.filter(
         (pl.col("timeframe") == TIMEFRAME[decisions["horizon"][0]])
@@ -100,6 +100,7 @@ def _eligible_versions(
         "code",
         "bar_start",
         "bar_end",
+        "known_at",
         *_READ,
         pl.Series("eligible", eligible),
         pl.Series("superseded", _least_after(eligible, bar, moments.height)),
@@ -147,14 +148,15 @@ def _series(bars: pl.DataFrame, epochs: pl.DataFrame) -> pl.DataFrame:
 
 
 def _adjusted(rows: pl.DataFrame, epochs: pl.DataFrame, known: pl.DataFrame, session_open: datetime) -> pl.DataFrame:
-    """``rows`` with ``price``, the adjusted close, and the rest adjusted, by what each epoch knows of the actions
-    in effect."""
+    """``rows`` of the company itself with ``price``, the adjusted close, and the rest adjusted, by what each epoch
+    knows of the actions in effect."""
     applied = (
         epochs.join(known, on="code", maintain_order="left_right")
         .filter(pl.col("eligible") <= pl.col("start"))
         .unique(["series", "action_id"], keep="last", maintain_order=True)
         .filter(pl.col("effective_at") <= session_open)
     )
+    rows = owned(rows, applied, keys=["series"])
     adjusted = adjust(rows.select("series", "bar_end", *_READ), applied, keys=["series"])
     return rows.with_columns(adjusted.select(pl.col("close").alias("price"), *_READ[1:]))
 

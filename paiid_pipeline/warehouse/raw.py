@@ -13,6 +13,10 @@ The rules of ``known_at``, for a row that differs from the newest stored version
 
 A large batch of bars to which nothing that is stored speaks takes a short cut to the same rows.
 
+A bar that ended before its company took the ticker, as the changes of name until the day asked for have it, is
+known under this ticker from the change on at the earliest. A change of name that is new makes the coverage of the
+ticker's bars void: they are to be asked for again, as of the company that it means now.
+
 A row is never known before its nominal moment, nor a version before the one that it replaces. ``nominal``
 is false exactly where known_at is the moment of receipt. Two versions of an article with different
 ``updated_at`` have different keys: the reader takes the one updated last.
@@ -22,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -78,6 +82,8 @@ class Receipt:
     live: bool
     feed_delay: timedelta
     settle: timedelta
+    asof: date | None = None
+    """The day whose companies the symbols of bars mean."""
 
 
 def write_raw(cursor: Cursor, table: Table, frame: pl.DataFrame, receipt: Receipt, covers: Sequence[Span]) -> Written:
@@ -109,6 +115,8 @@ def _write_rows(cursor: Cursor, raw: _Raw, frame: pl.DataFrame, receipt: Receipt
     _find_receipts(cursor, raw, parameters)
     cursor.execute(_insert(raw), parameters)
     added = cursor.rowcount
+    if table is CORPORATE_ACTIONS:
+        _forget_coverage(cursor)
     return Written(added - restated, restated, frame.height - added)
 
 
@@ -140,6 +148,7 @@ def _parameters(raw: _Raw, frame: pl.DataFrame, receipt: Receipt) -> dict[str, A
         "delay": receipt.feed_delay,
         "settle": receipt.settle,
         "watching": _WATCHING,
+        "asof": receipt.asof,
     }
 
 
@@ -229,6 +238,13 @@ def _edited(table: Table) -> str:
 def _insert(raw: _Raw) -> str:
     table = raw.table
     nominal = f"i.{raw.moment} + %(delay)s"
+    taken = ""
+    if table is MARKET_BARS:
+        nominal = f"greatest({nominal}, t.since)"
+        taken = """
+        LEFT JOIN (SELECT symbol, max(effective_at) AS since FROM corporate_actions
+                   WHERE kind = 'name_change' AND ex_date <= %(asof)s GROUP BY symbol) t
+               ON t.symbol = i.symbol AND i.bar_end <= t.since"""
     by_receipt = "(n.row IS NOT NULL OR r.row IS NOT NULL)"
     return f"""
         INSERT INTO {table.name} ({_list(table.columns)}, known_at, nominal)
@@ -239,10 +255,20 @@ def _insert(raw: _Raw) -> str:
                NOT ({by_receipt} AND %(received_at)s >= greatest({nominal}, n.known_at + interval '1 microsecond'))
         FROM incoming i
         LEFT JOIN newest n ON n.row = i.ctid
-        LEFT JOIN receipts r ON r.row = i.ctid
+        LEFT JOIN receipts r ON r.row = i.ctid{taken}
         WHERE n.row IS NULL OR n.restated
         ORDER BY i.ctid
     """
+
+
+def _forget_coverage(cursor: Cursor) -> None:
+    """Make void what was asked of the bars of tickers that have changed hands, as was not known before."""
+    cursor.execute(
+        """
+        DELETE FROM coverage c USING incoming i LEFT JOIN newest n ON n.row = i.ctid
+        WHERE i.kind = 'name_change' AND n.row IS NULL AND c.symbol = i.symbol AND c.kind IN ('1Min', '1Day')
+        """
+    )
 
 
 def _list(columns: Sequence[str], alias: str = "") -> str:

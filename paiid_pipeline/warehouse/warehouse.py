@@ -67,14 +67,16 @@ class Warehouse:
         live: bool = False,
         feed_delay: timedelta = timedelta(0),
         covers: Sequence[Span] = (),
+        asof: date | None = None,
     ) -> Written:
         """Store bars (schema BARS), and in the same transaction that ``covers`` has been answered.
 
         ``received_at``: when the answer came. ``live``: whether that moment is the wall's own.
-        ``feed_delay``: how long after a bar's end the source gives it. When a row becomes known is
+        ``feed_delay``: how long after a bar's end the source gives it. ``asof``: the day whose companies the
+        symbols mean, where a change of name before it may have given them to others. When a row becomes known is
         decided by the rules of ``warehouse.raw``. Replaying a batch changes nothing.
         """
-        return self._write_raw(MARKET_BARS, frame, received_at, live, feed_delay, covers)
+        return self._write_raw(MARKET_BARS, frame, received_at, live, feed_delay, covers, asof)
 
     def write_news(
         self,
@@ -291,12 +293,14 @@ class Warehouse:
         live: bool,
         feed_delay: timedelta,
         covers: Sequence[Span],
+        asof: date | None = None,
     ) -> Written:
         rows = self._prepared(table, frame)
         if rows.is_empty() and not covers:
             return _NOTHING
+        receipt = Receipt(received_at, live, feed_delay, self._settle, asof)
         with self._connections.transaction(table.name) as cursor:
-            return write_raw(cursor, table, rows, Receipt(received_at, live, feed_delay, self._settle), covers)
+            return write_raw(cursor, table, rows, receipt, covers)
 
     def _upsert(self, table: Table, frame: pl.DataFrame) -> Written:
         rows = self._prepared(table, frame)

@@ -38,6 +38,18 @@ def test_one_decision_at_a_time_gives_the_rows_of_a_whole_day_at_once(seed: int)
         assert pl.concat(part[name] for part in parts).sort(key).equals(frame.sort(key)), name
 
 
+def test_a_ticker_that_changes_hands_gives_no_leak_either() -> None:
+    """The bars before the change are cut from the decision that knows of it on, and no earlier."""
+    withheld = 0
+    for seed in range(4):
+        history = random_history(seed)
+        renamed = pl.when(pl.col("kind") == "split").then(pl.lit("name_change")).otherwise("kind")
+        changed = replace(history, actions=history.actions.with_columns(kind=renamed))
+        assert leaks(decide_all, changed) == []
+        withheld += decide_all(changed)["withheld"].height - decide_all(history)["withheld"].height
+    assert withheld > 0
+
+
 def test_the_histories_exercise_what_they_should() -> None:
     """Enough decisions are made, and some withheld, for the checks here to mean something."""
     made = [decide_all(random_history(seed)) for seed in range(5)]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paiid_pipeline.contracts import CORPORATE_ACTIONS, MOMENT
-from paiid_pipeline.technicals.adjustment import adjust
+from paiid_pipeline.technicals.adjustment import adjust, owned
 from paiid_pipeline.technicals.indicators import indicators
 from paiid_pipeline_tests.technicals.factor_files import actions_of
 
@@ -80,6 +80,25 @@ def test_only_bars_that_ended_by_then_are_adjusted() -> None:
     assert adjust(bars(100, 100, 50), exact)["close"].to_list() == [50, 50, 50]
     earlier = exact.with_columns(effective_at=pl.lit(at - timedelta(seconds=1)).cast(MOMENT))
     assert adjust(bars(100, 100, 50), earlier)["close"].to_list() == [50, 100, 50]
+
+
+def test_a_change_of_name_leaves_out_what_was_known_before_it_of_the_days_before_it() -> None:
+    """A bar of the days before is the company's own where it became known under this ticker by the change."""
+    change = action("name_change", 3)
+    at = change["effective_at"][0]
+    series = bars(1.0, 2.0, 3.0, 4.0, 5.0).with_columns(known_at=pl.col("bar_end"))
+    assert owned(series, change)["close"].to_list() == [4.0, 5.0]
+    renamed = series.with_columns(known_at=pl.when(pl.col("close") > 1).then(pl.max_horizontal("known_at", pl.lit(at))))
+    renamed = renamed.with_columns(pl.col("known_at").fill_null(pl.col("bar_end")))
+    assert owned(renamed, change)["close"].to_list() == [2.0, 3.0, 4.0, 5.0]
+    other = series.with_columns(symbol=pl.lit("S1"))
+    assert owned(pl.concat([series, other]), change)["symbol"].value_counts().sort("symbol")["count"].to_list() == [
+        2,
+        5,
+    ]
+    assert owned(series, change.clear()).equals(series)
+    again = pl.concat([change, action("name_change", 1, name="b")])
+    assert owned(series, again)["close"].to_list() == [4.0, 5.0]
 
 
 @pytest.mark.parametrize(

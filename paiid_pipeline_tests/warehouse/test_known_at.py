@@ -82,6 +82,55 @@ def test_coverage_of_another_symbol_or_kind_says_nothing(warehouse: Warehouse) -
     assert known(warehouse) == [(100.0, END, True)]
 
 
+def renamed(at: datetime = T0 + 5 * MINUTE) -> dict[str, object]:
+    return action(7, at, ratio=None, kind="name_change", ex_date=at.date())
+
+
+def test_a_bar_from_before_its_company_took_the_ticker_is_known_from_then(warehouse: Warehouse) -> None:
+    """As of the day of the change or later; as of an earlier day the ticker means another company still."""
+    change = T0 + 5 * MINUTE
+    warehouse.write_corporate_actions(actions(renamed(change)), LATER)
+    asof = {"asof": change.date()}
+    warehouse.write_bars(bars(bar(T0, 1.0), bar(change, 3.0), bar(T0, 9.0, "MSFT")), LATER, **asof)
+    warehouse.write_bars(bars(bar(T0 + MINUTE, 2.0)), LATER, asof=change.date() - timedelta(days=1))
+    warehouse.write_bars(bars(bar(T0 + 2 * MINUTE, 2.5)), LATER)
+    assert known(warehouse) == [
+        (1.0, change, True),
+        (2.0, T0 + 2 * MINUTE, True),
+        (2.5, T0 + 3 * MINUTE, True),
+        (3.0, change + MINUTE, True),
+    ]
+    assert known(warehouse, "MSFT") == [(9.0, END, True)]
+
+
+def test_a_large_batch_knows_of_the_change_as_a_small_one_does(warehouse: Warehouse) -> None:
+    change = T0 + 5 * MINUTE
+    warehouse.write_corporate_actions(actions(renamed(change)), LATER)
+    many = [bar(T0 + MINUTE * i, float(i + 1)) for i in range(20_000)]
+    warehouse.write_bars(bars(*many), LATER, asof=change.date() + timedelta(days=30))
+    found = known(warehouse)
+    assert [moment for _, moment, _ in found[:7]] == [change] * 5 + [T0 + 6 * MINUTE, T0 + 7 * MINUTE]
+
+
+def test_a_new_change_of_name_makes_the_coverage_of_the_tickers_bars_void_and_no_other(warehouse: Warehouse) -> None:
+    def missing(kind: str, symbol: str = "AAPL") -> int:
+        return len(warehouse.missing("test", kind, [symbol], T0, END))  # type: ignore[arg-type]
+
+    def cover() -> None:
+        warehouse.cover([covered(T0, END, kind=kind) for kind in ("1Min", "1Day", "news", "actions")])
+        warehouse.cover([covered(T0, END, "MSFT")])
+
+    cover()
+    warehouse.write_corporate_actions(actions(action(1)), LATER)
+    assert [missing(kind) for kind in ("1Min", "1Day", "news", "actions")] == [0, 0, 0, 0]
+    warehouse.write_corporate_actions(actions(renamed()), LATER)
+    assert [missing(kind) for kind in ("1Min", "1Day", "news", "actions")] == [1, 1, 0, 0]
+    assert missing("1Min", "MSFT") == 0
+    cover()
+    warehouse.write_corporate_actions(actions(renamed()), LATER)
+    assert [missing(kind) for kind in ("1Min", "1Day")] == [0, 0]
+
+
 def test_a_decision_that_should_have_seen_the_bar_makes_its_receipt_count(warehouse: Warehouse) -> None:
     warehouse.write_indicators(indicators(indicator(END)))
     warehouse.write_bars(bars(bar(T0, 1.0), bar(END, 2.0)), LATER)
