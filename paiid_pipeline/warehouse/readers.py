@@ -200,7 +200,9 @@ def indicators(
     return _decisions(cursor, "technical_indicators", INDICATORS, symbols, horizon, first, last)
 
 
-def signals(cursor: Cursor, symbols: Sequence[str], horizon: Horizon, first: datetime, last: datetime) -> pl.DataFrame:
+def signals(
+    cursor: Cursor, symbols: Sequence[str] | None, horizon: Horizon, first: datetime, last: datetime
+) -> pl.DataFrame:
     """All signals of the decision times in [first, last], by symbol, time and engine, oldest writing first."""
     return _decisions(cursor, "signals", STORED_SIGNALS, symbols, horizon, first, last)
 
@@ -277,17 +279,18 @@ def _decisions(
     cursor: Cursor,
     table: DecisionTable,
     schema: Schema,
-    symbols: Sequence[str],
+    symbols: Sequence[str] | None,
     horizon: Horizon,
     first: datetime,
     last: datetime,
 ) -> pl.DataFrame:
+    about = "" if symbols is None else "symbol = ANY(%(symbols)s) AND "
     order = "symbol, as_of, engine, seq" if table == "signals" else "symbol, as_of"
     return copy_out(
         cursor,
-        f"SELECT * FROM {table} WHERE symbol = ANY(%(symbols)s) AND horizon = %(horizon)s"
+        f"SELECT * FROM {table} WHERE {about}horizon = %(horizon)s"
         f" AND as_of BETWEEN %(first)s AND %(last)s ORDER BY {order}",
-        {"symbols": list(symbols), "horizon": horizon, "first": first, "last": last},
+        {"symbols": list(symbols or ()), "horizon": horizon, "first": first, "last": last},
         schema,
     )
 

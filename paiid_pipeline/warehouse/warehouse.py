@@ -238,8 +238,11 @@ class Warehouse:
         with self._connections.transaction("technical_indicators") as cursor:
             return readers.indicators(cursor, symbols, horizon, first, last)
 
-    def signals(self, symbols: Sequence[str], horizon: Horizon, first: datetime, last: datetime) -> pl.DataFrame:
-        """STORED_SIGNALS of the decision times in [first, last]; of two for one moment the last written is last."""
+    def signals(self, symbols: Sequence[str] | None, horizon: Horizon, first: datetime, last: datetime) -> pl.DataFrame:
+        """STORED_SIGNALS of the decision times in [first, last]; of two for one moment the last written is last.
+
+        ``symbols``: None for all that there are, followed today or not.
+        """
         with self._connections.transaction("signals") as cursor:
             return readers.signals(cursor, symbols, horizon, first, last)
 

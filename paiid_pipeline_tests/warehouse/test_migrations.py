@@ -127,6 +127,6 @@ def test_a_month_in_use_needs_no_partition_at_the_turn(warehouse: Warehouse, war
         "SELECT inhrelid::regclass::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
         " WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind = 'r'",
     )
-    assert {
-        f"{table.name}_{month}" for table in PARTITIONED for month in ("2014_12", "2015_01")
-    } == {name for (name,) in found}
+    assert {f"{table.name}_{month}" for table in PARTITIONED for month in ("2014_12", "2015_01")} == {
+        name for (name,) in found
+    }

@@ -13,6 +13,7 @@ from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.defs.signals.assets import trading_signals
 from paiid_pipeline.signals.accounts import Costs, market
 from paiid_pipeline.signals.backtest import Options, backtest
+from paiid_pipeline.technicals.adjustment import owned
 from paiid_pipeline.universe import TIMEFRAME
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -54,13 +55,16 @@ class Trading(dg.Config):
 def backtest_asset(config: Trading, pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The daily signals traded at the next open, against buy and hold, momentum and random signals.
 
-    Costs a side, slippage and borrow are paid; prices are adjusted for splits and dividends. A symbol
-    counts from its first decision on. Every model version that has stored signals counts as a trial.
+    Costs a side, slippage and borrow are paid; prices are adjusted for splits and dividends. The universe is
+    what was decided on then, whether or not it is followed today: a symbol counts from its first decision
+    on, and leaves at its last close. Every model version that has stored signals counts as a trial.
     """
     warehouse, now = pipeline.warehouse, pipeline.clock.now()
-    symbols = pipeline.universe.symbols
-    stored = warehouse.signals(symbols, "daily", BEGINNING, now)
-    traded = stored.filter(pl.col("engine") == config.engine)
+    stored = warehouse.signals(None, "daily", BEGINNING, now)
+    symbols = stored["symbol"].unique(maintain_order=True).to_list()
+    actions = warehouse.corporate_actions(symbols, now)
+    decided = stored.filter(pl.col("engine") == config.engine).with_columns(bar_end="as_of", known_at=pl.lit(BEGINNING))
+    traded = owned(decided, actions)
     if traded.is_empty():
         raise dg.Failure(f"no daily signals of engine {config.engine!r} are stored: backfill trading_signals first")
     start: datetime = traded["as_of"].min()  # type: ignore[assignment]
@@ -71,12 +75,18 @@ def backtest_asset(config: Trading, pipeline: Pipeline) -> dg.MaterializeResult:
             settle=pipeline.settings.settle,
             trials=stored.select("engine", "model_version").n_unique() + config.trials_elsewhere,
         )
-        result = backtest(traded, market(bars, warehouse.corporate_actions(symbols, now)), options)
+        result = backtest(traded, market(bars, actions), options)
     except ValueError as error:
         raise dg.Failure(str(error)) from error
     finite = bool(result.curves.select(pl.col("equity").is_finite().all()).item())
     return dg.MaterializeResult(
-        metadata={**report(result), "dagster/row_count": result.executed, "symbols": traded["symbol"].n_unique()},
+        metadata={
+            **report(result),
+            "dagster/row_count": result.executed,
+            "symbols": traded["symbol"].n_unique(),
+            "symbols no longer followed": sorted(set(traded["symbol"]) - set(pipeline.universe.symbols)),
+            "signals on a company that had the ticker before": decided.height - traded.height,
+        },
         check_results=[
             dg.AssetCheckResult(
                 passed=finite and result.imbalance <= ROUNDING,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from base64 import b64decode
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import dagster as dg
 import polars as pl
 
+from paiid_pipeline.contracts import CORPORATE_ACTIONS
 from paiid_pipeline.defs.models import assets
 from paiid_pipeline.defs.models.charts import line_chart
 from paiid_pipeline_tests.defs.world import START, World, defs, metadata
@@ -51,6 +53,32 @@ def test_a_backtest_of_stored_signals_reports_numbers_and_plots_and_is_checked(w
     (evaluation,) = run_backtest(world).get_asset_check_evaluations()
     assert not evaluation.passed
     assert evaluation.blocking
+
+
+def test_a_symbol_that_is_no_longer_followed_counts_as_it_did_then(world: World, tmp_path: Path) -> None:
+    """Dropped from the universe file, KO still stands in the backtest, and the numbers are what they were."""
+    world.everything(NOW, DAY - timedelta(days=3), DAY - timedelta(days=1))
+    before = metadata(run_backtest(world), "backtest")
+    shorter = tmp_path / "universe.toml"
+    shorter.write_text('calendar = "24/7"\n[segments]\ntechnology = ["AAPL", "MSFT"]\nfinancials = ["JPM"]\n')
+    world.variables = {**world.variables, "PAIID_UNIVERSE": str(shorter)}
+    after = metadata(run_backtest(world), "backtest")
+    assert after["symbols no longer followed"] == ["KO"]
+    assert before["symbols no longer followed"] == []
+    for name in ("symbols", "summary", "decisions executed", "equity"):
+        assert after[name] == before[name], name
+
+
+def test_signals_on_the_company_that_had_a_ticker_before_are_left_out_and_counted(world: World) -> None:
+    world.everything(NOW, DAY - timedelta(days=3), DAY - timedelta(days=1))
+    at = START.replace(hour=0) - timedelta(days=2)
+    change = {"action_id": "x", "symbol": "KO", "kind": "name_change", "ex_date": at.date(), "effective_at": at,
+              "ratio": None, "amount": None, "source": "test"}  # fmt: skip
+    world.warehouse.write_corporate_actions(pl.DataFrame([change], schema=CORPORATE_ACTIONS), NOW)
+    reported = metadata(run_backtest(world), "backtest")
+    stored = world.warehouse.signals(["KO"], "daily", START - timedelta(days=9), NOW)
+    others = stored.filter(pl.col("as_of") <= at).height
+    assert reported["signals on a company that had the ticker before"] == others > 0
 
 
 def test_without_signals_or_without_later_bars_the_run_fails_and_says_why(world: World) -> None:
