@@ -64,11 +64,19 @@ def features(indicators: pl.DataFrame, sentiment: pl.DataFrame) -> pl.DataFrame:
     ``indicators``: `contracts.INDICATORS`; ``sentiment``: `contracts.SYMBOL_SENTIMENT`, at most one row a
     decision; a decision without news has null sentiment and ``heard`` 0. A value that is not finite becomes null.
     """
+    return computed(joined(indicators, sentiment)).select(*KEY, *FEATURES)
+
+
+def joined(indicators: pl.DataFrame, sentiment: pl.DataFrame) -> pl.DataFrame:
+    """Each indicators row with the sentiment of its decision, whose columns get the prefix ``sentiment_``."""
     renamed = {name: f"sentiment_{name}" for name in SYMBOL_SENTIMENT if name not in KEY}
     heard = sentiment.select(SYMBOL_SENTIMENT.keys()).rename(renamed)
-    joined = indicators.select(INDICATORS.keys()).join(
+    return indicators.select(INDICATORS.keys()).join(
         heard, on=list(KEY), how="left", maintain_order="left", validate="m:1"
     )
-    found = joined.select(*KEY, **FEATURES)
-    finite = (pl.when(pl.col(name).is_finite()).then(name).alias(name) for name in FEATURES)
-    return found.with_columns(finite)
+
+
+def computed(inputs: pl.DataFrame, columns: Mapping[str, pl.Expr] = FEATURES) -> pl.DataFrame:
+    """``KEY`` and ``columns``, Float64, of what :func:`joined` gives; a value that is not finite becomes null."""
+    found = inputs.select(*KEY, **columns)
+    return found.with_columns(pl.when(pl.col(name).is_finite()).then(name).alias(name) for name in columns)

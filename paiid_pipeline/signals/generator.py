@@ -13,9 +13,10 @@ from typing import Any, Literal
 import orjson
 import polars as pl
 
-from paiid_pipeline.contracts import INDICATORS, SIGNALS, SYMBOL_SENTIMENT, WITHHELD
+from paiid_pipeline.contracts import SIGNALS, WITHHELD
+from paiid_pipeline.signals.features import joined
 from paiid_pipeline.signals.risk import Book, RiskManager
-from paiid_pipeline.signals.rules import Row, Rule, Rulebook, is_news, load_rules
+from paiid_pipeline.signals.rules import Classes, Row, Rule, Rulebook, is_news, load_rules
 from paiid_pipeline.signals.validation import unsound_inputs, unsound_signal
 from paiid_pipeline.universe import INTRADAY_STEP, Horizon
 
@@ -27,8 +28,10 @@ Validity = Callable[[Horizon, datetime], datetime]
 """Until when a signal of a horizon, decided at a moment, holds."""
 
 _STEPS: Mapping[Horizon, timedelta] = {"intraday": INTRADAY_STEP, "daily": timedelta(days=1)}
-_KEY = ("symbol", "horizon", "as_of")
 _NOTHING = Book()
+
+Reason = dict[str, Any]
+"""rule, contribution (its share of the strength) and text, in an analyst's words."""
 
 
 def until_the_next(horizon: Horizon, as_of: datetime) -> datetime:
@@ -68,6 +71,8 @@ class SignalGenerator:
     STRONG classes need strength, confidence and agreement.
     """
 
+    engine = ENGINE
+
     def __init__(
         self,
         rulebook: Rulebook | None = None,
@@ -88,6 +93,11 @@ class SignalGenerator:
         self._rules = self.rulebook.rules
         self._full = sum(rule.weight for rule in self._rules if rule.level)
 
+    @property
+    def version(self) -> str:
+        """What the signals' ``model_version`` is: all that decides besides the inputs."""
+        return self.rulebook.version
+
     def decide(
         self, indicators: pl.DataFrame, sentiment: pl.DataFrame, book: Book = _NOTHING
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -100,14 +110,14 @@ class SignalGenerator:
         published; neither becomes a HOLD. ``reasons`` is a JSON list of rule, contribution and text, the largest
         contribution first; the contributions add up to the strength (but for rounding to four decimals).
         """
-        inputs = _joined(indicators, sentiment).with_columns(unsound_inputs(self._max_bar_age).alias("reason"))
+        inputs = joined(indicators, sentiment).with_columns(unsound_inputs(self._max_bar_age).alias("reason"))
         unfit = inputs.filter(pl.col("reason").is_not_null())
         scored = self._scored(inputs.filter(pl.col("reason").is_null()))
         sized = self._risk.size(self._dated(scored), book)
         rows = sized.to_dicts()
         signals = sized.with_columns(
-            pl.lit(ENGINE).alias("engine"),
-            pl.lit(self.rulebook.version).alias("model_version"),
+            pl.lit(self.engine).alias("engine"),
+            pl.lit(self.version).alias("model_version"),
             pl.Series("reasons", [self._reasons(row) for row in rows], dtype=pl.String),
             pl.Series("inputs_hash", [self._inputs_hash(row) for row in rows], dtype=pl.String),
         ).with_columns(unsound_signal(self.rulebook.limits, self.rulebook.classes).alias("reason"))
@@ -141,7 +151,7 @@ class SignalGenerator:
 
     def _scored(self, inputs: pl.DataFrame) -> pl.DataFrame:
         """Add value, score and weight (0 without a reading) a rule, and what follows from them."""
-        rules, classes, limit = self._rules, self.rulebook.classes, self.rulebook.conflict
+        rules, limit = self._rules, self.rulebook.conflict
         scored = inputs.with_columns(
             column
             for rule in rules
@@ -179,50 +189,48 @@ class SignalGenerator:
         )
         scored = scored.with_columns(conflict.fill_null(False).alias("conflict"))
         scored = scored.with_columns(pl.when("conflict").then(0.0).otherwise("mean").alias("strength"))
-        size, side = (
-            pl.col("strength").abs(),
-            pl.when(pl.col("strength") > 0).then(pl.lit("BUY")).otherwise(pl.lit("SELL")),
-        )
-        strong = (
-            (size >= classes.strong)
-            & (pl.col("confidence") >= classes.strong_confidence)
-            & (pl.col("agreement") >= classes.strong_agreement)
-        )
-        kind = pl.when(strong).then(pl.format("STRONG_{}", side)).otherwise(side)
-        return scored.with_columns(pl.when(size < classes.buy).then(pl.lit("HOLD")).otherwise(kind).alias("signal"))
+        return scored.with_columns(class_of(self.rulebook.classes).alias("signal"))
 
     def _reasons(self, row: Row) -> str:
+        reasons = [*self._why(row), *(reason("risk", 0.0, text) for text in row["limited"])]
+        reasons.sort(key=lambda each: -abs(each["contribution"]))
+        return orjson.dumps(reasons).decode()
+
+    def _why(self, row: Row) -> list[Reason]:
+        """What each rule has to say of a scored row."""
         reasons = [
-            _reason(rule.name, _share(row, rule), rule.says(row[f"{rule.name}|value"], row))
+            reason(rule.name, _share(row, rule), rule.says(row[f"{rule.name}|value"], row))
             for rule in self._rules
             if row[f"{rule.name}|score"] is not None
         ]
         if row["conflict"]:
             text = f"News ({row['sentiment_score']:+.2f}) contradicts the technicals ({row['technical']:+.2f}): hold"
-            reasons.append(_reason("conflict", -row["mean"], text))
+            reasons.append(reason("conflict", -row["mean"], text))
         reasons += [
-            _reason(rule.name, 0.0, rule.missing or f"No reading of {rule.reads}: confidence lowered")
+            reason(rule.name, 0.0, rule.missing or f"No reading of {rule.reads}: confidence lowered")
             for rule in self._rules
             if rule.level and row[f"{rule.name}|score"] is None
         ]
-        reasons += [_reason("risk", 0.0, text) for text in row["limited"]]
-        reasons.sort(key=lambda reason: -abs(reason["contribution"]))
-        return orjson.dumps(reasons).decode()
+        return reasons
 
     def _inputs_hash(self, row: Row) -> str:
         # What came before tells only by what it changed: else each signal would hang on all before it.
         history = (row["position_fraction"], *row["limited"])
-        inputs = (row["inputs_hash"], row["sentiment_inputs_hash"], self.rulebook.version, history)
+        inputs = (row["inputs_hash"], row["sentiment_inputs_hash"], self.version, history)
         return hashlib.sha256(repr(inputs).encode()).hexdigest()
 
 
-def _joined(indicators: pl.DataFrame, sentiment: pl.DataFrame) -> pl.DataFrame:
-    heard = sentiment.select(SYMBOL_SENTIMENT.keys()).rename(
-        {name: f"sentiment_{name}" for name in SYMBOL_SENTIMENT if name not in _KEY}
+def class_of(classes: Classes) -> pl.Expr:
+    """The class of a row with strength, confidence and agreement."""
+    size = pl.col("strength").abs()
+    side = pl.when(pl.col("strength") > 0).then(pl.lit("BUY")).otherwise(pl.lit("SELL"))
+    strong = (
+        (size >= classes.strong)
+        & (pl.col("confidence") >= classes.strong_confidence)
+        & (pl.col("agreement") >= classes.strong_agreement)
     )
-    return indicators.select(INDICATORS.keys()).join(
-        heard, on=list(_KEY), how="left", maintain_order="left", validate="m:1"
-    )
+    kind = pl.when(strong).then(pl.format("STRONG_{}", side)).otherwise(side)
+    return pl.when(size < classes.buy).then(pl.lit("HOLD")).otherwise(kind)
 
 
 def _score(rule: Rule) -> pl.Expr:
@@ -259,5 +267,6 @@ def _share(row: Row, rule: Rule) -> float:
     return float(row[f"{rule.name}|score"] * weight / row["weight"]) if weight else 0.0
 
 
-def _reason(rule: str, contribution: float, text: str) -> dict[str, Any]:
+def reason(rule: str, contribution: float, text: str) -> Reason:
+    """One reason of a signal."""
     return {"rule": rule, "contribution": round(contribution, 4) + 0.0, "text": text}  # never "-0.0"

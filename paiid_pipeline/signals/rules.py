@@ -91,10 +91,10 @@ class Rule:
         count = row.get("sentiment_article_count") or 0
         word = self.words.get(value, value) if not self.level else next((w for b, w in self.bounds if value <= b), "")
         articles = f"{count} article{'s' if count != 1 else ''}"
-        return self.text.format_map(_Shown({**row, "value": value, "word": word, "articles": articles}))
+        return self.text.format_map(Shown({**row, "value": value, "word": word, "articles": articles}))
 
 
-class _Shown(dict[str, Any]):
+class Shown(dict[str, Any]):
     """Values to be shown, a missing one as ``n/a`` whatever its format."""
 
     def __getitem__(self, name: str) -> Any:

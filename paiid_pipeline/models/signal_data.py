@@ -1,0 +1,98 @@
+"""What signal models learn from: features as they were known at each decision, and what came of it since."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from paiid_pipeline.models.signal_models import CLASSES
+from paiid_pipeline.signals.accounts import Market
+from paiid_pipeline.signals.features import FEATURES, KEY, computed, joined
+from paiid_pipeline.signals.labels import LABELS, Barriers, label
+
+_ORDER = ("as_of", "symbol")
+
+
+@dataclass(frozen=True)
+class SignalData:
+    """Rows by time and symbol: `features.KEY`, the features, `labels.LABELS`, none of these null."""
+
+    rows: pl.DataFrame
+    features: tuple[str, ...]
+    sha256: str
+    """Of the content, whatever file it lies in."""
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame, features: tuple[str, ...]) -> SignalData:
+        """With its digest."""
+        ordered = rows.select(*KEY, *features, *LABELS).sort(_ORDER)
+        return cls(ordered, features, digest(ordered))
+
+    def balance(self) -> dict[str, float]:
+        """The share of each class."""
+        classes = self.rows["barrier"] + 1
+        return {name: float((classes == place).sum()) / max(classes.len(), 1) for place, name in enumerate(CLASSES)}
+
+
+def signal_data(
+    indicators: pl.DataFrame,
+    sentiment: pl.DataFrame,
+    grid: Market,
+    settle: timedelta,
+    barriers: Barriers,
+    now: datetime,
+    columns: Mapping[str, pl.Expr] = FEATURES,
+) -> SignalData:
+    """The decisions whose outcome was known by ``now``.
+
+    ``indicators`` and ``sentiment``: as `features` takes them, of one horizon; ``grid``: the bars of its timeframe,
+    as known by ``now``. A decision without volatility, without a bar after it, or whose barriers still
+    stand is left out.
+    """
+    inputs = joined(indicators, sentiment)
+    volatility = inputs.select("symbol", "as_of", volatility=pl.col("volatility_20"))
+    labelled = label(volatility, grid, settle, barriers).select(LABELS.keys())
+    rows = pl.concat([computed(inputs, columns), labelled], how="horizontal")
+    known = rows.drop_nulls(list(LABELS)).filter(pl.col("label_end") <= now)
+    return SignalData.of(known, tuple(columns))
+
+
+def digest(rows: pl.DataFrame) -> str:
+    """SHA-256 over the names, types and values of some rows, in their order."""
+    total = hashlib.sha256(repr(list(rows.schema.items())).encode())
+    for column in rows:
+        total.update(column.is_null().to_numpy().tobytes())
+        if column.dtype == pl.String:
+            total.update("\x1f".join(each or "" for each in column).encode())
+        else:
+            total.update(np.ascontiguousarray(column.to_physical().fill_null(0).to_numpy()).tobytes())
+    return total.hexdigest()
+
+
+def save_data(data: SignalData, folder: Path) -> Path:
+    """Write it as ``<sha256>.parquet``; what is there already is left as it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{data.sha256}.parquet"
+    if not path.is_file():
+        part = path.with_suffix(".part")
+        data.rows.write_parquet(part)
+        part.replace(path)
+    return path
+
+
+def load_data(folder: Path, sha256: str) -> SignalData:
+    """Read what :func:`save_data` wrote. Raises LookupError where it is gone, ValueError where it was changed."""
+    path = folder / f"{sha256}.parquet"
+    if not path.is_file():
+        raise LookupError(f"{path} is gone: materialize signal_dataset again")
+    rows = pl.read_parquet(path)
+    data = SignalData.of(rows, tuple(name for name in rows.columns if name not in (*KEY, *LABELS)))
+    if data.sha256 != sha256:
+        raise ValueError(f"{path} was changed: its content is {data.sha256[:12]}…; materialize signal_dataset again")
+    return data

@@ -1,0 +1,143 @@
+"""The ML engine: the odds of a fitted model in place of the rules; all else is as with the rules.
+
+The model sees the features of the decision's own row (`features`) and says how likely the price is to meet its upper
+barrier before its lower one (`labels`). The same risk manager sizes what it says, and the same validator
+looks at it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+
+from paiid_pipeline.signals.features import FEATURES, computed
+from paiid_pipeline.signals.generator import Reason, SignalGenerator, class_of, reason
+from paiid_pipeline.signals.performance import Floats
+from paiid_pipeline.signals.rules import Row, Shown
+
+ENGINE = "ml"
+SHOWN = 8
+"""So many features are named in the reasons; what the others add is one reason."""
+
+DOWN, NEITHER, UP = 0, 1, 2
+"""The columns of a model's odds."""
+
+
+class Model(Protocol):
+    """A fitted model. What it says of a row has the same bits whatever rows stand beside it."""
+
+    @property
+    def version(self) -> str:
+        """Its name, version and digest: part of the signals' ``model_version``."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Which of ``FEATURES`` it reads, in this order."""
+
+    def odds(self, values: Floats) -> Floats:
+        """The log-odds of DOWN, NEITHER and UP, (n, 3), from values (n, features), NaN where not known."""
+
+    def attributions(self, values: Floats) -> Floats:
+        """What each feature adds to the log-odds of UP against DOWN, (n, features + 1); last what all rows share."""
+
+
+class ModelGenerator(SignalGenerator):
+    """The ML engine, its risk manager and its validator.
+
+    With q the probability of UP given that it is UP or DOWN: strength is 2q - 1, confidence the larger of q and 1 - q,
+    and agreement the net over the gross of the attributions. The classes are those of the rulebook. The
+    contributions of the reasons are the attributions, scaled to add up to the strength.
+    """
+
+    engine = ENGINE
+
+    def __init__(self, model: Model, *args: Any, columns: Mapping[str, pl.Expr] = FEATURES, **kwargs: Any) -> None:
+        """``model``, then as for the rule engine; the rules themselves are not used, but the classes and limits are.
+
+        ``columns``: how what the model reads is computed. Raises LookupError where one of its features is not there.
+        """
+        super().__init__(*args, **kwargs)
+        if missing := [name for name in model.features if name not in columns]:
+            raise LookupError(f"{model.version} reads {', '.join(missing)}, which this code does not make: train anew")
+        self.model = model
+        self._columns = {name: columns[name] for name in model.features}
+
+    @property
+    def version(self) -> str:
+        """The model's, and that of the rulebook whose classes and limits apply."""
+        return f"{self.model.version}+{self.rulebook.version}"
+
+    def _scored(self, inputs: pl.DataFrame) -> pl.DataFrame:
+        values = matrix(computed(inputs, self._columns), self.model.features)
+        odds, shares = self.model.odds(values), self.model.attributions(values)
+        log_odds = (odds[:, UP] - odds[:, DOWN]).tolist()
+        # One by one: vectorised functions may round otherwise at another place of a batch.
+        strength = [math.tanh(0.5 * each) for each in log_odds]
+        gross = [math.fsum(np.abs(row).tolist()) for row in shares]
+        scored = inputs.with_columns(
+            pl.Series("log_odds", log_odds, dtype=pl.Float64),
+            pl.Series("strength", strength, dtype=pl.Float64),
+            pl.Series("confidence", [0.5 + 0.5 * abs(each) for each in strength], dtype=pl.Float64),
+            pl.Series(
+                "agreement", [abs(n) / g if g else 1.0 for n, g in zip(log_odds, gross, strict=True)], pl.Float64
+            ),
+            pl.Series("shares", shares.tolist(), dtype=pl.List(pl.Float64)),
+        )
+        return scored.with_columns(class_of(self.rulebook.classes).alias("signal"))
+
+    def _why(self, row: Row) -> list[Reason]:
+        scale = row["strength"] / row["log_odds"] if row["log_odds"] else 0.0
+        *shares, base = (share * scale for share in row["shares"])
+        found = sorted(zip(self.model.features, shares, strict=True), key=lambda each: -abs(each[1]))
+        reasons = [reason(name, share, says(name, row)) for name, share in found[:SHOWN]]
+        if rest := found[SHOWN:]:
+            total = math.fsum(share for _, share in rest)
+            reasons.append(reason("others", total, f"{len(rest)} other readings together"))
+        reasons.append(reason("base", base, "What decisions of the model's training came to on the whole"))
+        return reasons
+
+
+def matrix(features: pl.DataFrame, names: tuple[str, ...]) -> Floats:
+    """The columns ``names`` as (rows, names), NaN where null."""
+    values = [features[name].cast(pl.Float64).fill_null(float("nan")).to_numpy() for name in names]
+    return np.ascontiguousarray(np.stack(values, axis=1)) if values else np.empty((features.height, 0))
+
+
+SAYS: Mapping[str, str] = {
+    "rsi": "RSI 14 at {rsi_14:.1f}",
+    "macd_histogram": "MACD histogram at {macd_histogram:+.3g}, with an ATR of {atr_14:.3g}",
+    "macd": "MACD line at {macd:+.3g}, with an ATR of {atr_14:.3g}",
+    "macd_cross": "MACD crossing: {macd_cross}",
+    "macd_divergence": "MACD divergence: {macd_divergence}",
+    "rsi_divergence": "RSI divergence: {rsi_divergence}",
+    "band_position": "Price at {bb_percent_b:.0%} of its Bollinger bands",
+    "bandwidth": "Bollinger bands {bb_bandwidth:.1%} wide",
+    "squeeze": "Bollinger squeeze: {bb_squeeze}",
+    "above_sma_20": "Price {price:,.2f}, 20-bar mean {sma_20:,.2f}",
+    "above_sma_50": "Price {price:,.2f}, 50-bar mean {sma_50:,.2f}",
+    "above_sma_200": "Price {price:,.2f}, 200-bar mean {sma_200:,.2f}",
+    "sma_20_above_50": "20-bar mean {sma_20:,.2f}, 50-bar mean {sma_50:,.2f}",
+    "ema_20_above_50": "Exponential means of 20 bars {ema_20:,.2f}, of 50 bars {ema_50:,.2f}",
+    "range": "ATR at {atr_percent:.2%} of the price",
+    "trend_strength": "ADX at {adx_14:.0f}",
+    "volume_flow": "{obv_share:+.0%} of the volume of 20 bars on rising less falling closes",
+    "volume": "Volume {volume_ratio:.2f} times its 20-bar mean",
+    "volatility": "Volatility {volatility_20:.2%} a bar",
+    "volatility_change": "Volatility {volatility_ratio:.2f} times its long mean",
+    "above_vwap": "Price {vwap_distance:+.2%} from its 20-bar VWAP",
+    "trending": "Regime: {regime}",
+    "stormy": "Regime: {regime}",
+    "sentiment": "News sentiment {sentiment_score:+.2f}, confidence {sentiment_confidence:.2f}",
+    "sentiment_disagreement": "Articles disagree by {sentiment_disagreement:.2f}",
+    "heard": "Articles heard: {sentiment_article_count}",
+}
+"""Each of ``FEATURES`` in an analyst's words, over the columns of the inputs."""
+
+
+def says(name: str, row: Row) -> str:
+    """What a feature reads in one row of the inputs."""
+    return SAYS.get(name, name).format_map(Shown(row))
