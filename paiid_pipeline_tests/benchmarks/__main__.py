@@ -3,10 +3,11 @@
 from paiid_pipeline_tests.benchmarks import (
     bench_backtest,
     bench_indicators,
+    bench_sentiment,
     bench_signals,
     bench_startup,
     bench_warehouse,
 )
 
-for benchmark in (bench_indicators, bench_signals, bench_warehouse, bench_startup, bench_backtest):
+for benchmark in (bench_indicators, bench_signals, bench_warehouse, bench_startup, bench_backtest, bench_sentiment):
     benchmark.main()
