@@ -15,10 +15,12 @@ from typing import Any
 
 import polars as pl
 
-from paiid_pipeline.contracts import HALTS, STAKES, empty
+from paiid_pipeline.contracts import ARTICLE_SENTIMENT, HALTS, STAKES, empty
 from paiid_pipeline.engines import rule_engine
 from paiid_pipeline.sentiment.aggregate import aggregate
+from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import Settings
+from paiid_pipeline.signals.features import features
 from paiid_pipeline.signals.risk import Book
 from paiid_pipeline.technicals.decide import decide_indicators
 
@@ -68,7 +70,8 @@ Pipeline = Callable[[History], Output]
 
 
 def pipeline_of(settings: Settings) -> Pipeline:
-    """The pure part of the path, as the assets wire it: indicators, sentiment, signals and what is withheld."""
+    """The pure part of the path, as the assets wire it: indicators, sentiment, what models see of both, signals and
+    what is withheld."""
     ages = {horizon: lookback.max_bar_age for horizon, lookback in settings.lookback.items()}
     generator = rule_engine(settings)
 
@@ -80,6 +83,7 @@ def pipeline_of(settings: Settings) -> Pipeline:
         return {
             "technical_indicators": indicators,
             "symbol_sentiment": sentiment,
+            "features": features(indicators, sentiment),
             "signals": signals,
             "withheld": pl.concat([withheld, undecided]),
         }
@@ -135,7 +139,15 @@ class Report:
     @property
     def first(self) -> Difference | None:
         """The earliest difference; at one moment that of the table that is computed first."""
-        order = ["market_bars", "technical_indicators", "symbol_sentiment", "withheld", "signals"]
+        order = [
+            "market_bars",
+            "article_sentiment",
+            "technical_indicators",
+            "symbol_sentiment",
+            "features",
+            "withheld",
+            "signals",
+        ]
         places = {name: place for place, name in enumerate(order)}
         return min(self.differences, key=lambda d: (d.as_of, places.get(d.table, -1), d.symbol), default=None)
 
@@ -180,6 +192,38 @@ def too_early(bars: pl.DataFrame) -> Report:
             report.differences.append(
                 Difference("market_bars", column, *of, bar[column].isoformat(), against, bar[bound].isoformat())
             )
+    return report
+
+
+def audit_scores(scores: pl.DataFrame, wordings: pl.DataFrame, analyzer: SentimentAnalyzer) -> Report:
+    """Score the texts behind some stored scores again, each in the wording it names, and compare.
+
+    ``scores``: `contracts.STORED_ARTICLE_SENTIMENT` of the ensemble; ``wordings``: `contracts.STORED_NEWS`, all
+    versions of their articles. A score that was known before its wording was is a difference. One by models other
+    than ``analyzer`` has, version for version, is not compared but noted.
+    """
+    report = Report()
+    wording = ["article_id", "content_hash"]
+    first = wordings.sort("known_at").unique(wording, keep="first", maintain_order=True)
+    heard = scores.join(first.select(*wording, worded="known_at"), on=wording, how="left", maintain_order="left")
+    for row in heard.filter(pl.col("worded").is_null() | (pl.col("worded") > pl.col("known_at"))).iter_rows(named=True):
+        since = UNKNOWN if row["worded"] is None else row["worded"].isoformat()
+        of = (row["symbol"], row["article_id"], row["known_at"].isoformat())
+        against = "is when its wording became known, which cannot come later"
+        report.differences.append(
+            Difference("article_sentiment", "known_at", *of, row["known_at"].isoformat(), against, since)
+        )
+    ours = scores.filter(pl.col("model_version") == analyzer.model_version)
+    if others := scores.height - ours.height:
+        _note(report, "article_sentiment: scored by models that are not installed here", others)
+    again = analyzer.score_articles(first.join(ours, on=wording, how="semi"))
+    made = {(row["symbol"], *(row[name] for name in wording)): row for row in again.iter_rows(named=True)
+            if row["model"] == analyzer.model}  # fmt: skip
+    for row in ours.iter_rows(named=True):
+        stored = {name: row[name] for name in ARTICLE_SENTIMENT if name != "fingerprint" or row[name] is not None}
+        then = made.get((row["symbol"], row["article_id"], row["content_hash"]))
+        key = (row["symbol"], row["article_id"], row["known_at"])
+        _compare(report, "article_sentiment", STORED, key, [then] if then else [], [stored])
     return report
 
 

@@ -15,10 +15,12 @@ from paiid_pipeline.lookahead import (
     RECOMPUTED,
     ROW,
     STORED,
+    UNKNOWN,
     History,
     Output,
     Report,
     audit,
+    audit_scores,
     pipeline_of,
     too_early,
 )
@@ -75,6 +77,22 @@ def news_before_it_is_known(history: History) -> Output:
     return PIPELINE(History(history.bars, history.actions, newest, history.decisions))
 
 
+def on_features(*columns: pl.Expr) -> Plant:
+    def plant(history: History) -> Output:
+        made = PIPELINE(history)
+        rows = made["features"].sort("symbol", "horizon", "as_of").with_columns(*columns)
+        return {**made, "features": rows}
+
+    return plant
+
+
+_RSI = pl.col("rsi")
+features_shifted = on_features(_RSI.shift(-1).over("symbol", "horizon"))
+features_scaled = on_features((_RSI - _RSI.mean()) / _RSI.std())
+features_centred = on_features(_RSI.rolling_mean(3, center=True, min_samples=1).over("symbol", "horizon"))
+features_ranked = on_features(_RSI.rank().over("horizon"))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_an_honest_pipeline_shows_no_difference_and_the_report_says_what_it_covered(seed: int) -> None:
     whole = history(seed)
@@ -84,6 +102,7 @@ def test_an_honest_pipeline_shows_no_difference_and_the_report_says_what_it_cove
     assert report.decisions == whole.decisions.height == 20
     assert report.rows[f"symbol_sentiment, {RECOMPUTED}"] == report.rows[f"symbol_sentiment, {STORED}"] == 20
     assert report.rows[f"technical_indicators, {RECOMPUTED}"] > 5
+    assert report.rows[f"features, {RECOMPUTED}"] == report.rows[f"technical_indicators, {RECOMPUTED}"]
     assert report.values > 20 * 12 * 2
     assert report.notes == {}
 
@@ -98,8 +117,24 @@ def test_an_honest_pipeline_shows_no_difference_and_the_report_says_what_it_cove
         (centred, "technical_indicators"),
         (scaled, "technical_indicators"),
         (news_before_it_is_known, "symbol_sentiment"),
+        (features_shifted, "features"),
+        (features_scaled, "features"),
+        (features_centred, "features"),
+        (features_ranked, "features"),
     ],
-    ids=["shift(-1)", "daily bar at its start", "same bar", "restated data", "centred window", "global scaler", "news"],
+    ids=[
+        "shift(-1)",
+        "as-of join on bar start",
+        "same bar",
+        "restated data",
+        "centred window",
+        "global scaler",
+        "news",
+        "features: shift(-1)",
+        "features: global scaler",
+        "features: centred window",
+        "features: rank over all dates",
+    ],
 )
 def test_a_planted_leak_is_caught_and_named(plant: Plant, table: str) -> None:
     for seed in range(3):
@@ -185,6 +220,50 @@ def test_bars_that_were_known_too_early_are_named() -> None:
     assert (found.column, found.symbol) == ("known_at", bars["symbol"][7])
     backwards = bars.head(1).with_columns(bar_end=pl.col("bar_start"))
     assert [found.column for found in too_early(backwards).differences] == ["bar_end"]
+
+
+def scored(seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The scores of a random history, by VADER alone, and all wordings of its articles."""
+    scores = history(seed).scores
+    return scores.filter(pl.col("model") == SentimentAnalyzer.model), random_history(seed).news
+
+
+def test_texts_scored_again_give_the_stored_bits_and_a_score_of_other_words_shows() -> None:
+    scores, news = scored(0)
+    report = audit_scores(scores, news, SentimentAnalyzer())
+    assert (report.differences, report.notes) == ([], {})
+    assert report.rows == {"article_sentiment, stored": scores.height}
+    assert scores.height > 50
+    worded = news.with_columns(
+        headline=pl.when(pl.int_range(pl.len()) == 5).then(pl.lit("fraud and loss")).otherwise("headline")
+    )
+    wrong = audit_scores(scores, worded, SentimentAnalyzer())
+    assert {found.table for found in wrong.differences} == {"article_sentiment"}
+    assert wrong.first is not None
+    assert wrong.first.column == "score"
+    assert wrong.first.horizon == news["article_id"][5]
+    moved = scores.with_columns(confidence=pl.col("confidence") * (1 + 2e-16))
+    assert {found.column for found in audit_scores(moved, news, SentimentAnalyzer()).differences} == {"confidence"}
+
+
+def test_a_score_of_a_wording_that_was_not_known_yet_is_named() -> None:
+    """The leak of an edited article: its later words counted from its first publication."""
+    scores, news = scored(1)
+    early = scores.with_columns(known_at=pl.col("published_at"))
+    found = audit_scores(early, news, SentimentAnalyzer()).differences
+    assert {each.column for each in found} == {"known_at"}
+    late = early.join(news.select("article_id", "content_hash", worded="known_at"), on=["article_id", "content_hash"])
+    assert len(found) == late.filter(pl.col("worded") > pl.col("known_at")).height > 10
+    assert audit_scores(scores, news.clear(), SentimentAnalyzer()).differences[0].otherwise == UNKNOWN
+
+
+def test_scores_of_models_that_are_not_here_are_counted_and_not_compared() -> None:
+    scores, news = scored(2)
+    report = audit_scores(scores.with_columns(model_version=pl.lit("another")), news, SentimentAnalyzer())
+    assert report.differences == []
+    assert report.notes == {"article_sentiment: scored by models that are not installed here": scores.height}
+    old = scores.with_columns(fingerprint=pl.lit(None, dtype=pl.String))
+    assert audit_scores(old, news, SentimentAnalyzer()).differences == []
 
 
 def test_reports_add_up() -> None:

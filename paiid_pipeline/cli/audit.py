@@ -14,7 +14,8 @@ import polars as pl
 from paiid_pipeline.cli.output import say, tell, timed
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.decisions import due_decisions, reach
-from paiid_pipeline.lookahead import STORED, History, Report, audit, pipeline_of, too_early
+from paiid_pipeline.lookahead import STORED, History, Report, audit, audit_scores, pipeline_of, too_early
+from paiid_pipeline.scoring import open_analyzer
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.generator import ENGINE
@@ -25,6 +26,8 @@ from paiid_pipeline.warehouse import Warehouse
 
 SYMBOLS, SESSIONS = 25, 16
 """At most so many symbols, and sessions of each horizon, are drawn for one audit."""
+TEXTS = 100
+"""At most so many scores of texts of each session are made again."""
 _SCOUTS = 3
 """So many symbols are looked up to find the sessions that have been decided."""
 _BEGINNING = datetime(1990, 1, 1, tzinfo=UTC)
@@ -43,7 +46,8 @@ def audit_lookahead(settings: Settings, symbols: Sequence[str], sample: int, see
         tell(f"paiid: {chosen}")
         return 2
     with Warehouse(settings.require_postgres()) as warehouse, timed(quiet=as_json) as words:
-        report = audited(warehouse, settings, SystemClock().now(), chosen, sample, seed)
+        analyzer = open_analyzer(settings.models_dir, settings.universe.names, own_key=settings.own_model_key)
+        report = audited(warehouse, settings, SystemClock().now(), chosen, sample, seed, analyzer)
         words.append(f"audited {report.decisions} decisions")
     if as_json:
         say(json.dumps(_document(report, chosen, seed), indent=2, ensure_ascii=False))
@@ -75,11 +79,18 @@ def unknown_symbol(symbol: str, known: Sequence[str]) -> str:
 
 
 def audited(
-    warehouse: Warehouse, settings: Settings, now: datetime, symbols: Sequence[str], sample: int, seed: int
+    warehouse: Warehouse,
+    settings: Settings,
+    now: datetime,
+    symbols: Sequence[str],
+    sample: int,
+    seed: int,
+    analyzer: SentimentAnalyzer,
 ) -> Report:
     """Audit about ``sample`` of the stored decisions, drawn evenly over horizons and sessions.
 
-    The same seed draws the same ones. ``now``: a moment by which all that is stored has become known.
+    The same seed draws the same ones. ``now``: a moment by which all that is stored has become known. Of the texts
+    that they may have heard, up to ``TEXTS`` a session are scored again, by ``analyzer``.
     """
     rng, report, pipeline = Random(seed), Report(), pipeline_of(settings)  # noqa: S311
     for places, horizon in enumerate(reversed(HORIZONS)):  # daily decisions are few: what they leave goes to the others
@@ -94,7 +105,30 @@ def audited(
                 history = history_of(warehouse, settings, decisions, horizon, now)
                 report.merge(audit(pipeline, history, picked, _stored(warehouse, picked, horizon)))
                 report.merge(too_early(history.bars))
+                heard = _heard(history.scores, picked, settings).sample(fraction=1.0, shuffle=True, seed=seed)
+                report.merge(_rescored(warehouse, heard.head(TEXTS), analyzer))
     return report
+
+
+def _heard(scores: pl.DataFrame, decisions: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    """The scores that some decisions of one session may rest on."""
+    span = reach(decisions)
+    return scores.filter(
+        pl.col("symbol").is_in(span.symbols)
+        & (pl.col("published_at") >= span.first - settings.news_lookback)
+        & (pl.col("known_at") <= span.known_by)
+    )
+
+
+def _rescored(warehouse: Warehouse, scores: pl.DataFrame, analyzer: SentimentAnalyzer) -> Report:
+    if scores.is_empty():
+        return Report()
+    published = scores["published_at"]
+    first, last = published.min(), published.max()
+    assert isinstance(first, datetime)  # noqa: S101
+    assert isinstance(last, datetime)  # noqa: S101
+    articles = scores["article_id"].unique(maintain_order=True).to_list()
+    return audit_scores(scores, warehouse.wordings(articles, first, last + timedelta(microseconds=1)), analyzer)
 
 
 def _drawn(decisions: pl.DataFrame, count: int, rng: Random) -> pl.DataFrame:

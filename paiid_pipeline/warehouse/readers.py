@@ -152,6 +152,17 @@ def news(
     return newest.sort("published_at", "article_id")
 
 
+def wordings(cursor: Cursor, articles: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
+    """Every stored version of some articles published in [start, end), by id and known_at."""
+    return copy_out(
+        cursor,
+        "SELECT * FROM news_articles WHERE article_id = ANY(%(articles)s)"
+        " AND published_at >= %(start)s AND published_at < %(end)s",
+        {"articles": list(articles), "start": start, "end": end},
+        STORED_NEWS,
+    ).sort("article_id", "known_at", "updated_at")
+
+
 def news_to_score(cursor: Cursor, start: datetime, end: datetime, model: str, model_version: str) -> pl.DataFrame:
     """The wordings published in [start, end) about some symbol that this model version has not scored.
 

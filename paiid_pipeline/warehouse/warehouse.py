@@ -161,6 +161,11 @@ class Warehouse:
         with self._connections.transaction("news_articles") as cursor:
             return readers.news(cursor, symbols, start, end, known_by)
 
+    def wordings(self, articles: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
+        """STORED_NEWS: every version of some articles (ids) published in [start, end)."""
+        with self._connections.transaction("news_articles") as cursor:
+            return readers.wordings(cursor, articles, start, end)
+
     def newest_articles(self, symbols: Sequence[str], count: int, start: datetime, known_by: datetime) -> pl.DataFrame:
         """STORED_NEWS and ``symbol``: of each symbol the ``count`` newest articles published since ``start``."""
         about = pl.col("symbol").is_in(list(symbols))

@@ -54,6 +54,7 @@ def test_an_honest_warehouse_passes_and_each_way_to_spoil_one_is_named(
     assert (first["table"], first["column"], first["symbol"]) == ("signals", "strength", "KO")  # type: ignore[index]
     assert (first["against"], first["horizon"]) == ("stored", "daily")  # type: ignore[index]
 
+    assert rows["article_sentiment, stored"] > 20  # type: ignore[index]
     filled.execute("update symbol_sentiment set article_count = article_count + 1 where symbol = 'JPM'")
     _, report = found(filled, capsys)
     columns = {(each["table"], each["column"], each["symbol"]) for each in report["differences"]}  # type: ignore[attr-defined]
@@ -65,6 +66,13 @@ def test_an_honest_warehouse_passes_and_each_way_to_spoil_one_is_named(
     )
     _, report = found(filled, capsys)
     assert ("technical_indicators", "MSFT") in {(each["table"], each["symbol"]) for each in report["differences"]}  # type: ignore[attr-defined]
+
+    filled.execute("update article_sentiment set score = score + 1e-15 where symbol = 'JPM' and model = 'ensemble'")
+    _, report = found(filled, capsys)
+    assert ("article_sentiment", "score", "JPM") in {
+        (each["table"], each["column"], each["symbol"])
+        for each in report["differences"]  # type: ignore[attr-defined]
+    }
 
     assert audit_lookahead(settings_of(filled), ["AAPL"], 10, 0, as_json=False) == 0
     printed = capsys.readouterr().out
