@@ -1,7 +1,10 @@
 """How the custom BERT is made from a dataset: first every source but the phrase bank, then the phrase bank.
 
 The order is what lets one general training serve all folds of the phrase bank, and it gives the model that has
-never seen the phrase bank, which is the honest measure of how far the training carries.
+never seen the phrase bank, which is the honest measure of how far the training carries. The general training
+has two steps: teachers, which learn from labelled rows, and their pupil, which learns from them as well, on
+news that nobody labelled (`distillation`). The last training is run with several seeds and their weights
+averaged.
 """
 
 from __future__ import annotations
@@ -14,10 +17,22 @@ from typing import Final
 import polars as pl
 
 from paiid_pipeline.models.datasets import GROUPED, with_groups, without_leaks
-from paiid_pipeline.models.results import result_sentences
-from paiid_pipeline.models.training import SHARES, Plan, Progress, Trained, train
+from paiid_pipeline.models.distillation import ARTICLES, apart, taught
+from paiid_pipeline.models.network import average_networks
+from paiid_pipeline.models.results import BALANCED, REAL, result_sentences
+from paiid_pipeline.models.training import SHARES, Plan, Progress, Trained, train, validate
 
 PHRASEBANK: Final = "phrasebank"
+NO_ARTICLES: Final = pl.DataFrame(schema=ARTICLES)
+
+PUPIL_SHARES: Final[Mapping[str, float]] = {
+    "tweets/neutral": 0.3,
+    "tweets": 0.5,
+    "headlines": 0.5,
+    "entities": 0.1,
+    "opinions": 0.4,
+}
+"""While the pupil learns from news, enough of the labelled rows is repeated to keep what they taught."""
 
 FURTHER_SHARES: Final[Mapping[str, float]] = {
     "tweets": 0.03,
@@ -25,7 +40,6 @@ FURTHER_SHARES: Final[Mapping[str, float]] = {
     "entities": 0.0,
     "conflict": 0.05,
     "opinions": 0.1,
-    "results": 0.0,
 }
 """While the phrase bank is learnt, a little of what was learnt before is repeated, so that it is kept."""
 
@@ -34,30 +48,49 @@ _VALIDATION = 20
 
 @dataclass(frozen=True)
 class Recipe:
-    """The two trainings, and how many sentences are written by rule for the first."""
+    """The three trainings, and what is added to the labelled rows."""
 
     base: str
     seed: int = 0
-    sentences: int = 2500
-    general: Plan = field(default_factory=lambda: Plan("", epochs=4))
+    sentences: int = 4000
+    """Sentences written by rule for each teacher, and for the pupil."""
+    articles: int = 8000
+    """At most this many articles are taught to the pupil."""
+    teachers: int = 2
+    seeds: int = 2
+    """Trainings on the phrase bank whose weights are averaged."""
+    general: Plan = field(default_factory=lambda: Plan("", epochs=3))
+    pupil: Plan = field(default_factory=lambda: Plan("", epochs=1, learning_rate=2e-4, averaging=0.99, smoothing=0.0))
     further: Plan = field(
         default_factory=lambda: Plan(
-            "", epochs=3, batch=16, learning_rate=2e-4, averaging=0.99, smoothing=0.02, warm_up=0.1,
-            train_embeddings=True, shares=dict(FURTHER_SHARES),
+            "", epochs=4, batch=16, learning_rate=2e-4, averaging=0.99, smoothing=0.02, warm_up=0.1
         )
-    )  # fmt: skip
+    )
 
 
 def train_general(
-    rows: pl.DataFrame, recipe: Recipe, folder: Path, progress: Callable[[Progress], None] = lambda _: None
+    rows: pl.DataFrame,
+    recipe: Recipe,
+    folder: Path,
+    progress: Callable[[Progress], None] = lambda _: None,
+    articles: pl.DataFrame = NO_ARTICLES,
 ) -> Trained:
-    """Train the base on all of ``rows`` (`datasets.GROUPED`) that share no group with the phrase bank."""
+    """Train the base on all of ``rows`` (`datasets.GROUPED`) that share no group with the phrase bank.
+
+    Teachers lie in ``folder`` under ``teacher-0`` and so on, the pupil in ``folder`` itself. Without
+    ``articles`` (`distillation.ARTICLES`) the pupil learns from labelled rows and written sentences alone.
+    """
     bank = rows.filter(pl.col("source") == PHRASEBANK)
-    others = without_leaks(rows, bank)
-    fit, validation = split(others)
-    written = with_groups(result_sentences(recipe.sentences, recipe.seed)).select(GROUPED.keys())
-    plan = replace(recipe.general, base=recipe.base, seed=recipe.seed, shares=dict(SHARES))
-    return train(pl.concat([fit, written]), validation, plan, folder, progress)
+    fit, validation = split(without_leaks(rows, bank))
+    teachers = []
+    for seed in range(recipe.seed, recipe.seed + recipe.teachers):
+        plan = replace(recipe.general, base=recipe.base, seed=seed, shares=dict(SHARES))
+        learnt = pl.concat([fit, _written(recipe.sentences, seed, BALANCED)])
+        teachers.append(train(learnt, validation, plan, folder / f"teacher-{seed - recipe.seed}", progress).folder)
+    news = taught(apart(articles, rows), teachers, recipe.articles)
+    learnt = pl.concat([fit, _written(recipe.sentences, recipe.seed + recipe.teachers, REAL), news])
+    plan = replace(recipe.pupil, base=str(teachers[0]), seed=recipe.seed, shares=dict(PUPIL_SHARES))
+    return train(learnt, validation, plan, folder, progress)
 
 
 def train_further(
@@ -67,11 +100,20 @@ def train_further(
     folder: Path,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> Trained:
-    """Train the general model of :func:`train_general` on the phrase bank in ``rows``, and a little of the rest."""
+    """Train the general model of :func:`train_general` on the phrase bank in ``rows``, and a little of the rest.
+
+    One training a seed lies in ``folder`` under ``seed-0`` and so on, their mean in ``folder`` itself.
+    """
     bank = rows.filter(pl.col("source") == PHRASEBANK)
     _, validation = split(bank)
-    plan = replace(recipe.further, base=str(general), seed=recipe.seed)
-    return train(without_leaks(rows, validation), validation, plan, folder, progress)
+    fit = without_leaks(rows, validation)
+    found = []
+    for place in range(recipe.seeds):
+        seed = recipe.seed + 100 * place
+        plan = replace(recipe.further, base=str(general), seed=seed, shares=dict(FURTHER_SHARES))
+        found.append(train(fit, validation, plan, folder / f"seed-{place}", progress))
+    average_networks([each.folder for each in found], folder)
+    return replace(found[0], folder=folder, validation_macro_f1=validate(folder, validation, recipe.further))
 
 
 def split(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -81,14 +123,22 @@ def split(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def fine_tune(
-    rows: pl.DataFrame, recipe: Recipe, folder: Path, progress: Callable[[Progress], None] = lambda _: None
+    rows: pl.DataFrame,
+    recipe: Recipe,
+    folder: Path,
+    progress: Callable[[Progress], None] = lambda _: None,
+    articles: pl.DataFrame = NO_ARTICLES,
 ) -> Path:
-    """Both trainings on all of ``rows``; the model lies in the returned folder under ``folder``.
+    """All trainings on all of ``rows``; the model lies in the returned folder under ``folder``.
 
     Resumes where an earlier call with the same arguments was killed. Without a phrase bank in ``rows`` the
-    general model is the result.
+    general model is the result; without ``articles`` the pupil has none to learn from.
     """
-    general = train_general(rows, recipe, folder / "general", progress).folder
+    general = train_general(rows, recipe, folder / "general", progress, articles).folder
     if rows.filter(pl.col("source") == PHRASEBANK).is_empty():
         return general
     return train_further(rows, recipe, general, folder / "custom-bert", progress).folder
+
+
+def _written(count: int, seed: int, plain: float) -> pl.DataFrame:
+    return with_groups(result_sentences(count, seed, plain)).select(GROUPED.keys())

@@ -96,6 +96,7 @@ class Trained:
     folder: Path
     epochs: int
     best_epoch: int
+    """The latest that is within one standard error of the best on the validation rows: the one that was kept."""
     validation_macro_f1: float
 
 
@@ -122,6 +123,13 @@ def train(
     while run.epoch < plan.epochs and run.epoch - run.best_epoch <= plan.patience:
         run.one_epoch()
     return run.finish()
+
+
+def validate(folder: Path, validation: pl.DataFrame, plan: Plan) -> float:
+    """The macro-F1 of the model in ``folder`` on ``validation``, computed as training under ``plan`` does."""
+    encoded = encode(load_tokenizer(folder, plan.max_tokens), list(validation.select("text", "entity").iter_rows()))
+    truth = np.array([INDEX[label] for label in validation["label"]])
+    return macro_f1(truth, predict(load_network(folder), encoded, half=plan.half).argmax(1))
 
 
 def epoch_rows(rows: pl.DataFrame, shares: Mapping[str, float], seed: int, epoch: int) -> pl.DataFrame:
@@ -161,7 +169,7 @@ class _Run:
         self.truth = np.array([INDEX[label] for label in validation["label"]])
         self.steps = plan.epochs * math.ceil(epoch_rows(rows, plan.shares, plan.seed, 0).height / plan.batch)
         self.epoch = self.step = self.done = 0
-        self.best, self.best_epoch, self.loss = -1.0, 0, math.nan
+        self.best, self.best_epoch, self.kept, self.kept_epoch, self.loss = -1.0, 0, -1.0, 0, math.nan
 
     def one_epoch(self) -> None:
         import torch
@@ -211,9 +219,13 @@ class _Run:
         self.network.load_state_dict(self.average, strict=False)
         found = predict(self.network, self.validation, half=self.plan.half).argmax(1)
         score = macro_f1(self.truth, found)
+        # Of epochs that validation cannot tell apart the latest is kept: the learning rate has fallen furthest.
+        noise = math.sqrt(max(self.best * (1 - self.best), 0.0) / len(self.truth))
+        if score > self.best - noise:
+            self.kept, self.kept_epoch = score, self.epoch
+            save_network(self.network, self.tokenizer, self.folder)
         if score > self.best:
             self.best, self.best_epoch = score, self.epoch
-            save_network(self.network, self.tokenizer, self.folder)
         with torch.no_grad():
             self.network.load_state_dict(current, strict=False)
         self._tell(score)
@@ -228,10 +240,10 @@ class _Run:
 
     def finish(self) -> Trained:
         """Write down what was done, and let the checkpoint go."""
-        how = {"epochs": self.epoch, "best_epoch": self.best_epoch, "validation_macro_f1": self.best}
+        how = {"epochs": self.epoch, "best_epoch": self.kept_epoch, "validation_macro_f1": self.kept}
         (self.folder / RECORD).write_text(json.dumps({**self._identity(), **how}, indent=1))
         (self.folder / CHECKPOINT).unlink(missing_ok=True)
-        return Trained(self.folder, self.epoch, self.best_epoch, self.best)
+        return Trained(self.folder, self.epoch, self.kept_epoch, self.kept)
 
     def finished(self) -> Trained:
         """What a training that had come to its end made here."""
@@ -253,7 +265,8 @@ class _Run:
             tensors[f"weight/{name}"] = value.detach()
             for key, state in self.optimizer.state[value].items():
                 tensors[f"{key}/{name}"] = state
-        where = {name: getattr(self, name) for name in ("epoch", "step", "done", "best", "best_epoch")}
+        names = ("epoch", "step", "done", "best", "best_epoch", "kept", "kept_epoch")
+        where = {name: getattr(self, name) for name in names}
         self.folder.mkdir(parents=True, exist_ok=True)
         part = self.folder / f"{CHECKPOINT}.part"
         save_file(tensors, part, {"record": json.dumps({**self._identity(), "where": where})})

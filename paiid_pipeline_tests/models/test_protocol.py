@@ -40,7 +40,16 @@ def data(labelled: pl.DataFrame) -> Dataset:
 @pytest.fixture
 def recipe(tiny_base: Path) -> Recipe:
     plan = Plan("", epochs=2, batch=8, learning_rate=3e-3, train_embeddings=True, averaging=0.5, half=False)
-    return Recipe(str(tiny_base), sentences=20, general=plan, further=replace(plan, epochs=1))
+    short = replace(plan, epochs=1)
+    return Recipe(str(tiny_base), sentences=20, articles=30, general=plan, pupil=short, further=short)
+
+
+@pytest.fixture
+def articles(data: Dataset) -> pl.DataFrame:
+    """Thirty articles of their own, and three whose bodies are rows of the data."""
+    own = pl.DataFrame({"title": [f"title {n}" for n in range(30)]})
+    own = own.with_columns(body=pl.format("{} of article number {} in words", "title", pl.int_range(pl.len())))
+    return pl.concat([own, data.rows.head(3).select(title="id", body="text")])
 
 
 def test_no_group_is_on_both_sides(data: Dataset) -> None:
@@ -51,16 +60,21 @@ def test_no_group_is_on_both_sides(data: Dataset) -> None:
 
 
 def test_nothing_that_is_measured_was_trained_on(
-    data: Dataset, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Dataset, articles: pl.DataFrame, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained_on: dict[str, set[str]] = {}
+    news: set[str] = set()
 
     def watched(rows: pl.DataFrame, validation: pl.DataFrame, plan: Plan, folder: Path, *rest: object) -> Trained:
-        trained_on[folder.name] = set(rows["group"]) | set(validation["group"])
+        name = folder.name if folder.parent == tmp_path else folder.parent.name
+        trained_on.setdefault(name, set()).update(rows["group"], validation["group"])
+        news.update(rows.filter(pl.col("source") == "news")["text"])
         return train(rows, validation, plan, folder, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(recipes, "train", watched)
-    measure(data, recipe, tmp_path, folds=(0, 1))
+    measure(data, recipe, tmp_path, folds=(0, 1), articles=articles)
+    assert news, "no article was taught"
+    assert not news & set(data.rows["text"])
     bank = set(data.rows.filter(pl.col("source") == "phrasebank")["group"])
     for fold in (0, 1):
         test = set(data.rows.filter(pl.col("fold") == fold)["group"])
@@ -86,13 +100,24 @@ def test_every_fold_and_its_interval_is_reported_and_a_second_call_trains_nothin
         raise AssertionError("it trained again")
 
     monkeypatch.setattr(protocol, "train_general", none)
+    monkeypatch.setattr(protocol, "train_further", none)
     assert measure(data, recipe, tmp_path, folds=(0, 1)) == report
 
 
+def test_one_general_model_serves_every_fold_of_the_phrase_bank(data: Dataset, recipe: Recipe, tmp_path: Path) -> None:
+    report = measure(data, recipe, tmp_path, folds=(1, 2), generals=(1,))
+    assert set(report["phrase bank, all"]["folds"]) == {"1", "2"}
+    assert set(report["tweets"]["folds"]) == {"1"}
+    assert report["phrase bank, never seen"]["all"]["rows"] == 200
+    conflict = report["conflicting entities"]
+    assert 0 < conflict["p against conflicting entities, text alone"] <= 1
+    assert not (tmp_path / "general-2").exists()
+
+
 def test_the_whole_recipe_gives_one_model_and_can_do_without_the_phrase_bank(
-    data: Dataset, recipe: Recipe, tmp_path: Path
+    data: Dataset, articles: pl.DataFrame, recipe: Recipe, tmp_path: Path
 ) -> None:
-    both = fine_tune(data.rows, recipe, tmp_path / "both")
+    both = fine_tune(data.rows, recipe, tmp_path / "both", articles=articles)
     assert (both.name, (both / "model.safetensors").is_file()) == ("custom-bert", True)
     others = data.rows.filter(pl.col("source") != "phrasebank")
     assert fine_tune(others, recipe, tmp_path / "one").name == "general"
