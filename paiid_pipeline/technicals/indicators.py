@@ -98,7 +98,8 @@ def indicators(bars: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     _refuse_overflow(columns, offsets[1:][np.diff(offsets) >= MINIMUM_BARS] - 1)
     read = [pl.Series(name, column) for name, column in zip(VALUES, columns, strict=True)]
     read[0] = _without_flat(close, columns[0], offsets)
-    return bars.with_columns(pl.when(pl.Series(enough)).then(series).alias(series.name) for series in read)
+    ready = pl.Series(enough)
+    return bars.with_columns(pl.when(ready).then(series).alias(series.name) for series in read)
 
 
 def _all_usable(close: Floats) -> bool:

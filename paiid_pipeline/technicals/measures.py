@@ -208,11 +208,11 @@ def _pivots(close: Floats, side: int) -> NDArray[np.int64]:
     if len(close) < around:
         return np.empty(0, dtype=np.int64)
     extreme = _talib("MIN" if side > 0 else "MAX")
-    bar = np.arange(PIVOT_BARS, len(close) - PIVOT_BARS)
-    lies = close[bar] == extreme(close, around)[bar + PIVOT_BARS]
-    first = side * (extreme(close, PIVOT_BARS)[bar - 1] - close[bar]) > 0
-    found: NDArray[np.int64] = bar[lies & first]
-    return found
+    inner = close[PIVOT_BARS:-PIVOT_BARS]
+    before = extreme(close, PIVOT_BARS)[PIVOT_BARS - 1 : -PIVOT_BARS - 1]
+    lies = inner == extreme(close, around)[2 * PIVOT_BARS :]
+    first = before > inner if side > 0 else before < inner
+    return np.flatnonzero(lies & first) + PIVOT_BARS
 
 
 def _divergence(close: Floats, indicator: Floats, pivots: list[tuple[int, NDArray[np.int64]]]) -> Floats:

@@ -26,6 +26,9 @@ COMPUTED = (*VALUES, *MEASURES)
 PREVIOUS = ("macd_histogram", "bb_upper", "bb_lower")
 """The values of the bar before that crossings are read against."""
 
+_WITHOUT_VALUES = ("price", "macd_cross", "bb_position", "bb_cross")
+"""What would say something of a bar without values."""
+
 _PREVIOUS_ROWS = [COMPUTED.index(name) for name in PREVIOUS]
 Mask = NDArray[np.bool_]
 
@@ -70,16 +73,22 @@ def without_holes(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 def joined(rows: pl.DataFrame, sound: pl.DataFrame, values: Floats, before: Floats, ready: Mask) -> pl.DataFrame:
     """``rows`` with the values and readings of those that are ``sound``, null where not ``ready``.
 
-    ``values``: (``COMPUTED``, sound bars); ``before``: price and ``PREVIOUS`` at the bar before each.
+    ``values``: (``COMPUTED``, sound bars), NaN where not ready; ``before``: price and ``PREVIOUS`` at the bar before.
     """
     earlier = [f"previous_{name}" for name in ("price", *PREVIOUS)]
-    named = (pl.Series(name, column) for name, column in zip((*COMPUTED, *earlier), [*values, *before], strict=True))
-    read = sound.with_columns(
-        pl.col("close").alias("price"), *(read.set(~read.is_finite(), None) for read in named)
-    ).filter(pl.Series(ready))
-    found = in_words(with_readings(read)).drop(earlier)
-    new = [name for name in found.columns if name not in rows.columns]
-    return rows.join(found.select("_row", *new), on="_row", how="left", maintain_order="left").drop("_row")
+    if np.isinf(values).any() or np.isinf(before).any():  # a value that overflowed is no reading
+        values, before = (np.where(np.isinf(read), np.nan, read) for read in (values, before))
+    columns = zip((*COMPUTED, *earlier), [*values, *before], strict=True)
+    named = [pl.Series(name, column, nan_to_null=True) for name, column in columns]
+    read = in_words(with_readings(sound.select("close", price="close").with_columns(*named)))
+    counts = pl.Series(ready)
+    found = read.drop("close", *earlier).with_columns(
+        pl.when(counts).then(name).alias(name) for name in _WITHOUT_VALUES
+    )
+    if sound.height == rows.height and sound["_row"].is_sorted():
+        return rows.drop("_row").hstack(found)
+    found = sound.select("_row").hstack(found)
+    return rows.join(found, on="_row", how="left", maintain_order="left").drop("_row")
 
 
 def _valued(sound: pl.DataFrame, keys: Sequence[str]) -> tuple[Floats, Floats, Mask]:
@@ -92,5 +101,6 @@ def _valued(sound: pl.DataFrame, keys: Sequence[str]) -> tuple[Floats, Floats, M
         part = Prices(**{name: column[start:stop] for name, column in vars(prices).items()})
         values[:, start:stop] = computed(part, found)
         before[:, start + 1 : stop] = [part.close[:-1], *(values[row, start : stop - 1] for row in _PREVIOUS_ROWS)]
+        values[:, start : min(stop, start + MINIMUM_BARS - 1)] = np.nan
         ready[start + MINIMUM_BARS - 1 : stop] = True
     return values, before, ready

@@ -113,10 +113,11 @@ class _Series:
         held = self._columns
         values = (*(held[name] for name in VALUES), *derived(held, self._bars - len(held["close"])))
         last = slice(len(held["close"]) - count, None)
-        found = np.array([column[last] for column in values])
+        ready = place >= MINIMUM_BARS - 1
+        found = np.where(ready, [column[last] for column in values], np.nan)
         before = np.array([_before(held[name], count) for name in ("close", *PREVIOUS)])
         self._columns = {name: column[-REMEMBERED:] for name, column in held.items()}
-        return found, before, place >= MINIMUM_BARS - 1
+        return found, before, ready
 
     def _open(self) -> None:
         """Handles at the newest bar, and what they would have said on the way there."""

@@ -2,6 +2,7 @@
 
 from paiid_pipeline_tests.benchmarks import (
     bench_backtest,
+    bench_features,
     bench_indicators,
     bench_sentiment,
     bench_signals,
@@ -9,5 +10,13 @@ from paiid_pipeline_tests.benchmarks import (
     bench_warehouse,
 )
 
-for benchmark in (bench_indicators, bench_signals, bench_warehouse, bench_startup, bench_backtest, bench_sentiment):
+for benchmark in (
+    bench_indicators,
+    bench_features,
+    bench_signals,
+    bench_warehouse,
+    bench_startup,
+    bench_backtest,
+    bench_sentiment,
+):
     benchmark.main()
