@@ -7,6 +7,7 @@ for the sentence (distillation, Hinton 2015; two views, Blum & Mitchell 1998).
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ import polars as pl
 
 from paiid_pipeline.models.datasets import GROUPED, ROWS, Prepare, with_groups, without_leaks
 from paiid_pipeline.models.labels import LABELS
-from paiid_pipeline.models.network import Text, encode, load_network, load_tokenizer, predict
+from paiid_pipeline.models.network import WEIGHTS, Text, encode, load_network, load_tokenizer, predict
 
 ARTICLES: Final = {"title": pl.String, "body": pl.String}
 """``body`` is an article's first sentence."""
@@ -63,13 +64,25 @@ def apart(articles: pl.DataFrame, labelled: pl.DataFrame) -> pl.DataFrame:
     return articles[free["id"].cast(pl.Int64).sort().to_list()]
 
 
-def taught(articles: pl.DataFrame, teachers: Sequence[Path], count: int) -> pl.DataFrame:
+def taught(articles: pl.DataFrame, teachers: Sequence[Path], count: int, folder: Path) -> pl.DataFrame:
     """At most ``count`` rows of `datasets.GROUPED`: bodies of articles, and what the ``teachers`` say of them.
 
-    The same arguments give the same rows.
+    The same arguments give the same rows, which are kept in ``folder`` and read from there the next time.
     """
     if articles.is_empty():
         return pl.DataFrame(schema=GROUPED)
+    made = hashlib.sha256(f"{count}\n{articles.write_ndjson()}".encode())
+    for teacher in teachers:
+        made.update((teacher / WEIGHTS).read_bytes())
+    kept = folder / f"taught-{made.hexdigest()[:16]}.parquet"
+    if not kept.is_file():
+        part = kept.with_suffix(".part")
+        _teach(articles, teachers, count).write_parquet(part)
+        part.replace(kept)
+    return pl.read_parquet(kept)
+
+
+def _teach(articles: pl.DataFrame, teachers: Sequence[Path], count: int) -> pl.DataFrame:
     chosen = articles.unique("body", keep="first", maintain_order=True)
     chosen = chosen.sample(min(count, chosen.height), seed=0)
     said = np.mean([_say(teacher, list(chosen[view])) for teacher in teachers for view in ARTICLES], axis=0)

@@ -60,10 +60,10 @@ class Recipe:
     seeds: int = 2
     """Trainings on the phrase bank whose weights are averaged."""
     general: Plan = field(default_factory=lambda: Plan("", epochs=3))
-    pupil: Plan = field(default_factory=lambda: Plan("", epochs=1, learning_rate=2e-4, averaging=0.99, smoothing=0.0))
+    pupil: Plan = field(default_factory=lambda: Plan("", epochs=1, learning_rate=1.2e-4, averaging=0.99, smoothing=0.0))
     further: Plan = field(
         default_factory=lambda: Plan(
-            "", epochs=4, batch=16, learning_rate=2e-4, averaging=0.99, smoothing=0.02, warm_up=0.1
+            "", epochs=4, batch=16, learning_rate=1.2e-4, averaging=0.99, smoothing=0.02, warm_up=0.1
         )
     )
 
@@ -77,7 +77,8 @@ def train_general(
 ) -> Trained:
     """Train the base on all of ``rows`` (`datasets.GROUPED`) that share no group with the phrase bank.
 
-    Teachers lie in ``folder`` under ``teacher-0`` and so on, the pupil in ``folder`` itself. Without
+    Teachers lie in ``folder`` under ``teacher-0`` and so on, the pupil, which starts from the mean of their
+    weights, in ``folder`` itself. Without
     ``articles`` (`distillation.ARTICLES`) the pupil learns from labelled rows and written sentences alone.
     """
     bank = rows.filter(pl.col("source") == PHRASEBANK)
@@ -87,9 +88,11 @@ def train_general(
         plan = replace(recipe.general, base=recipe.base, seed=seed, shares=dict(SHARES))
         learnt = pl.concat([fit, _written(recipe.sentences, seed, BALANCED)])
         teachers.append(train(learnt, validation, plan, folder / f"teacher-{seed - recipe.seed}", progress).folder)
-    news = taught(apart(articles, rows), teachers, recipe.articles)
+    news = taught(apart(articles, rows), teachers, recipe.articles, folder)
     learnt = pl.concat([fit, _written(recipe.sentences, recipe.seed + recipe.teachers, REAL), news])
-    plan = replace(recipe.pupil, base=str(teachers[0]), seed=recipe.seed, shares=dict(PUPIL_SHARES))
+    start = folder / "teachers"
+    average_networks(teachers, start)
+    plan = replace(recipe.pupil, base=str(start), seed=recipe.seed, shares=dict(PUPIL_SHARES))
     return train(learnt, validation, plan, folder, progress)
 
 
