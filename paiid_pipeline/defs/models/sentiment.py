@@ -18,6 +18,7 @@ from paiid_pipeline.learning.ensemble import fit_ensemble
 from paiid_pipeline.learning.gate import promote
 from paiid_pipeline.learning.measuring import summary
 from paiid_pipeline.learning.training import Choice, Registered, train_custom_bert
+from paiid_pipeline.models.performance import performance
 from paiid_pipeline.quality import broken
 
 _TAGS = {"layer": "model", "cadence": "manual"}
@@ -115,11 +116,14 @@ def promotion(asset: dg.AssetsDefinition, model: str) -> dg.AssetChecksDefinitio
         description="Better on held-out rows, beyond noise, than the champion, VADER and the commonest label. "
         "A version that passes is in use at once; one that does not is kept, and the champion stays.",
     )
-    def gate(pipeline: Pipeline) -> dg.AssetCheckResult:
+    def gate(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> dg.AssetCheckResult:
         workshop = pipeline.workshop
-        newest = workshop.registry.versions(model)[0].version
+        version = workshop.registry.versions(model)[0]
+        newest = version.version
         rows = split_held_out(load_dataset(workshop.dataset).rows).test
         verdict = promote(model, newest, workshop, rows)
+        measured = performance(version, verdict, pipeline.clock.now(), context.run.run_id)
+        pipeline.warehouse.write_evaluations(measured)
         return dg.AssetCheckResult(
             passed=verdict.promote,
             severity=dg.AssetCheckSeverity.WARN,

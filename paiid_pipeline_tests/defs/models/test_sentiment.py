@@ -73,6 +73,8 @@ def test_a_champion_is_trained_and_heard_and_a_worse_challenger_is_not(
     assert not passed
     assert "not better than the champion, version 1" in why
     assert metadata(worse, "custom_bert")["version"] == 2
+    shown = trainable.rows("model_performance", where="model = 'custom_bert' AND metric = 'accuracy'")
+    assert {(version, promoted) for _, version, *_, promoted, _ in shown} == {("1", "true"), ("2", "false")}
     again = trainable.run("all_news", NOW, DAY, by_segment=False)
     assert metadata(again, "article_sentiment")["articles scored"] == 0, "other models score than before"
 
