@@ -125,6 +125,9 @@ def _model_commands(of: Any) -> None:
     sub.add_argument("name", metavar="NAME", help="finbert or custom_bert")
     sub.add_argument("source", metavar="SOURCE", help="a folder, or a hub's name such as yiyanghkust/finbert-tone")
     sub.add_argument("--labelled", type=Path, metavar="CSV", help="texts with labels, to compare it with the champion")
+    sub = command("movement", _movement, "foretell tomorrow's rises and falls from prices and posts, and measure it")
+    sub.add_argument("--data", type=Path, metavar="FOLDER", help="of stocknet's files; by default PAIID_DATA_DIR")
+    sub.add_argument("--json", action="store_true", help="everything, for programs")
     sub = command("list", _list, "registered versions: which is used, how good each is, and why it was promoted or not")
     sub.add_argument("name", nargs="?", metavar="NAME")
     sub.add_argument("--json", action="store_true", help="everything, for programs")
@@ -221,6 +224,16 @@ def _evaluate(options: argparse.Namespace, settings: Settings) -> int:
     from paiid_pipeline.cli.score import evaluate
 
     return evaluate(settings, options.file, as_json=options.json)
+
+
+def _movement(options: argparse.Namespace, settings: Settings) -> int:
+    from paiid_pipeline.cli.movement import movement
+
+    folder = options.data or settings.data_dir
+    if folder is None:
+        tell("paiid models movement: give --data FOLDER, or set PAIID_DATA_DIR")
+        return 2
+    return movement(settings, folder, as_json=options.json)
 
 
 def _train(options: argparse.Namespace, settings: Settings) -> int:

@@ -1,0 +1,61 @@
+"""`paiid models movement`: how well tomorrow's movements are foretold, by a published protocol."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from paiid_pipeline.cli.output import say, table, tell, timed
+from paiid_pipeline.models.evaluation import Interval
+from paiid_pipeline.models.movement import PUBLISHED, TEST, examples, measure, read
+from paiid_pipeline.scoring import open_analyzer
+from paiid_pipeline.settings import Settings
+
+
+def movement(settings: Settings, folder: Path, *, as_json: bool) -> int:
+    """Learn and measure on the bars and posts under a folder, and print it. Returns the exit code; 2 for bad files."""
+    analyzer = open_analyzer(settings.models_dir, settings.universe.names, own_key=settings.own_model_key)
+
+    def score(texts: Sequence[str]) -> list[float]:
+        return [result.score for result in analyzer.analyze_batch(texts)]
+
+    try:
+        with timed(quiet=as_json) as words:
+            bars, posts = read(folder)
+            rows = examples(bars, posts, score)
+            report = measure(rows)
+            words.append(f"{rows.height} movements, {posts.height} posts")
+    except ValueError as error:
+        tell(f"paiid models movement: {error}")
+        return 2
+    if as_json:
+        say(json.dumps({**asdict(report), "posts_scored_by": analyzer.model_version, "published": PUBLISHED}, indent=2))
+        return 0
+    for span, count in report.rows.items():
+        say(f"{span:12} {count:6} movements on {report.days[span]:3} days, {report.rising[span]:.1%} of them up")
+    say(f"posts scored by {analyzer.model_version}")
+    header = ["measured on", "forecast", "accuracy", "95 %", "MCC", "95 %"]
+    lines = [
+        [
+            span,
+            name,
+            f"{each.accuracy.value:.1%}",
+            _bounds(each.accuracy, "%"),
+            f"{each.mcc.value:+.3f}",
+            _bounds(each.mcc),
+        ]
+        for span, forecasts in report.measured.items()
+        for name, each in forecasts.items()
+    ]
+    lines += [["test", f"{name} (published)", f"{a:.1%}", "", f"{m:+.3f}", ""] for name, (a, m) in PUBLISHED.items()]
+    for line in table(header, lines, [False, False, *[True] * 4]):
+        say(line)
+    if "test" not in report.measured:
+        say(f"no movements from {TEST[0]} on in {folder}: the test waits for them")
+    return 0
+
+
+def _bounds(interval: Interval, form: str = "") -> str:
+    return f"{interval.low:+.3f} to {interval.high:+.3f}" if not form else f"{interval.low:.1%} to {interval.high:.1%}"
