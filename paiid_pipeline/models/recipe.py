@@ -26,10 +26,9 @@ PHRASEBANK: Final = "phrasebank"
 NO_ARTICLES: Final = pl.DataFrame(schema=ARTICLES)
 
 PUPIL_SHARES: Final[Mapping[str, float]] = {
-    "tweets/neutral": 0.3,
-    "tweets": 0.5,
-    "headlines": 0.5,
+    "headlines": 0.4,
     "entities": 0.1,
+    "conflict": 0.5,
     "opinions": 0.4,
 }
 """While the pupil learns from news, enough of the labelled rows is repeated to keep what they taught."""
@@ -63,7 +62,7 @@ class Recipe:
     pupil: Plan = field(default_factory=lambda: Plan("", epochs=1, learning_rate=1.2e-4, averaging=0.99, smoothing=0.0))
     further: Plan = field(
         default_factory=lambda: Plan(
-            "", epochs=4, batch=16, learning_rate=1.2e-4, averaging=0.99, smoothing=0.02, warm_up=0.1
+            "", epochs=3, batch=16, learning_rate=1.2e-4, averaging=0.99, smoothing=0.02, warm_up=0.1
         )
     )
 
