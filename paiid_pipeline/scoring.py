@@ -35,7 +35,7 @@ Device = Literal["cpu", "cuda"]
 BLEND = "blend.json"
 _PINNED = "champion.json"
 _MOST_TOKENS = 512
-_READING = "+reading.1"
+_READING = "+reading.2"
 """Raised whenever what is done to a text between normalising and tokens changes."""
 _BATCH_TOKENS = 256
 """More leave the cache of a core: measured by the benchmarks."""
@@ -238,11 +238,11 @@ def _torch(name: str, folder: Path, digest: str, device: Device) -> Transformer:
 
 
 def _spelled(folder: Path, encode: Encode) -> Encode:
-    """``encode``, of texts whose swapped letters are put right by the model's own vocabulary."""
+    """``encode``, of texts whose disguised words are put right by the model's own vocabulary."""
     vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
     if not isinstance(vocabulary, dict):
         return encode  # not of whole words and pieces of them: there is nothing to go by
-    spelled = speller({word for word in vocabulary if word.isalpha()})
+    spelled = speller([word for word in sorted(vocabulary, key=vocabulary.__getitem__) if word.lstrip("#").isalpha()])
 
     def read(texts: Sequence[tuple[str, str | None]]) -> list[tuple[list[int], list[int]]]:
         return encode([(spelled(text), entity and spelled(entity)) for text, entity in texts])

@@ -38,6 +38,8 @@ _LOOK_ALIKES = {**_CYRILLIC, **_GREEK, **_OTHERS}
 _ACCENTED = re.compile(r"[\u00c0-\u024f\u1e00-\u1eff\u0300-\u036f]")
 _MARKS = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff]+")
 _STACKED = 2
+_BARRED = str.maketrans("øØđĐħĦłŁŧŦ", "oOdDhHlLtT")
+_BOXED = {first + i: chr(65 + i) for first in (0x1F150, 0x1F170) for i in range(26)}
 _URL = re.compile(r"(?i)\b(?:https?://|www\.)\S+")
 _CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z][A-Za-z.]{0,6}(?![\w$])")
 _EMOJI = re.compile(r"[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff]")
@@ -45,7 +47,14 @@ _LEET_WORD = re.compile(r"(?<![\w$@./:-])(?![QH][1-4])[A-Za-z][a-z013457$@]*[a-z
 _LEET = re.compile(r"(?<=[A-Za-z])[013457$@](?=[a-z])")
 _LEET_LETTERS = {"0": "o", "3": "e", "4": "a", "5": "s", "7": "t", "$": "s", "@": "a"}
 _AT = re.compile(r"[a-z]{5}@", re.IGNORECASE)
-_SPACED = re.compile(r"(?<![\w'’&.-])[A-Za-z](?:([ .·_*-])[a-z]){3,}(?![\w'’&-])")
+_SPREAD = re.compile(r"(?<!\S)\S(?:\s{1,8}\S(?!\S)){3,}")
+_SIGNED = re.compile(r"(?<![\w'’&.-])[A-Za-z](?:(?:[^\w\s&'’]|_)[A-Za-z]){3,}(?![\w'’&-])")
+_WORD_MOST = 7
+"""As many letters, evenly apart, are taken for one word; where more are, only a vocabulary can tell the words."""
+_RUN = re.compile(r"(?<!\S)[A-Za-z](?: [A-Za-z]){3,}(?!\S)")
+_FEWEST_CARD = 13
+_FIGURE_APART = re.compile(r"(?<=[\d.,]) (?=[\d.,%])")
+_OVERRIDE = re.compile(r"(?m)\u202e([^\u202c\u202e\n]+)\u202c|^\u202e([^\u202c\u202e\n]+)$")
 
 
 @dataclass(frozen=True)
@@ -81,12 +90,12 @@ def normalise(text: str) -> NormalisedText:
         text = _to_plain(made, text)
     if "://" in text or "www." in text.lower():
         text = made.step("url", text, _URL.sub(" ", text))
+    text = _close_up(made, text)
     # Runs of white space would make the patterns that allow for some of it slow.
     text, masked = mask(" ".join(text.split()))
     made.flags += masked
     if _LEET.search(text):
         text = made.disguised("leetspeak", text, _LEET_WORD.sub(_read_leet, text))
-    text = made.disguised("spaced", text, _SPACED.sub(_join, text))
     tokens = text.split()
     if len(tokens) > MAX_TOKENS:
         made.flags.append("token_cap")
@@ -102,7 +111,7 @@ class _Steps:
         self.disguises = 0
 
     def step(self, flag: str, before: str, after: str) -> str:
-        if before != after:
+        if before != after and flag not in self.flags:
             self.flags.append(flag)
         return after
 
@@ -114,7 +123,8 @@ class _Steps:
 
 def _to_plain(made: _Steps, text: str) -> str:
     """The steps that only text beyond printable ASCII needs."""
-    text = unicodedata.normalize("NFKC", text)
+    text = made.disguised("hidden", text, _OVERRIDE.sub(lambda match: (match[1] or match[2])[::-1], text))
+    text = unicodedata.normalize("NFKC", text.translate(_BOXED))
     made.disguises += len(_INSIDE_WORD.findall(text))
     text = unicodedata.normalize("NFKC", made.step("hidden", text, _strip_hidden(text)))
     text = made.disguised("look_alikes", text, _WORD.sub(_fold, text))
@@ -180,7 +190,7 @@ def _strip_marks(made: _Steps, text: str) -> str:
         return text
     apart = unicodedata.normalize("NFD", text)
     made.disguises += sum(len(marks) >= _STACKED for marks in _MARKS.findall(apart))
-    return unicodedata.normalize("NFC", _MARKS.sub("", apart))
+    return unicodedata.normalize("NFC", _MARKS.sub("", apart)).translate(_BARRED)
 
 
 def _read_leet(match: re.Match[str]) -> str:
@@ -196,5 +206,44 @@ def _one(word: str, place: int) -> str:
     return "l" if word[place + 1] in "aeiouAEIOU" else "i"
 
 
-def _join(match: re.Match[str]) -> str:
-    return re.sub(r"[^A-Za-z]", "", match[0])
+def _close_up(made: _Steps, text: str) -> str:
+    """Letters that stand one by one, apart or with signs between them, as the words that they make."""
+
+    def read(words: str | None, match: re.Match[str]) -> str:
+        if words is None:
+            return match[0]
+        made.disguises += 1
+        made.flags += [] if "spaced" in made.flags else ["spaced"]
+        return words
+
+    text = _SPREAD.sub(lambda match: read(_spread(match[0]), match), text)
+    return _SIGNED.sub(lambda match: read(_signed(match[0]), match), text)
+
+
+def _signed(stretch: str) -> str | None:
+    letters = re.sub(r"[^A-Za-z]", "", stretch)
+    return None if "." in stretch and letters.isupper() and len(letters) < 6 else letters  # U.S.S.R.
+
+
+def _spread(stretch: str) -> str | None:
+    """The words of single characters apart, parted where they are further apart than elsewhere; None: it is no text."""
+    characters, gaps = stretch.split(), [len(gap) for gap in re.findall(r"\s+", stretch)]
+    letters = "".join(filter(str.isalpha, characters))
+    if "@" in characters or (len(characters) >= _FEWEST_CARD and "".join(characters).isdigit()):
+        return "".join(characters)  # so that it can be seen to be personal data
+    if len(characters) < 6 and not (len(letters) == len(characters) and letters[1:].islower()):
+        return None
+    if 2 * len(letters) <= len(characters):
+        return None
+    if max(gaps) > min(gaps):
+        parted = [" " * (gap > min(gaps)) + c for gap, c in zip(gaps, characters[1:], strict=True)]
+        return characters[0] + "".join(parted)
+    return _RUN.sub(_one_word, _FIGURE_APART.sub("", " ".join(characters)))
+
+
+def _one_word(match: re.Match[str]) -> str:
+    letters = match[0].replace(" ", "")
+    if len(letters) > _WORD_MOST:
+        return match[0]
+    # An article before a word is more common than a word that begins with an a.
+    return f"{letters[0]} {letters[1:]}" if letters[0] in "aA" and len(letters) > 4 else letters

@@ -1,34 +1,150 @@
-"""Words whose letters were swapped so that a model does not know them, put right where there is one way to."""
+"""Words that were disguised by their letters, put right by the words that a model knows.
+
+A model's vocabulary lists its words by how common they are, and the n-th commonest word makes up about 1 / n of a
+text (Zipf's law). So the logarithm of its place is what a word costs, and of two readings the cheaper is the likelier.
+"""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from operator import add
 
-_FEWEST = 4
-_WORD = re.compile(rf"[A-Za-z]{{{_FEWEST},20}}")
+_LONGEST = 20
+_UNKNOWN = 13.0
+"""What a word outside the vocabulary costs: as much as two that are fairly common."""
+_PER_WORD = math.log(11)
+"""The shares 1 / n add up to about 11 over some 30,000 words."""
+_CLEARLY = math.log(100)
+"""How much less two known words must cost as one to be taken for one."""
+_SURELY = math.log(2000)
+_STRANGE = "_*·"
+"""Signs that never part words."""
+_COMMON = math.log(300) + _PER_WORD
+"""Words this common stand beside any other, "a long way" is not along: with one of them, ``_SURELY`` is asked."""
+_SHORT = frozenset(re.findall("[a-z]+", "a i am an as at be by do go he if in is it me my no of on or so to up us we"))
+"""What is a word in two letters or fewer; vocabularies have many more, which are parts of words."""
+_WORD = re.compile(rf"(?<![\w$#@])[A-Za-z]{{4,{_LONGEST}}}(?!\w)")
+_PAIR = re.compile(r"(?<![\w'’&.$#@-])([A-Za-z]+)([ ._*·-])(?=([a-z]+)(?![\w'’&-]))")
+_JOINT = re.compile(r"[A-Za-z][._*·-][a-z]")
+_SPELT = 4
+_LETTERS = re.compile(rf"(?<![\w'’&.-])[A-Za-z](?: [A-Za-z]){{{_SPELT - 1},}}(?![\w'’&-])")
+_MANY = 8
+"""As many letters one by one are no list and no initials, even where no words are found in them."""
+_INSIDE = "##"
+_GOES_ON = 3.0
+"""What it costs more to go on with a word than to begin another."""
+_DIGITS = re.compile(r"(?<![\w$#@.,/-])[A-Za-z][A-Za-z0134578$@]*[0134578$@][A-Za-z0134578$@]*[A-Za-z](?![\w$@/])")
+_AS_LETTERS = str.maketrans("034578$@", "oeastbsa")
+_REMEMBERED = 50_000
+_TRIPLE = re.compile(r"(.)\1\1+")
+_DOUBLE = re.compile(r"(.)\1")
 
 
-def speller(vocabulary: Set[str]) -> Callable[[str], str]:
-    """A function that undoes one swap of neighbouring letters in words that ``vocabulary`` does not have.
+def speller(words: Sequence[str]) -> Callable[[str], str]:
+    """A function that undoes what was done to the letters of words, where ``words`` leave one clear way to.
 
-    ``vocabulary`` holds whole words in lower case: a model's own. A word is changed only where exactly one swap,
-    not of its first letter, makes it a known word; names are mostly far from any. Case is kept by place.
+    ``words`` are a model's own, in lower case, the commonest first, and parts of words after ``##``. A word that
+    they do not have is read as the one that a swap of two neighbouring letters, fewer repetitions of one, or letters
+    for digits and signs make of it. Two neighbours are read as one word, and letters one by one as words, where that
+    is clearly more likely. Names, which are far from any word, stay; so does case.
     """
+    return _Speller(words).put_right
 
-    def put_right(match: re.Match[str]) -> str:
+
+class _Speller:
+    def __init__(self, words: Sequence[str]) -> None:
+        known = [word for word in words if len(word) > 2 or word in _SHORT]
+        costs = {word: math.log(place) + _PER_WORD for place, word in enumerate(known, 2)}
+        self._costs = {word: cost for word, cost in costs.items() if not word.startswith(_INSIDE)}
+        self._parts = {word[2:]: cost + _GOES_ON for word, cost in costs.items() if word.startswith(_INSIDE)}
+
+        # Most words come again and again; a word's reading depends on nothing beside it.
+        self._token = lru_cache(_REMEMBERED)(self._read_token)
+
+    def put_right(self, text: str) -> str:
+        tokens = text.split(" ")
+        if sum(len(token) == 1 for token in tokens) >= _SPELT:
+            text = _LETTERS.sub(self._spell_out, text)
+        low = text.lower().split(" ")
+        if any(map(self._costs.__contains__, map(add, low, low[1:]))) or _JOINT.search(text):
+            text = _PAIR.sub(self._join, text)
+        return " ".join(map(self._token, text.split(" ")))
+
+    def _read_token(self, token: str) -> str:
+        return _WORD.sub(self._word, _DIGITS.sub(self._digits, token))
+
+    def _digits(self, match: re.Match[str]) -> str:
+        word = match[0]
+        plain = word.translate(_AS_LETTERS)
+        found = [each for each in (plain.replace("1", "i"), plain.replace("1", "l")) if each.lower() in self._costs]
+        return found[0] if len(word) > 3 and found else word
+
+    def _join(self, match: re.Match[str]) -> str:
+        left, joint, right = match.groups()
+        if joint in _STRANGE or self._is_one_word(left.lower(), right, apart=joint == " "):
+            return left
+        return match[0]
+
+    def _is_one_word(self, left: str, right: str, apart: bool) -> bool:
+        whole = self._costs.get(left + right)
+        if whole is None or len(left + right) < 4:
+            return False
+        first, second = self._costs.get(left, _UNKNOWN), self._costs.get(right, _UNKNOWN)
+        if not apart or len(left) == 1:  # "EUR 5 m in 2008" has no minutes
+            return whole < second and left not in ("a", "i")
+        if _UNKNOWN in (first, second):
+            return True
+        return whole + (_CLEARLY if min(first, second) > _COMMON else _SURELY) < first + second
+
+    def _spell_out(self, match: re.Match[str]) -> str:
+        letters = match[0].replace(" ", "")
+        words = self._words_in(letters.lower())
+        one = len(words) == 1 or (len(words) == 2 and words[0] in ("a", "i"))
+        return _like(" ".join(words), letters) if one or len(letters) >= _MANY else match[0]
+
+    def _words_in(self, letters: str) -> list[str]:
+        """The cheapest words that the letters are made of; those of unknown ones stand alone."""
+        best: list[tuple[float, int, str]] = [(0.0, 0, "")]
+        for end in range(1, len(letters) + 1):
+            ways = [(best[-1][0] + _UNKNOWN, end - 1, " ")]
+            for start in range(max(0, end - _LONGEST), end):
+                piece, so_far = letters[start:end], best[start][0]
+                if piece in self._costs:
+                    ways.append((so_far + self._costs[piece], start, " "))
+                if start and piece in self._parts:
+                    ways.append((so_far + self._parts[piece], start, ""))
+            best.append(min(ways))
+        made, end = "", len(letters)
+        while end:
+            _, start, joint = best[end]
+            made, end = joint + letters[start:end] + made, start
+        return made.split()
+
+    def _word(self, match: re.Match[str]) -> str:
         word = match[0]
         lower = word.lower()
-        if lower in vocabulary:
+        if lower in self._costs:
             return word
-        found = {_swapped(lower, i) for i in range(1, len(lower) - 1)} & vocabulary
-        if len(found) != 1:
-            return word
-        (made,) = found
-        return "".join(c.upper() if old.isupper() else c for c, old in zip(made, word, strict=True))
-
-    return lambda text: _WORD.sub(put_right, text)
+        found = {each for each in _near(word) if each in self._costs}
+        return _like(found.pop(), word) if len(found) == 1 else word
 
 
-def _swapped(word: str, place: int) -> str:
-    return f"{word[:place]}{word[place + 1]}{word[place]}{word[place + 2 :]}"
+def _near(word: str) -> Iterator[str]:
+    """What a word may have been, in lower case; of what may be a name, only the letters after the first are touched."""
+    lower, plain = word.lower(), word.islower()
+    for i in range(0 if plain and len(word) > 4 else 1, len(word) - 1 if plain or len(word) > 4 else 0):
+        yield f"{lower[:i]}{lower[i + 1]}{lower[i]}{lower[i + 2 :]}"
+    if _TRIPLE.search(lower):
+        yield from (_TRIPLE.sub(r"\1", lower), _TRIPLE.sub(r"\1\1", lower))
+    elif plain:
+        for double in _DOUBLE.finditer(lower):
+            yield lower[: double.start()] + lower[double.start() + 1 :]
+
+
+def _like(made: str, model: str) -> str:
+    """``made`` in the case of ``model``, letter by letter; spaces are in addition."""
+    letters = iter(model)
+    return "".join(c.upper() if c != " " and next(letters, "").isupper() else c for c in made)

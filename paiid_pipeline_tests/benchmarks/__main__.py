@@ -1,6 +1,7 @@
 """All benchmarks, one after the other: ``make bench`` (small), ``BENCH=full make bench``."""
 
 from paiid_pipeline_tests.benchmarks import (
+    bench_attacks,
     bench_backtest,
     bench_features,
     bench_indicators,
@@ -18,5 +19,6 @@ for benchmark in (
     bench_startup,
     bench_backtest,
     bench_sentiment,
+    bench_attacks,
 ):
     benchmark.main()

@@ -33,6 +33,16 @@ from paiid_pipeline.sentiment.normalise import MAX_BYTES, MAX_TOKENS, normalise
         ("p\u0302\u0303rofit", "profit", ("diacritics", "tampered")),
         ("n3t l0ss, fr@ud and col1apse", "net loss, fraud and collapse", ("leetspeak", "tampered")),
         ("f r a u d at a bank, s.h.a.m.e", "fraud at a bank, shame", ("spaced", "tampered")),
+        ("N e t  l o s s  o f  E U R  1 . 5  m n", "Net loss of EUR 1.5 mn", ("spaced", "tampered")),
+        ("n\u00a0e\u00a0t\u00a0\u00a0l\u00a0o\u00a0s\u00a0s", "net loss", ("spaced", "tampered")),
+        ("n e t p r o f i t f e l l", "n e t p r o f i t f e l l", ("spaced", "tampered")),  # for who knows words
+        ("in a p r o f i t of", "in a profit of", ("spaced", "tampered")),
+        ("f🚀r🚀a🚀u🚀d s/h/a/m/e n_e-t.s", "fraud shame nets", ("spaced", "tampered")),
+        ("m e @ m a i l . c o m", "[email]", ("spaced", "email", "tampered")),
+        ("4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "[card]", ("spaced", "card", "tampered")),
+        ("1 2 3 4 5 6, x = y + z - 1, A B C D, U.S.S.R.", "1 2 3 4 5 6, x = y + z - 1, A B C D, U.S.S.R.", ()),
+        ("\u202etiforp\u202c rose", "profit rose", ("hidden", "tampered")),
+        ("🅟🅡ofit, Ørsted, Złoty", "PRofit, Orsted, Zloty", ("diacritics",)),
         (
             "B2B G20 COVID19 A380 i7 Q1net L3Harris EUR2m S & P 500 U.S.A.",
             "B2B G20 COVID19 A380 i7 Q1net L3Harris EUR2m S & P 500 U.S.A.",
