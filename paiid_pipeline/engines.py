@@ -2,17 +2,93 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+
+from paiid_pipeline.contracts import SIGNALS, STAKES, WITHHELD, empty
+from paiid_pipeline.models.signal_shelf import Shelf
+from paiid_pipeline.models.signing import key_from_environment
 from paiid_pipeline.settings import Settings
+from paiid_pipeline.signals.features import FEATURES
 from paiid_pipeline.signals.generator import SignalGenerator
+from paiid_pipeline.signals.ml import ENGINE, Model, ModelGenerator
+from paiid_pipeline.signals.risk import Book
 from paiid_pipeline.signals.rules import load_rules
 
 
 def rule_engine(settings: Settings) -> SignalGenerator:
     """The rule engine on the rules, segments, calendar and patience of the settings."""
+    return SignalGenerator(**_arguments(settings))
+
+
+def model_engine(settings: Settings, model: Model, columns: Mapping[str, pl.Expr] = FEATURES) -> ModelGenerator:
+    """The ML engine with one model, on the same; ``columns``: how the features that it reads are computed."""
+    return ModelGenerator(model, columns=columns, **_arguments(settings))
+
+
+def open_shelf(settings: Settings, environ: Mapping[str, str] | None = None) -> Shelf:
+    """The signal models installed under the settings' folder."""
+    env = os.environ if environ is None else environ
+    return Shelf(settings.models_dir, lambda: key_from_environment(env, settings.own_model_key).public)
+
+
+class MlEngine:
+    """The ML engine over all that is installed: each decision by the model that had been trained by then."""
+
+    engine = ENGINE
+
+    def __init__(self, settings: Settings, shelf: Shelf | None = None) -> None:
+        self._settings, self._shelf = settings, shelf or open_shelf(settings)
+        self._made: dict[str, ModelGenerator] = {}
+
+    @property
+    def why_none(self) -> str | None:
+        """Why no model decides anything, in words; None where one does."""
+        return self._shelf.why_none
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The models that have decided something so far."""
+        return tuple(self._made)
+
+    def decide(
+        self, indicators: pl.DataFrame, sentiment: pl.DataFrame, book: Book | None = None
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """As `SignalGenerator.decide`; decisions from before the first model are in neither frame."""
+        book = book or Book()
+        said, withheld = [empty(SIGNALS)], [empty(WITHHELD)]
+        for generator, rows in self._parts(indicators):
+            earlier = pl.concat([book.earlier, *(frame.select(STAKES.keys()) for frame in said)])
+            signals, unfit = generator.decide(rows, sentiment, replace(book, earlier=earlier))
+            said.append(signals)
+            withheld.append(unfit)
+        return pl.concat(said), pl.concat(withheld)
+
+    def _parts(self, indicators: pl.DataFrame) -> list[tuple[ModelGenerator, pl.DataFrame]]:
+        """The rows by the model that decides them, in order of time."""
+        found: list[tuple[ModelGenerator, list[Any]]] = []
+        for moment in indicators["as_of"].unique().sort():
+            model = self._shelf.at(moment + self._settings.settle)
+            if model is None:
+                continue
+            generator = self._made.setdefault(model.version, model_engine(self._settings, model))
+            if not found or found[-1][0] is not generator:
+                found.append((generator, []))
+            found[-1][1].append(moment)
+        return [(generator, indicators.filter(pl.col("as_of").is_in(moments))) for generator, moments in found]
+
+
+def _arguments(settings: Settings) -> dict[str, Any]:
     universe = settings.universe
-    return SignalGenerator(
-        load_rules(settings.rules_path),
-        segments={symbol: segment for segment, members in universe.segments.items() for symbol in members},
-        validity=universe.calendar.next_decision,
-        max_bar_age={horizon: lookback.max_bar_age for horizon, lookback in settings.lookback.items()},
-    )
+    ages: dict[str, timedelta] = {name: lookback.max_bar_age for name, lookback in settings.lookback.items()}
+    return {
+        "rulebook": load_rules(settings.rules_path),
+        "segments": {symbol: segment for segment, members in universe.segments.items() for symbol in members},
+        "validity": universe.calendar.next_decision,
+        "max_bar_age": ages,
+    }

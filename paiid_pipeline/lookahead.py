@@ -16,11 +16,12 @@ from typing import Any
 import polars as pl
 
 from paiid_pipeline.contracts import ARTICLE_SENTIMENT, HALTS, STAKES, empty
-from paiid_pipeline.engines import rule_engine
+from paiid_pipeline.engines import MlEngine, rule_engine
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.features import features
+from paiid_pipeline.signals.generator import SignalGenerator
 from paiid_pipeline.signals.risk import Book
 from paiid_pipeline.technicals.decide import decide_indicators
 
@@ -69,11 +70,11 @@ Pipeline = Callable[[History], Output]
 """From a history to frames by table, each with ``KEY`` and at most one row a decision; one is ``signals``."""
 
 
-def pipeline_of(settings: Settings) -> Pipeline:
+def pipeline_of(settings: Settings, engine: SignalGenerator | MlEngine | None = None) -> Pipeline:
     """The pure part of the path, as the assets wire it: indicators, sentiment, what models see of both, signals and
-    what is withheld."""
+    what is withheld. ``engine``: whose signals; by default the rule engine's."""
     ages = {horizon: lookback.max_bar_age for horizon, lookback in settings.lookback.items()}
-    generator = rule_engine(settings)
+    generator = engine or rule_engine(settings)
 
     def decide(history: History) -> Output:
         indicators, withheld = decide_indicators(history.bars, history.actions, history.decisions, ages)

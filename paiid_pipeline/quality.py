@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import polars as pl
+import polars.selectors as cs
 
 Rules = Mapping[str, pl.Expr]
 """A rule's name, in words, and the expression that is true of a sound row."""
@@ -86,6 +87,15 @@ LABELLED_TEXTS: Rules = {
     "the label is the target's likeliest": pl.max_horizontal("p_negative", "p_neutral", "p_positive")
     == pl.coalesce(pl.when(_c("label") == label).then(f"p_{label}") for label in ("negative", "neutral", "positive")),
     "a group lies in one fold": _c("fold").n_unique().over("group") == 1,
+}
+
+SIGNAL_ROWS: Rules = {
+    "one row a decision": pl.struct("symbol", "horizon", "as_of").is_unique(),
+    "a decision is executed after it was made": _c("entry") > _c("as_of"),
+    "an outcome ends after the decision is executed": _c("label_end") > _c("entry"),
+    "the class is one of the three": _c("barrier").is_in([-1, 0, 1]),
+    "the returns are finite": _c("forward_return").is_finite() & _c("barrier_return").is_finite(),
+    "features are finite or not known": pl.all_horizontal(cs.float().is_finite().fill_null(True)),
 }
 
 

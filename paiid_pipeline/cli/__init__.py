@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("explain", _explain, "a signal, with everything that it rests on")
     sub.add_argument("symbol", metavar="SYMBOL")
     sub.add_argument("--horizon", choices=HORIZONS, help="by default that of the newest signal")
+    sub.add_argument("--engine", choices=("rules", "ml"), default="rules", help="whose signal (default rules)")
     sub.add_argument("--as-of", metavar="T", help="the newest by then; ISO, in exchange time unless it has an offset")
     sub.add_argument("--json", action="store_true", help="for a program")
     return parser
@@ -206,7 +207,9 @@ def _explain(options: argparse.Namespace, settings: Settings) -> int:
     from paiid_pipeline.cli.explain import explain
 
     with stored(settings) as found:
-        return explain(found, options.symbol, options.horizon, options.as_of, as_json=options.json)
+        return explain(
+            found, options.symbol, options.horizon, options.as_of, engine=options.engine, as_json=options.json
+        )
 
 
 def _count(text: str) -> int:

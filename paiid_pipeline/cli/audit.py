@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 
@@ -13,12 +13,24 @@ import polars as pl
 
 from paiid_pipeline.cli.output import say, tell, timed
 from paiid_pipeline.clock import SystemClock
-from paiid_pipeline.decisions import due_decisions, reach
-from paiid_pipeline.lookahead import STORED, History, Report, audit, audit_scores, pipeline_of, too_early
+from paiid_pipeline.decisions import Reach, due_decisions, reach
+from paiid_pipeline.engines import MlEngine
+from paiid_pipeline.lookahead import (
+    STORED,
+    History,
+    Output,
+    Pipeline,
+    Report,
+    audit,
+    audit_scores,
+    pipeline_of,
+    too_early,
+)
 from paiid_pipeline.scoring import open_analyzer
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.generator import ENGINE
+from paiid_pipeline.signals.ml import ENGINE as ML
 from paiid_pipeline.signals.risk import reach_back
 from paiid_pipeline.signals.rules import load_rules
 from paiid_pipeline.universe import HORIZONS, TIMEFRAME, Horizon
@@ -89,10 +101,13 @@ def audited(
 ) -> Report:
     """Audit about ``sample`` of the stored decisions, drawn evenly over horizons and sessions.
 
-    The same seed draws the same ones. ``now``: a moment by which all that is stored has become known. Of the texts
+    The same seed draws the same ones. ``now``: a moment by which all that is stored has become known. Of each both
+    engines' signals are made again, the ML engine's by the model that had been trained by then. Of the texts
     that they may have heard, up to ``TEXTS`` a session are scored again, by ``analyzer``.
     """
     rng, report, pipeline = Random(seed), Report(), pipeline_of(settings)  # noqa: S311
+    ml = MlEngine(settings)
+    models = pipeline_of(settings, ml)
     for places, horizon in enumerate(reversed(HORIZONS)):  # daily decisions are few: what they leave goes to the others
         wanted = (sample - report.decisions) // (len(HORIZONS) - places)
         days = _decided_days(warehouse, settings, symbols, horizon, now)
@@ -104,6 +119,8 @@ def audited(
             if picked.height:
                 history = history_of(warehouse, settings, decisions, horizon, now)
                 report.merge(audit(pipeline, history, picked, _stored(warehouse, picked, horizon)))
+                if ml.why_none is None:
+                    report.merge(_audit_models(warehouse, settings, models, history, picked, horizon))
                 report.merge(too_early(history.bars))
                 heard = _heard(history.scores, picked, settings).sample(fraction=1.0, shuffle=True, seed=seed)
                 report.merge(_rescored(warehouse, heard.head(TEXTS), analyzer))
@@ -129,6 +146,23 @@ def _rescored(warehouse: Warehouse, scores: pl.DataFrame, analyzer: SentimentAna
     assert isinstance(last, datetime)  # noqa: S101
     articles = scores["article_id"].unique(maintain_order=True).to_list()
     return audit_scores(scores, warehouse.wordings(articles, first, last + timedelta(microseconds=1)), analyzer)
+
+
+def _audit_models(
+    warehouse: Warehouse, settings: Settings, models: Pipeline, history: History, picked: pl.DataFrame, horizon: Horizon
+) -> Report:
+    """The ML engine's signals of some decisions; what they rest on is the same as with the rules."""
+    own = replace(history, stakes=_stakes(warehouse, settings, reach(history.decisions), horizon, ML))
+    stored = {"signals": _stored(warehouse, picked, horizon, ML)["signals"]}
+
+    def only_signals(some: History) -> Output:
+        return {"signals": models(some)["signals"]}
+
+    found = audit(only_signals, own, picked, stored)
+    found.decisions = 0
+    found.rows = {f"ml {name}": count for name, count in found.rows.items()}
+    found.notes = {f"ml {name}": count for name, count in found.notes.items()}
+    return found
 
 
 def _drawn(decisions: pl.DataFrame, count: int, rng: Random) -> pl.DataFrame:
@@ -182,8 +216,7 @@ def history_of(
     """All that is known by now about some decisions and the week after them."""
     span = reach(decisions)
     end = min(now, span.last + _AFTER)
-    after = span.first - reach_back(load_rules(settings.rules_path).limits, horizon)
-    before = span.first - timedelta(microseconds=1)
+    after = _remembered(settings, span, horizon)
     return History(
         bars=warehouse.bar_versions(span.symbols, TIMEFRAME[horizon], span.anchor, end, now),
         actions=warehouse.corporate_action_versions(span.symbols, now),
@@ -191,16 +224,29 @@ def history_of(
             span.symbols, SentimentAnalyzer.model, span.first - settings.news_lookback, end, now
         ),
         decisions=decisions,
-        stakes=warehouse.stakes(span.symbols, horizon, ENGINE, after, before),
+        stakes=_stakes(warehouse, settings, span, horizon, ENGINE),
         halts=warehouse.quarantined_bars(span.symbols, after, end),
     )
 
 
-def _stored(warehouse: Warehouse, decisions: pl.DataFrame, horizon: Horizon) -> dict[str, pl.DataFrame]:
+def _remembered(settings: Settings, span: Reach, horizon: Horizon) -> datetime:
+    """Since when earlier signals and quarantined bars count."""
+    return span.first - reach_back(load_rules(settings.rules_path).limits, horizon)
+
+
+def _stakes(warehouse: Warehouse, settings: Settings, span: Reach, horizon: Horizon, engine: str) -> pl.DataFrame:
+    before = span.first - timedelta(microseconds=1)
+    return warehouse.stakes(span.symbols, horizon, engine, _remembered(settings, span, horizon), before)
+
+
+def _stored(
+    warehouse: Warehouse, decisions: pl.DataFrame, horizon: Horizon, engine: str = ENGINE
+) -> dict[str, pl.DataFrame]:
     span = reach(decisions)
     read = (warehouse.indicators, warehouse.symbol_sentiment, warehouse.signals)
     tables = ("technical_indicators", "symbol_sentiment", "signals")
-    return {name: ask(span.symbols, horizon, span.first, span.last) for name, ask in zip(tables, read, strict=True)}
+    found = {name: ask(span.symbols, horizon, span.first, span.last) for name, ask in zip(tables, read, strict=True)}
+    return {**found, "signals": found["signals"].filter(pl.col("engine") == engine)}
 
 
 def _document(report: Report, symbols: Sequence[str], seed: int) -> dict[str, object]:

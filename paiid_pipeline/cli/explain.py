@@ -13,8 +13,11 @@ from paiid_pipeline.cli.audit import history_of, together, unknown_symbol
 from paiid_pipeline.cli.output import say, table, tell
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.decisions import due_decisions
+from paiid_pipeline.engines import MlEngine
 from paiid_pipeline.lookahead import pipeline_of
 from paiid_pipeline.settings import Settings
+from paiid_pipeline.signals.generator import ENGINE
+from paiid_pipeline.signals.ml import ENGINE as ML
 from paiid_pipeline.universe import HORIZONS, TIMEFRAME, Horizon
 from paiid_pipeline.warehouse import Warehouse
 
@@ -25,8 +28,10 @@ _ARTICLES = 12
 """So many are shown to a person; a program gets all."""
 
 
-def explain(settings: Settings, symbol: str, horizon: Horizon | None, as_of: str | None, *, as_json: bool) -> int:
-    """Print the newest signal of a symbol by a moment, and why. Returns the exit code.
+def explain(
+    settings: Settings, symbol: str, horizon: Horizon | None, as_of: str | None, *, engine: str = ENGINE, as_json: bool
+) -> int:
+    """Print the newest signal of an engine on a symbol by a moment, and why. Returns the exit code.
 
     0: explained; 1: there is none; 2: an unknown symbol, or not a moment.
     """
@@ -39,11 +44,11 @@ def explain(settings: Settings, symbol: str, horizon: Horizon | None, as_of: str
         tell(f"paiid: --as-of {as_of!r} is not a moment: write it as 2014-06-09T15:00, or 2014-06-09 for all of a day")
         return 2
     with Warehouse(settings.require_postgres()) as warehouse:
-        signal = newest_signal(warehouse, symbol, horizon, moment)
+        signal = newest_signal(warehouse, symbol, horizon, moment, engine)
         missing = withheld(warehouse, settings, symbol, horizon or (signal["horizon"] if signal else None), moment)
         if signal is None:
-            none = f"no {horizon or 'intraday or daily'} signal of {symbol}"
-            tell(f"paiid: {none}: {missing or 'nothing is decided by then'}")
+            none = f"no {horizon or 'intraday or daily'} signal of {symbol} by the engine {engine}"
+            tell(f"paiid: {none}: {missing or _absent(settings, engine)}")
             return 1
         document = {**explained(warehouse, settings, signal), "newer_withheld": missing}
     if as_json:
@@ -52,6 +57,12 @@ def explain(settings: Settings, symbol: str, horizon: Horizon | None, as_of: str
         for line in _lines(document, settings):
             say(line)
     return 0
+
+
+def _absent(settings: Settings, engine: str) -> str:
+    """Why an engine has said nothing."""
+    no_model = MlEngine(settings).why_none if engine == ML else None
+    return no_model or "nothing is decided by then"
 
 
 def moment_of(text: str, settings: Settings) -> datetime:
@@ -63,9 +74,11 @@ def moment_of(text: str, settings: Settings) -> datetime:
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
-def newest_signal(warehouse: Warehouse, symbol: str, horizon: Horizon | None, moment: datetime) -> Row | None:
+def newest_signal(
+    warehouse: Warehouse, symbol: str, horizon: Horizon | None, moment: datetime, engine: str = ENGINE
+) -> Row | None:
     """The newest signal by ``moment``; of both horizons the newer, and of two at once the intraday one."""
-    found = warehouse.latest_signals([symbol], moment).filter(
+    found = warehouse.latest_signals([symbol], moment, engine).filter(
         pl.col("horizon").is_in([horizon] if horizon else HORIZONS)
     )
     rows = found.sort("as_of", "horizon", descending=True).to_dicts()

@@ -28,6 +28,11 @@ class Workshop:
         return self.home / "datasets" / "sentiment.parquet"
 
     @property
+    def signals(self) -> Path:
+        """The folder of the datasets that signal models learn from."""
+        return self.home / "datasets" / "signals"
+
+    @property
     def training(self) -> Path:
         """Where trainings lie until they are registered, and the newest one's weights after that."""
         return self.home / "training"

@@ -9,8 +9,8 @@ from typing import Any
 from paiid_pipeline.models.evaluation import Evaluation
 from paiid_pipeline.models.labels import LABELS
 
-_DARK, _LIGHT = "#0f172a", "#94a3b8"
-_COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626")
+_DARK, LIGHT = "#0f172a", "#94a3b8"
+COLOURS = ("#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0f172a")
 
 
 def plots(found: Evaluation, curves: Mapping[str, Evaluation]) -> dict[str, bytes]:
@@ -20,7 +20,7 @@ def plots(found: Evaluation, curves: Mapping[str, Evaluation]) -> dict[str, byte
 
 def confusion_plot(found: Evaluation) -> bytes:
     """Rows by true label, columns by the predicted one: counts, coloured by the share of the true label."""
-    figure, axes = _figure()
+    drawn, axes = figure()
     shares = [[n / max(sum(row), 1) for n in row] for row in found.confusion]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for y, row in enumerate(found.confusion):
@@ -32,26 +32,27 @@ def confusion_plot(found: Evaluation) -> bytes:
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title(f"{found.rows:,} held-out texts, accuracy {found.accuracy.value:.3f}")
-    return _png(figure)
+    return png(drawn)
 
 
 def reliability_plot(curves: Mapping[str, Evaluation]) -> bytes:
     """How often a model of a given confidence is right; the nearer to the diagonal, the more its word is worth."""
-    figure, axes = _figure()
-    axes.plot([1 / 3, 1], [1 / 3, 1], color=_LIGHT, linestyle="--", linewidth=1)
-    for (name, found), colour in zip(curves.items(), _COLOURS, strict=False):
+    drawn, axes = figure()
+    axes.plot([1 / 3, 1], [1 / 3, 1], color=LIGHT, linestyle="--", linewidth=1)
+    for (name, found), colour in zip(curves.items(), COLOURS, strict=False):
         confidence, right, _ = zip(*found.reliability, strict=True)
         axes.plot(confidence, right, marker="o", markersize=4, color=colour, label=f"{name}, ECE {found.ece.value:.3f}")
     axes.set_xlabel("confidence")
     axes.set_ylabel("share that is right")
     axes.set_xlim(0.3, 1.02)
     axes.set_ylim(0, 1.02)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
+    drawn.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
     axes.set_title("Reliability on held-out texts")
-    return _png(figure)
+    return png(drawn)
 
 
-def _figure() -> tuple[Any, Any]:
+def figure() -> tuple[Any, Any]:
+    """An empty figure and its axes."""
     # Figures made without pyplot need no display, and are forgotten with their last reference.
     from matplotlib.figure import Figure
 
@@ -59,7 +60,8 @@ def _figure() -> tuple[Any, Any]:
     return figure, figure.subplots()
 
 
-def _png(figure: Any) -> bytes:
+def png(drawn: Any) -> bytes:
+    """A figure as PNG."""
     image = io.BytesIO()
-    figure.savefig(image, format="png", metadata={"Software": None})
+    drawn.savefig(image, format="png", metadata={"Software": None})
     return image.getvalue()

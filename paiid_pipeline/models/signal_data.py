@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -17,6 +19,7 @@ from paiid_pipeline.signals.features import FEATURES, KEY, computed, joined
 from paiid_pipeline.signals.labels import LABELS, Barriers, label
 
 _ORDER = ("as_of", "symbol")
+_NEWEST: Final = "newest.json"
 
 
 @dataclass(frozen=True)
@@ -25,14 +28,16 @@ class SignalData:
 
     rows: pl.DataFrame
     features: tuple[str, ...]
+    barriers: Barriers
+    """Of the labels."""
     sha256: str
     """Of the content, whatever file it lies in."""
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, features: tuple[str, ...]) -> SignalData:
+    def of(cls, rows: pl.DataFrame, features: tuple[str, ...], barriers: Barriers) -> SignalData:
         """With its digest."""
         ordered = rows.select(*KEY, *features, *LABELS).sort(_ORDER)
-        return cls(ordered, features, digest(ordered))
+        return cls(ordered, features, barriers, digest(ordered))
 
     def balance(self) -> dict[str, float]:
         """The share of each class."""
@@ -60,7 +65,7 @@ def signal_data(
     labelled = label(volatility, grid, settle, barriers).select(LABELS.keys())
     rows = pl.concat([computed(inputs, columns), labelled], how="horizontal")
     known = rows.drop_nulls(list(LABELS)).filter(pl.col("label_end") <= now)
-    return SignalData.of(known, tuple(columns))
+    return SignalData.of(known, tuple(columns), barriers)
 
 
 def digest(rows: pl.DataFrame) -> str:
@@ -76,23 +81,30 @@ def digest(rows: pl.DataFrame) -> str:
 
 
 def save_data(data: SignalData, folder: Path) -> Path:
-    """Write it as ``<sha256>.parquet``; what is there already is left as it is."""
+    """Write it as ``<sha256>.parquet`` and remember it as the newest; what is there already is left as it is."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{data.sha256}.parquet"
     if not path.is_file():
         part = path.with_suffix(".part")
         data.rows.write_parquet(part)
         part.replace(path)
+    pin = folder / f"{_NEWEST}.part"
+    pin.write_text(json.dumps({"sha256": data.sha256, "barriers": asdict(data.barriers)}))
+    pin.replace(folder / _NEWEST)
     return path
 
 
-def load_data(folder: Path, sha256: str) -> SignalData:
-    """Read what :func:`save_data` wrote. Raises LookupError where it is gone, ValueError where it was changed."""
-    path = folder / f"{sha256}.parquet"
-    if not path.is_file():
-        raise LookupError(f"{path} is gone: materialize signal_dataset again")
-    rows = pl.read_parquet(path)
-    data = SignalData.of(rows, tuple(name for name in rows.columns if name not in (*KEY, *LABELS)))
-    if data.sha256 != sha256:
-        raise ValueError(f"{path} was changed: its content is {data.sha256[:12]}…; materialize signal_dataset again")
+def load_data(folder: Path) -> SignalData:
+    """The newest that :func:`save_data` wrote. Raises LookupError where it is gone, ValueError where it was changed."""
+    again = "materialize signal_dataset again"
+    try:
+        newest = json.loads((folder / _NEWEST).read_text())
+        path = folder / f"{newest['sha256']}.parquet"
+        rows = pl.read_parquet(path)
+    except FileNotFoundError as error:
+        raise LookupError(f"{error.filename or folder} is not there: {again}") from None
+    features = tuple(name for name in rows.columns if name not in (*KEY, *LABELS))
+    data = SignalData.of(rows, features, Barriers(**newest["barriers"]))
+    if data.sha256 != newest["sha256"]:
+        raise ValueError(f"{path} was changed, its content is now {data.sha256[:12]}…: {again}")
     return data

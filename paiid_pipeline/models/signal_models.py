@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paiid_pipeline.models.signing import UntrustedModelError
+from paiid_pipeline.signals.labels import Barriers
 from paiid_pipeline.signals.ml import DOWN, UP
 from paiid_pipeline.signals.performance import Floats
 
@@ -28,6 +29,8 @@ CLASSES: Final = ("down", "neither", "up")
 
 CARD: Final = "card.json"
 _TREES, _NETWORK = "trees.json", "network.safetensors"
+_LEAST_LEAF = 20
+"""Rows, however few there are."""
 _WIDEST = 5.0
 """Standard deviations beyond which the network sees no difference."""
 
@@ -41,6 +44,8 @@ class Card:
     kind: Kind
     features: tuple[str, ...]
     horizon: str
+    barriers: Barriers
+    """Of the labels that it learnt."""
     known_from: datetime
     """When its training ended: it decides nothing before."""
     trained_to: datetime
@@ -100,7 +105,8 @@ def load_card(folder: Path) -> Card:
     try:
         found = json.loads((folder / CARD).read_text())
         moments = {name: datetime.fromisoformat(found[name]) for name in ("known_from", "trained_to")}
-        return Card(**{**found, **moments, "features": tuple(found["features"]), "prior": tuple(found["prior"])})
+        rest = {"features": tuple(found["features"]), "prior": tuple(found["prior"])}
+        return Card(**{**found, **moments, **rest, "barriers": Barriers(**found["barriers"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UntrustedModelError(f"{folder / CARD} describes no signal model ({error}): train it again") from None
 
@@ -130,15 +136,20 @@ class Trees:
     def fit(
         cls, values: Floats, labels: Labels, prior: Floats, settings: Mapping[str, float], seed: int, threads: int
     ) -> Trees:
-        """``settings``: XGBoost's own names, and ``rounds``. The same arguments give the same trees."""
+        """``settings``: XGBoost's own names, ``rounds``, and ``leaf``, the least share of the rows in a leaf.
+
+        The same arguments give the same trees.
+        """
         import xgboost
 
         data = _matrix(values, threads, np.tile(prior, (len(values), 1)), labels)
         fixed = {
             "objective": "multi:softprob", "num_class": len(CLASSES), "tree_method": "hist", "max_bin": 64,
             "nthread": threads, "seed": seed, "verbosity": 0,
+            # What XGBoost weighs is curvature, which a row has 2 p (1 - p) of: 4/9 where nothing is known.
+            "min_child_weight": max(settings["leaf"] * len(values), _LEAST_LEAF) * 4 / 9,
         }  # fmt: skip
-        own = {name: value for name, value in settings.items() if name != "rounds"}
+        own = {name: value for name, value in settings.items() if name not in ("rounds", "leaf")}
         return cls(xgboost.train({**fixed, **own}, data, num_boost_round=int(settings["rounds"])))
 
     @classmethod

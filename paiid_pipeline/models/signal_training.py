@@ -43,11 +43,11 @@ class Trial:
 
 def _forest(depth: float, leaf: float) -> Trial:
     one_round = {"rounds": 1, "learning_rate": 1.0, "num_parallel_tree": 100, "subsample": 0.63}
-    return Trial("forest", {**one_round, "colsample_bynode": 0.3, "max_depth": depth, "min_child_weight": leaf})
+    return Trial("forest", {**one_round, "colsample_bynode": 0.3, "max_depth": depth, "leaf": leaf})
 
 
 def _boosted(depth: float, rounds: float, ridge: float) -> Trial:
-    drawn = {"subsample": 0.7, "min_child_weight": 100, "learning_rate": 0.05}
+    drawn = {"subsample": 0.7, "leaf": 0.005, "learning_rate": 0.05}
     return Trial("boosted", {**drawn, "max_depth": depth, "rounds": rounds, "lambda": ridge})
 
 
@@ -56,9 +56,9 @@ def _network(units: float, decay: float) -> Trial:
 
 
 TRIALS: Final = (
-    _forest(3, 30),
-    _forest(5, 30),
-    _forest(6, 10),
+    _forest(3, 0.005),
+    _forest(5, 0.002),
+    _forest(6, 0.001),
     _boosted(1, 40, 50),
     _boosted(2, 60, 50),
     _boosted(3, 100, 10),
@@ -188,6 +188,7 @@ class _Run:
             kind=self._plan.trials[tried.trial].kind,
             features=self._data.features,
             horizon=self._data.rows["horizon"][0],
+            barriers=self._data.barriers,
             known_from=self._known_from,
             trained_to=self._data.rows[rows]["label_end"].max(),  # type: ignore[arg-type]
             prior=tuple(prior.tolist()),

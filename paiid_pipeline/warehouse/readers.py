@@ -198,14 +198,14 @@ def article_sentiment(
 
 
 def symbol_sentiment(
-    cursor: Cursor, symbols: Sequence[str], horizon: Horizon, first: datetime, last: datetime
+    cursor: Cursor, symbols: Sequence[str] | None, horizon: Horizon, first: datetime, last: datetime
 ) -> pl.DataFrame:
     """The aggregates of the decision times in [first, last], by symbol and time."""
     return _decisions(cursor, "symbol_sentiment", SYMBOL_SENTIMENT, symbols, horizon, first, last)
 
 
 def indicators(
-    cursor: Cursor, symbols: Sequence[str], horizon: Horizon, first: datetime, last: datetime
+    cursor: Cursor, symbols: Sequence[str] | None, horizon: Horizon, first: datetime, last: datetime
 ) -> pl.DataFrame:
     """The indicators of the decision times in [first, last], by symbol and time."""
     return _decisions(cursor, "technical_indicators", INDICATORS, symbols, horizon, first, last)

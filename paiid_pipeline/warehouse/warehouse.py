@@ -232,14 +232,16 @@ class Warehouse:
             return readers.model_performance(cursor)
 
     def symbol_sentiment(
-        self, symbols: Sequence[str], horizon: Horizon, first: datetime, last: datetime
+        self, symbols: Sequence[str] | None, horizon: Horizon, first: datetime, last: datetime
     ) -> pl.DataFrame:
-        """SYMBOL_SENTIMENT of the decision times in [first, last], by symbol and time."""
+        """SYMBOL_SENTIMENT of the decision times in [first, last], by symbol and time; of all symbols for None."""
         with self._connections.transaction("symbol_sentiment") as cursor:
             return readers.symbol_sentiment(cursor, symbols, horizon, first, last)
 
-    def indicators(self, symbols: Sequence[str], horizon: Horizon, first: datetime, last: datetime) -> pl.DataFrame:
-        """INDICATORS of the decision times in [first, last], by symbol and time."""
+    def indicators(
+        self, symbols: Sequence[str] | None, horizon: Horizon, first: datetime, last: datetime
+    ) -> pl.DataFrame:
+        """INDICATORS of the decision times in [first, last], by symbol and time; of all symbols for None."""
         with self._connections.transaction("technical_indicators") as cursor:
             return readers.indicators(cursor, symbols, horizon, first, last)
 

@@ -24,6 +24,9 @@ GRAPH = {
     "sentiment_dataset": ("models", "", set()),
     "custom_bert": ("models", "", {"sentiment_dataset"}),
     "sentiment_ensemble": ("models", "", {"custom_bert"}),
+    "signal_dataset": ("models", "", {"technical_indicators", "symbol_sentiment", "market_bars"}),
+    "signal_model": ("models", "", {"signal_dataset"}),
+    "signal_drift": ("models", "", {"signal_model", "technical_indicators", "symbol_sentiment"}),
     "backtest": ("models", "", {"trading_signals", "market_bars"}),
     "retention": ("operations", "", set()),
 }
@@ -36,11 +39,13 @@ JOBS = {
     "all_news": {"news_articles", "article_sentiment"},
     "all_decisions": {"market_bars", "symbol_sentiment", "technical_indicators", "trading_signals", "hot_results"},
     "sentiment_training_job": {"sentiment_dataset", "custom_bert", "sentiment_ensemble"},
+    "signal_training_job": {"signal_dataset", "signal_model"},
+    "signal_drift_job": {"signal_drift"},
     "backtest_job": {"backtest"},
     "retention_job": {"retention"},
 }
 DATA = GRAPH.keys() - {"retention"}
-BY_HAND = {"sentiment_dataset", "custom_bert", "sentiment_ensemble"}
+BY_HAND = {"sentiment_dataset", "custom_bert", "sentiment_ensemble", "signal_dataset", "signal_model"}
 
 
 def assets() -> dict[str, dg.AssetSpec]:

@@ -12,6 +12,7 @@ import pytest
 from paiid_pipeline.models.datasets import ROWS, with_groups
 from paiid_pipeline.models.labels import LABELS
 from paiid_pipeline.models.network import bundled_base
+from paiid_pipeline.models.registry import Registry
 from paiid_pipeline.models.signing import SigningKey
 
 WORDS = {
@@ -76,3 +77,17 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """MLflow takes seconds to make its tables; they are made once and copied."""
+    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
+    Registry(f"sqlite:///{path}").versions("nothing")
+    return path.read_bytes()
+
+
+@pytest.fixture
+def registry(tmp_path: Path, empty_database: bytes) -> Registry:
+    (tmp_path / "ml.db").write_bytes(empty_database)
+    return Registry(f"sqlite:///{tmp_path}/ml.db", tmp_path / "artifacts")

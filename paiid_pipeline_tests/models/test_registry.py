@@ -13,20 +13,6 @@ from paiid_pipeline.models.signing import SigningKey, UntrustedModelError, verif
 YES, NO = Verdict(True, ("better than majority",)), Verdict(False, ("not better than champion",))
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """MLflow takes seconds to make its tables; they are made once and copied."""
-    path = tmp_path_factory.mktemp("mlflow") / "empty.db"
-    Registry(f"sqlite:///{path}").versions("nothing")
-    return path.read_bytes()
-
-
-@pytest.fixture
-def registry(tmp_path: Path, empty_database: bytes) -> Registry:
-    (tmp_path / "ml.db").write_bytes(empty_database)
-    return Registry(f"sqlite:///{tmp_path}/ml.db", tmp_path / "artifacts")
-
-
 def _model(tmp_path: Path, content: str) -> Path:
     folder = tmp_path / f"model-{content}"
     folder.mkdir()

@@ -21,6 +21,7 @@ from paiid_pipeline.models.signal_models import (
 )
 from paiid_pipeline.models.signal_training import TRIALS
 from paiid_pipeline.models.signing import SigningKey, UntrustedModelError, sign_folder, verify_folder
+from paiid_pipeline.signals.labels import Barriers
 from paiid_pipeline.signals.performance import Floats
 
 NOW = datetime(2020, 1, 2, tzinfo=UTC)
@@ -42,7 +43,7 @@ def fitted(kind: Kind, seed: int = 1) -> SignalModel:
     learner = Network if kind == "network" else Trees
     core = learner.fit(*rows(1500), PRIOR, trial.settings, seed, 1)
     names = tuple(f"f{place}" for place in range(5))
-    return SignalModel(Card(kind, names, "daily", NOW, NOW, tuple(PRIOR.tolist()), 0.8), core)
+    return SignalModel(Card(kind, names, "daily", Barriers(), NOW, NOW, tuple(PRIOR.tolist()), 0.8), core)
 
 
 @pytest.fixture(params=["forest", "boosted", "network"])

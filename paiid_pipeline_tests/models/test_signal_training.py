@@ -29,7 +29,9 @@ from paiid_pipeline.signals.ml import matrix
 from paiid_pipeline_tests.models.planted import BARS, LATER, Planted, planted
 
 FEW = (
-    Trial("boosted", {"max_depth": 1, "rounds": 40, "learning_rate": 0.05, "subsample": 0.7, "lambda": 50}),
+    Trial(
+        "boosted", {"max_depth": 1, "rounds": 40, "learning_rate": 0.05, "subsample": 0.7, "leaf": 0.005, "lambda": 50}
+    ),
     Trial("network", {"units": 8, "weight_decay": 0.3, "epochs": 4, "learning_rate": 0.003}),
 )
 PLAN = Plan(folds=2, trials=FEW)
@@ -73,7 +75,7 @@ def test_shuffled_labels_give_an_ic_within_noise_and_no_promotion() -> None:
     data = world.data()
     dealt = data.rows[np.random.default_rng(0).permutation(data.rows.height)]
     rows = data.rows.with_columns(dealt[name] for name in ("forward_return", "barrier", "barrier_return"))
-    _, evaluation = measured(world, SignalData.of(rows, data.features))
+    _, evaluation = measured(world, SignalData.of(rows, data.features, data.barriers))
     assert evaluation.model.ic_low <= 0 <= evaluation.model.ic_high
     verdict = judge_signals(evaluation, {})
     assert not verdict.promote
@@ -104,7 +106,7 @@ def test_settings_are_chosen_on_training_rows_alone_and_every_trial_is_counted()
         pl.when(late).then(-pl.col("barrier")).otherwise("barrier").alias("barrier"),
         pl.when(late).then(pl.lit(0.5)).otherwise("forward_return").alias("forward_return"),
     )
-    second = train(SignalData.of(spoilt, data.features), PLAN, LATER)
+    second = train(SignalData.of(spoilt, data.features, data.barriers), PLAN, LATER)
     said = [column for column in first.forecasts.columns if column.startswith("odds")]
     assert first.forecasts.select(said).equals(second.forecasts.select(said))
     assert first.chosen[:2] == second.chosen[:2]
@@ -124,7 +126,7 @@ def test_too_little_history_is_refused_with_the_remedy() -> None:
     with pytest.raises(ValueError, match="decision times do not give"):
         train(planted(0.2, 5, 8).data(), Plan(folds=8), LATER)
     data = planted(0.2, 5, 60).data()
-    one = SignalData.of(data.rows.with_columns(barrier=pl.lit(1, pl.Int64)), data.features)
+    one = SignalData.of(data.rows.with_columns(barrier=pl.lit(1, pl.Int64)), data.features, data.barriers)
     with pytest.raises(ValueError, match="know 1 class: give more history, or barriers that are nearer"):
         train(one, PLAN, LATER)
 
@@ -136,15 +138,15 @@ def test_the_data_are_those_whose_outcome_is_known_and_their_digest_is_of_their_
     assert sum(data.balance().values()) == pytest.approx(1)
     path = save_data(data, tmp_path)
     assert path.name == f"{data.sha256}.parquet"
-    again = load_data(tmp_path, data.sha256)
+    again = load_data(tmp_path)
     assert again.rows.equals(data.rows)
-    assert again.features == data.features
+    assert (again.features, again.barriers) == (data.features, data.barriers)
     data.rows.with_columns(rsi=pl.col("rsi") + 1e-9).write_parquet(path)
     with pytest.raises(ValueError, match="was changed"):
-        load_data(tmp_path, data.sha256)
+        load_data(tmp_path)
     path.unlink()
     with pytest.raises(LookupError, match="materialize signal_dataset again"):
-        load_data(tmp_path, data.sha256)
+        load_data(tmp_path)
 
 
 BEGINNING = pl.Series([0]).cast(pl.Datetime("us", "UTC"))[0]

@@ -1,5 +1,6 @@
 """A backtest as a person reads it in Dagster: tables and charts in Markdown."""
 
+from base64 import b64encode
 from typing import Any
 
 import dagster as dg
@@ -42,6 +43,11 @@ def markdown(frame: pl.DataFrame) -> str:
     lines = [f"| {' | '.join(frame.columns)} |", f"|{' --- |' * frame.width}"]
     lines += [f"| {' | '.join(_cell(value) for value in row)} |" for row in frame.iter_rows()]
     return "\n".join(lines)
+
+
+def picture(name: str, image: bytes) -> dg.MarkdownMetadataValue:
+    """A PNG as metadata."""
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{b64encode(image).decode()})")
 
 
 def _cell(value: object) -> str:

@@ -1,6 +1,5 @@
 """Our own model of sentiment and the ensemble, trained by hand: nothing here runs by itself."""
 
-from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from pydantic import Field
 from paiid_pipeline import quality
 from paiid_pipeline.defs.asset import OWNERS
 from paiid_pipeline.defs.cadence import CADENCE_TAG
-from paiid_pipeline.defs.models.report import markdown
+from paiid_pipeline.defs.models.report import markdown, picture
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.learning.data import load_dataset, make_dataset, save_dataset, split_held_out
 from paiid_pipeline.learning.ensemble import fit_ensemble
@@ -151,14 +150,10 @@ def _metadata(made: Registered) -> Mapping[str, Any]:
     return {
         "version": version.version,
         "measured": dg.MetadataValue.md(markdown(pl.DataFrame(summary(made.measured)))),
-        **{name: _picture(name, image) for name, image in made.plots.items()},
+        **{name: picture(name, image) for name, image in made.plots.items()},
         **made.facts,
         "dagster/row_count": int(version.metrics["rows"]),
         "data sha256": version.data_sha256,
         "digest": version.digest,
         "MLflow run": version.run_id,
     }
-
-
-def _picture(name: str, image: bytes) -> dg.MarkdownMetadataValue:
-    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{b64encode(image).decode()})")
