@@ -53,6 +53,7 @@ def test_a_champion_is_trained_and_heard_and_a_worse_challenger_is_not(
     assert dataset["dagster/row_count"] == sum(dataset["rows by source"].values())
     assert model["data sha256"] == dataset["sha256"]
     assert "| all | custom_bert | " in model["measured"]
+    assert model["accuracy"] > 0.9
     assert "| all | ensemble, seed's weights | " in blend["measured"]
     for reported in (model, blend):
         for plot in ("confusion", "reliability"):
