@@ -89,4 +89,5 @@ def _blend(version: int, workshop: Workshop) -> Blend:
 
 
 def _called(champion: Version) -> str:
-    return f"the champion, version {champion.version}"
+    known = "" if champion.data_sha256 else ", trained elsewhere and perhaps on these texts"
+    return f"the champion, version {champion.version}{known}"

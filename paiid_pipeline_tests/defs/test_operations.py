@@ -12,6 +12,24 @@ from paiid_pipeline.defs.operations.assets import KEPT, KEPT_FAILED, retention
 from paiid_pipeline_tests.defs.world import defs
 
 
+def test_the_newest_run_of_an_asset_stays_with_its_report() -> None:
+    @dg.asset
+    def seldom() -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult(metadata={"accuracy": 0.9})
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        old, new = (dg.materialize([seldom], instance=instance).run_id for _ in range(2))
+        later = SystemClock().now() + KEPT_FAILED + timedelta(hours=1)
+        with patch.object(SystemClock, "now", lambda _self: later):
+            assert dg.materialize([retention], instance=instance).success
+        assert {run.run_id for run in instance.get_runs()} >= {new}
+        assert old not in {run.run_id for run in instance.get_runs()}
+        event = instance.get_latest_materialization_event(seldom.key)
+        assert event is not None
+        assert event.asset_materialization is not None
+        assert event.asset_materialization.metadata["accuracy"].value == 0.9
+
+
 def test_runs_are_forgotten_when_their_time_is_over() -> None:
     job = defs.resolve_job_def("market_refresh")
     now = SystemClock().now()

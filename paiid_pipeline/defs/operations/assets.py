@@ -14,15 +14,23 @@ BATCH = 2000
 
 @dg.asset(group_name="operations", owners=OWNERS, kinds={"dagster"}, tags={"layer": "operations"})
 def retention(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-    """Forgets Dagster runs after 3 days, failed ones after 30; the warehouse keeps all it knows."""
+    """Forgets Dagster runs after 3 days, failed ones after 30; the warehouse keeps all it knows.
+
+    The newest run of each asset stays, with its report, however seldom it is made.
+    """
     now = SystemClock().now()
+    newest = {
+        record.asset_entry.last_materialization_record.run_id
+        for record in context.instance.get_asset_records()
+        if record.asset_entry.last_materialization_record
+    }
     deleted = 0
     for record in context.instance.get_run_records(
         dg.RunsFilter(created_before=now - KEPT), limit=BATCH, ascending=True
     ):
         run = record.dagster_run
         kept = KEPT_FAILED if run.status == dg.DagsterRunStatus.FAILURE else KEPT
-        if run.status not in ACTIVE and record.create_timestamp < now - kept:
+        if run.status not in ACTIVE and run.run_id not in newest and record.create_timestamp < now - kept:
             context.instance.delete_run(run.run_id)
             deleted += 1
     return dg.MaterializeResult(metadata={"runs deleted": deleted})
