@@ -24,7 +24,7 @@ from paiid_pipeline.models.signing import UntrustedModelError, key_from_environm
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.ensemble import MODEL, SEED, Blend, route
 from paiid_pipeline.sentiment.entities import Names
-from paiid_pipeline.sentiment.members import Member, MemberError
+from paiid_pipeline.sentiment.members import Member, MemberError, Reading
 from paiid_pipeline.sentiment.spelling import speller
 from paiid_pipeline.sentiment.transformer import Encode, Forward, Transformer
 from paiid_pipeline.sentiment.vader import Vader
@@ -34,6 +34,7 @@ Device = Literal["cpu", "cuda"]
 
 BLEND = "blend.json"
 _PINNED = "champion.json"
+_TRIAL = Reading("Shares rose")
 _MOST_TOKENS = 512
 _READING = "+reading.2"
 """Raised whenever what is done to a text between normalising and tokens changes."""
@@ -133,8 +134,11 @@ def load_member(
 def open_member(name: str, folder: Path, public: bytes, device: Device = "cpu") -> Transformer:
     """The model in a folder that the owner of ``public`` signed, wherever it lies; raises as :func:`load_member`."""
     if (folder / ABOUT).is_file() and device == "cpu":
-        return _served(name, folder, public)
-    return _torch(name, folder, verify_folder(folder, public), device)
+        made = _served(name, folder, public)
+    else:
+        made = _torch(name, folder, verify_folder(folder, public), device)
+    made.score([_TRIAL])  # what cannot score at all is better left out, with its reason, than missed at every text
+    return made
 
 
 def installed_member(name: str, models: Path, public: bytes) -> Transformer:

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from paiid_pipeline.cli.output import say, table, tell
-from paiid_pipeline.learning.data import labelled_rows, load_dataset, make_dataset, save_dataset, split_held_out
+from paiid_pipeline.learning.data import Texts, labelled_rows, load_texts, make_texts, save_texts, split_held_out
 from paiid_pipeline.learning.ensemble import fit_ensemble
 from paiid_pipeline.learning.gate import force, promote
 from paiid_pipeline.learning.importing import import_model
@@ -20,7 +20,6 @@ from paiid_pipeline.learning.pace import Pace
 from paiid_pipeline.learning.report import markdown, measured
 from paiid_pipeline.learning.training import Choice, Registered, calibration_texts, train_custom_bert
 from paiid_pipeline.learning.workshop import Workshop, open_workshop
-from paiid_pipeline.models.datasets import Dataset
 from paiid_pipeline.models.promotion import Verdict
 from paiid_pipeline.models.registry import Version
 from paiid_pipeline.models.signing import UntrustedModelError
@@ -34,14 +33,16 @@ def train(settings: Settings, data: Path | None, choice: Choice, *, only: str | 
     """Make the dataset, train, fit the ensemble, and put each to the gate. Returns the exit code."""
 
     def run(workshop: Workshop) -> None:
-        texts = make_dataset(data or settings.data_dir)
-        save_dataset(texts, workshop.dataset)
-        tell(f"{texts.rows.height} labelled texts: {_counts(texts.sources)}; sha256 {texts.sha256[:12]}")
-        test = split_held_out(texts.rows).test
+        texts = make_texts(data or settings.data_dir)
+        save_texts(texts, workshop.texts)
+        labelled = texts.labelled
+        tell(f"{labelled.rows.height} labelled texts: {_counts(labelled.sources)}; sha256 {labelled.sha256[:12]}")
+        tell(f"{texts.articles.height} articles without labels")
+        test = _held_out(texts)
         if only != "ensemble":
             _show(train_custom_bert(texts, choice, workshop, tell), workshop, test)
         if only != "custom_bert":
-            _show(fit_ensemble(texts, workshop, tell), workshop, test)
+            _show(fit_ensemble(labelled, workshop, tell), workshop, test)
 
     return _done("train", lambda: run(open_workshop(settings)))
 
@@ -53,7 +54,7 @@ def import_(settings: Settings, name: str, source: str, labelled: Path | None) -
         tell(f"importing {source}; this takes a minute or two")
         rows = labelled_rows(labelled) if labelled else None
         try:
-            calibration = calibration_texts(split_held_out(_texts(settings, workshop).rows).training)
+            calibration = calibration_texts(split_held_out(_texts(settings, workshop).labelled.rows).training)
         except LookupError:
             calibration = []
             tell("without labelled texts to fix int8 scales with (PAIID_DATA_DIR): it is served in float32, and slower")
@@ -92,7 +93,7 @@ def promote_(
         if forced:
             verdict = force(name, version, workshop, "promoted by hand, without the gate")
         else:
-            rows = labelled_rows(labelled) if labelled else split_held_out(_texts(settings, workshop, data).rows).test
+            rows = labelled_rows(labelled) if labelled else _held_out(_texts(settings, workshop, data))
             verdict = promote(name, version, workshop, rows)
             passed = verdict.promote
         _say_verdict(name, version, verdict, workshop)
@@ -104,7 +105,7 @@ def report(settings: Settings, data: Path | None, choice: Choice, folds: Sequenc
     """Measure by the protocol, and print or write the tables. Returns the exit code."""
 
     def run() -> None:
-        texts = make_dataset(data or settings.data_dir)
+        texts = make_texts(data or settings.data_dir)
         pace = Pace(tell)
 
         def progress(fold: int, seen: Any) -> None:
@@ -130,10 +131,14 @@ def _done(command: str, run: Callable[[], None]) -> int:
     return 0
 
 
-def _texts(settings: Settings, workshop: Workshop, data: Path | None = None) -> Dataset:
-    """The dataset of a folder, or the newest one made."""
+def _texts(settings: Settings, workshop: Workshop, data: Path | None = None) -> Texts:
+    """The texts of a folder, or the newest that were made."""
     folder = data or settings.data_dir
-    return load_dataset(workshop.dataset) if folder is None else make_dataset(folder)
+    return load_texts(workshop.texts) if folder is None else make_texts(folder)
+
+
+def _held_out(texts: Texts) -> pl.DataFrame:
+    return split_held_out(texts.labelled.rows).test
 
 
 def _show(made: Registered, workshop: Workshop, test: pl.DataFrame) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Final
 import polars as pl
 
 from paiid_pipeline.models.datasets import Dataset, build_dataset, digest, read_labelled
+from paiid_pipeline.models.distillation import apart, read_articles
 from paiid_pipeline.sentiment.normalise import normalise
 
 HELD_OUT: Final = 0
@@ -22,6 +24,21 @@ training, of whatever data folder and seed: champion and challenger are compared
 
 _VALIDATION = 4
 _ABOUT = "paiid"
+_LABELLED, _ARTICLES = "labelled.parquet", "articles.parquet"
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What a model is made from."""
+
+    labelled: Dataset
+    articles: pl.DataFrame
+    """News without labels (`distillation.ARTICLES`), none of it a near-duplicate of a labelled text."""
+
+    @property
+    def articles_sha256(self) -> str:
+        """SHA-256 over the articles, in their order."""
+        return hashlib.sha256(self.articles.write_ndjson().encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -40,35 +57,39 @@ def prepare(text: str) -> str:
     return normalise(text).text
 
 
-def make_dataset(folder: Path | None) -> Dataset:
-    """The dataset of a data folder. Raises LookupError with the remedy where there is none, or it has no such files."""
+def make_texts(folder: Path | None) -> Texts:
+    """The texts of a data folder, prepared. Raises LookupError with the remedy where it has no labelled ones."""
     if folder is None or not folder.is_dir():
         raise LookupError(
             f"no labelled texts: PAIID_DATA_DIR is {str(folder) if folder else 'not set'}: set it to a folder with "
             "sentiment/*.csv, or name one with --data"
         )
-    return build_dataset(folder, prepare)
+    labelled = build_dataset(folder, prepare)
+    return Texts(labelled, apart(read_articles(folder, prepare), labelled.rows))
 
 
-def save_dataset(data: Dataset, path: Path) -> None:
-    """Write a dataset as one Parquet file, whole or not at all."""
+def save_texts(texts: Texts, folder: Path) -> None:
+    """Write texts as two Parquet files, each whole or not at all."""
+    data = texts.labelled
     about = {"sha256": data.sha256, "sources": data.sources, "doubles": data.doubles}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}")
-    text = json.dumps({**about, "contradictions": data.contradictions})
-    data.rows.write_parquet(part, metadata={_ABOUT: text})
-    part.replace(path)
+    about |= {"contradictions": data.contradictions, "articles_sha256": texts.articles_sha256}
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(texts.articles, folder / _ARTICLES, {})
+    _write(data.rows, folder / _LABELLED, {_ABOUT: json.dumps(about)})
 
 
-def load_dataset(path: Path) -> Dataset:
-    """What :func:`save_dataset` wrote. Raises LookupError where there is none, ValueError where it was changed."""
+def load_texts(folder: Path) -> Texts:
+    """What :func:`save_texts` wrote. Raises LookupError where there is nothing, ValueError where it was changed."""
+    path = folder / _LABELLED
     if not path.is_file():
         raise LookupError(f"{path} is not there: materialize sentiment_dataset, or run `paiid models train`")
     rows = pl.read_parquet(path)
     about = json.loads(pl.read_parquet_metadata(path)[_ABOUT])
-    if digest(rows) != about["sha256"]:
+    articles_sha256 = about.pop("articles_sha256")
+    texts = Texts(Dataset(rows, **about), pl.read_parquet(folder / _ARTICLES))
+    if digest(rows) != about["sha256"] or texts.articles_sha256 != articles_sha256:
         raise ValueError(f"{path} is not what was written: materialize sentiment_dataset again")
-    return Dataset(rows, **about)
+    return texts
 
 
 def split_held_out(rows: pl.DataFrame) -> Parts:
@@ -94,3 +115,9 @@ def labelled_rows(path: Path) -> pl.DataFrame:
     if prepared.is_empty():
         raise ValueError(f"{path} has no text with a label: give at least one")
     return prepared.with_columns(group=pl.col("text"))
+
+
+def _write(frame: pl.DataFrame, path: Path, about: dict[str, str]) -> None:
+    part = path.with_suffix(f".{os.getpid()}")
+    frame.write_parquet(part, metadata=about)
+    part.replace(path)

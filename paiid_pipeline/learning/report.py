@@ -9,19 +9,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from paiid_pipeline.learning.data import Texts
 from paiid_pipeline.learning.training import Choice
-from paiid_pipeline.models.datasets import Dataset
 from paiid_pipeline.models.protocol import Report, measure
 from paiid_pipeline.models.training import Progress
 
 
 def measured(
-    data: Dataset, choice: Choice, home: Path, folds: Sequence[int], progress: Callable[[int, Progress], None]
+    texts: Texts, choice: Choice, home: Path, folds: Sequence[int], progress: Callable[[int, Progress], None]
 ) -> Report:
-    """`protocol.measure`, kept in a folder of ``home`` for this dataset and choice: killed, it goes on from there."""
+    """`protocol.measure`, kept in a folder of ``home`` for these texts and choice: killed, it goes on from there."""
     recipe = choice.recipe()
-    named = json.dumps([data.sha256, asdict(recipe)], sort_keys=True)
-    return measure(data, recipe, home / hashlib.sha256(named.encode()).hexdigest()[:12], folds, progress)
+    named = json.dumps([texts.labelled.sha256, texts.articles_sha256, asdict(recipe)], sort_keys=True)
+    folder = home / hashlib.sha256(named.encode()).hexdigest()[:12]
+    return measure(texts.labelled, recipe, folder, folds, progress, texts.articles)
 
 
 def markdown(report: Report) -> str:

@@ -13,11 +13,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.learning.data import HELD_OUT, Parts, split_held_out
+from paiid_pipeline.learning.data import HELD_OUT, Parts, Texts, split_held_out
 from paiid_pipeline.learning.measuring import ALL, evaluate_sets, labels, metrics, opinions, shares
 from paiid_pipeline.learning.pace import Pace
 from paiid_pipeline.learning.workshop import Workshop
-from paiid_pipeline.models.datasets import Dataset
 from paiid_pipeline.models.evaluation import Evaluation, fit_temperature, temper
 from paiid_pipeline.models.export import export_model
 from paiid_pipeline.models.hub import check_base
@@ -54,8 +53,8 @@ class Choice:
         made = Recipe(base, seed=self.seed)
         if self.epochs is None:
             return made
-        general, further = (replace(plan, epochs=self.epochs) for plan in (made.general, made.further))
-        return replace(made, general=general, further=further)
+        general, pupil, further = (replace(p, epochs=self.epochs) for p in (made.general, made.pupil, made.further))
+        return replace(made, general=general, pupil=pupil, further=further)
 
 
 @dataclass(frozen=True)
@@ -71,19 +70,19 @@ class Registered:
     """What else there is to say of it, by name."""
 
 
-def train_custom_bert(data: Dataset, choice: Choice, workshop: Workshop, say: Callable[[str], None]) -> Registered:
+def train_custom_bert(texts: Texts, choice: Choice, workshop: Workshop, say: Callable[[str], None]) -> Registered:
     """Train on all but the held-out fold, measure on it, and register; ``say`` hears how it gets on.
 
     Killed and called again with the same arguments it goes on from its checkpoint. Raises LookupError with the
     remedy where the base cannot be had, ValueError where there are too few rows.
     """
-    recipe, parts = choice.recipe(), split_held_out(data.rows)
-    folder = workshop.training / CUSTOM_BERT / _name(data, recipe)
+    recipe, parts = choice.recipe(), split_held_out(texts.labelled.rows)
+    folder = workshop.training / CUSTOM_BERT / _name(texts, recipe)
     say(f"{parts.training.height} texts to train on, {parts.test.height} to measure on; checkpoints in {folder}")
-    trained = fine_tune(parts.training, recipe, folder, Pace(say))
+    trained = _alone(fine_tune(parts.training, recipe, folder, Pace(say), texts.articles), folder / "trained")
     served = export_model(trained, folder / "served", calibration_texts(parts.training), reads_entities=True)
     say("measuring on the held-out texts")
-    made = _register(data, recipe, parts, trained, served, workshop)
+    made = _register(texts, recipe, parts, trained, served, workshop)
     _keep(trained, folder)
     say(f"registered as {CUSTOM_BERT} version {made.version.version}")
     return made
@@ -102,7 +101,7 @@ def agreement(served: Transformer, whole: Transformer, rows: pl.DataFrame) -> fl
 
 
 def _register(
-    data: Dataset, recipe: Recipe, parts: Parts, trained: Path, served: Path, workshop: Workshop
+    texts: Texts, recipe: Recipe, parts: Parts, trained: Path, served: Path, workshop: Workshop
 ) -> Registered:
     public = workshop.key.public
     for folder in (trained, served):
@@ -118,9 +117,9 @@ def _register(
         CUSTOM_BERT,
         served,
         workshop.key,
-        data_sha256=data.sha256,
+        data_sha256=texts.labelled.sha256,
         metrics={**metrics(own), **facts},
-        parameters={**_parameters(recipe), "training_rows": parts.training.height, "held_out_fold": HELD_OUT},
+        parameters=_parameters(texts, recipe) | {"training_rows": parts.training.height},
         documents={"evaluation": {name: each.as_dict() for name, each in own.items()}, "recipe": asdict(recipe)},
         plots=images,
     )
@@ -135,9 +134,15 @@ def _calibration(member: Transformer, parts: Parts, found: np.ndarray) -> dict[s
     return {"temperature": temperature, "ECE after temperature": after.ece.value}
 
 
-def _parameters(recipe: Recipe) -> dict[str, object]:
-    chosen = {"base": Path(recipe.base).name if Path(recipe.base).is_dir() else recipe.base, "seed": recipe.seed}
-    plans = {"general": recipe.general, "further": recipe.further}
+def _parameters(texts: Texts, recipe: Recipe) -> dict[str, object]:
+    chosen = {
+        **{name: value for name, value in asdict(recipe).items() if isinstance(value, int)},
+        "base": Path(recipe.base).name if Path(recipe.base).is_dir() else recipe.base,
+        "articles": min(texts.articles.height, recipe.articles),
+        "articles_sha256": texts.articles_sha256,
+        "held_out_fold": HELD_OUT,
+    }
+    plans = {"general": recipe.general, "pupil": recipe.pupil, "further": recipe.further}
     return chosen | {
         f"{which}/{name}": getattr(plan, name)
         for which, plan in plans.items()
@@ -145,8 +150,18 @@ def _parameters(recipe: Recipe) -> dict[str, object]:
     }
 
 
-def _name(data: Dataset, recipe: Recipe) -> str:
-    return hashlib.sha256(json.dumps([data.sha256, asdict(recipe)], sort_keys=True).encode()).hexdigest()[:12]
+def _name(texts: Texts, recipe: Recipe) -> str:
+    made_of = [texts.labelled.sha256, texts.articles_sha256, asdict(recipe)]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _alone(trained: Path, to: Path) -> Path:
+    """The model of a folder without the trainings that lie below it."""
+    to.mkdir(exist_ok=True)
+    for path in trained.iterdir():
+        if path.is_file():
+            shutil.copy(path, to / path.name)
+    return to
 
 
 def _keep(trained: Path, folder: Path) -> None:

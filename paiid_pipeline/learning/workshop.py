@@ -23,9 +23,9 @@ class Workshop:
     home: Path
 
     @property
-    def dataset(self) -> Path:
-        """The file of the newest dataset."""
-        return self.home / "datasets" / "sentiment.parquet"
+    def texts(self) -> Path:
+        """The folder of the newest texts to learn from."""
+        return self.home / "datasets" / "sentiment"
 
     @property
     def signals(self) -> Path:

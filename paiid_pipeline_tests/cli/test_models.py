@@ -9,10 +9,18 @@ import pytest
 
 from paiid_pipeline.cli import main
 from paiid_pipeline.models import protocol
-from paiid_pipeline_tests.learning.conftest import empty_register, home, labelled_folder, learnt, made_up, renamed
+from paiid_pipeline_tests.learning.conftest import (
+    empty_register,
+    home,
+    labelled_folder,
+    learnt,
+    made_up,
+    renamed,
+    small_recipe,
+)
 from paiid_pipeline_tests.models.conftest import tiny_base
 
-__all__ = ["empty_register", "home", "labelled_folder", "learnt", "tiny_base"]
+__all__ = ["empty_register", "home", "labelled_folder", "learnt", "small_recipe", "tiny_base"]
 
 
 @pytest.fixture(autouse=True)

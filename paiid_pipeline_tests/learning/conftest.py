@@ -6,14 +6,17 @@ import csv
 import json
 import random
 import shutil
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from paiid_pipeline.learning import training
 from paiid_pipeline.learning.workshop import Workshop
 from paiid_pipeline.models.datasets import ROWS, with_groups
 from paiid_pipeline.models.labels import LABELS
+from paiid_pipeline.models.recipe import Recipe
 from paiid_pipeline.models.registry import Registry
 from paiid_pipeline.models.signing import SigningKey
 from paiid_pipeline.models.training import Plan, train
@@ -60,6 +63,12 @@ def learnt(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     grouped = with_groups(pl.DataFrame(rows, schema=ROWS))
     plan = Plan(str(tiny_base), epochs=8, batch=8, learning_rate=3e-3, train_embeddings=True, averaging=0.5, half=False)
     return train(grouped, grouped, plan, tmp_path_factory.mktemp("learnt")).folder
+
+
+@pytest.fixture(autouse=True)
+def small_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recipe with a few written sentences, one teacher and one seed, so that a test need not train for minutes."""
+    monkeypatch.setattr(training, "Recipe", partial(Recipe, sentences=60, teachers=1, seeds=1))
 
 
 @pytest.fixture(scope="session")

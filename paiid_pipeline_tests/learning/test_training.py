@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paiid_pipeline.learning.data import make_dataset, split_held_out
+from paiid_pipeline.learning.data import Texts, make_texts, split_held_out
 from paiid_pipeline.learning.ensemble import SEEDS, fit_ensemble
 from paiid_pipeline.learning.gate import force, promote
 from paiid_pipeline.learning.training import CUSTOM_BERT, Choice, Registered, train_custom_bert
@@ -22,13 +22,18 @@ ENVIRONMENT = {KEY_VARIABLE: bytes(range(32)).hex()}
 
 
 @pytest.fixture
-def data(labelled_folder: Path) -> Dataset:
-    return make_dataset(labelled_folder)
+def texts(labelled_folder: Path) -> Texts:
+    return make_texts(labelled_folder)
 
 
 @pytest.fixture
-def made(data: Dataset, learnt: Path, workshop: Workshop) -> Registered:
-    return train_custom_bert(data, Choice(str(learnt), epochs=1), workshop, lambda _: None)
+def data(texts: Texts) -> Dataset:
+    return texts.labelled
+
+
+@pytest.fixture
+def made(texts: Texts, learnt: Path, workshop: Workshop) -> Registered:
+    return train_custom_bert(texts, Choice(str(learnt), epochs=1), workshop, lambda _: None)
 
 
 def test_what_is_trained_is_measured_promoted_and_heard(data: Dataset, made: Registered, workshop: Workshop) -> None:
@@ -65,12 +70,12 @@ def test_what_is_trained_is_measured_promoted_and_heard(data: Dataset, made: Reg
 
 @pytest.mark.usefixtures("made")
 def test_a_worse_challenger_is_turned_back_and_says_why_and_an_earlier_one_can_be_put_back(
-    data: Dataset, tiny_base: Path, workshop: Workshop
+    texts: Texts, tiny_base: Path, workshop: Workshop
 ) -> None:
-    test = split_held_out(data.rows).test
+    test = split_held_out(texts.labelled.rows).test
     assert promote(CUSTOM_BERT, 1, workshop, test).promote
     scored = open_analyzer(workshop.models, environ=ENVIRONMENT).model_version
-    worse = train_custom_bert(data, Choice(str(tiny_base), epochs=1), workshop, lambda _: None)
+    worse = train_custom_bert(texts, Choice(str(tiny_base), epochs=1), workshop, lambda _: None)
     assert worse.version.version == 2
     verdict = promote(CUSTOM_BERT, 2, workshop, test)
     assert not verdict.promote
@@ -104,7 +109,7 @@ def test_a_champion_that_was_tampered_with_is_not_heard_until_it_is_promoted_aga
 
 
 def test_a_killed_training_goes_on_from_its_checkpoint_and_is_the_same_model(
-    data: Dataset, made: Registered, learnt: Path, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    texts: Texts, made: Registered, learnt: Path, workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     again = dataclasses.replace(workshop, home=tmp_path / "again")
     whole, steps = training._Run._validate, list[int]()
@@ -117,22 +122,24 @@ def test_a_killed_training_goes_on_from_its_checkpoint_and_is_the_same_model(
     with monkeypatch.context() as patched:
         patched.setattr(training._Run, "_validate", killed)
         with pytest.raises(KeyboardInterrupt):
-            train_custom_bert(data, Choice(str(learnt), epochs=1), again, lambda _: None)
-    resumed = train_custom_bert(data, Choice(str(learnt), epochs=1), again, lambda line: steps.append(len(line)))
+            train_custom_bert(texts, Choice(str(learnt), epochs=1), again, lambda _: None)
+    resumed = train_custom_bert(texts, Choice(str(learnt), epochs=1), again, lambda line: steps.append(len(line)))
     assert resumed.version.digest == made.version.digest
     assert resumed.version.version == 2
 
 
-def test_what_is_missing_is_said_with_the_remedy(data: Dataset, workshop: Workshop, tmp_path: Path) -> None:
+def test_what_is_missing_is_said_with_the_remedy(
+    texts: Texts, data: Dataset, workshop: Workshop, tmp_path: Path
+) -> None:
     with pytest.raises(LookupError, match="PAIID_DATA_DIR is not set: set it to a folder"):
-        make_dataset(None)
+        make_texts(None)
     with pytest.raises(LookupError, match="no labelled texts in"):
-        make_dataset(tmp_path)
+        make_texts(tmp_path)
     (tmp_path / "pickled").mkdir()
     (tmp_path / "pickled" / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     for base, said in (("/no/such/folder", "neither a folder nor"), (str(tmp_path / "pickled"), "lacks config.json")):
         with pytest.raises(LookupError, match=said):
-            train_custom_bert(data, Choice(base), workshop, lambda _: None)
+            train_custom_bert(texts, Choice(base), workshop, lambda _: None)
     with pytest.raises(LookupError, match="nothing to blend with VADER: custom_bert is not installed"):
         fit_ensemble(data, workshop, lambda _: None)
     few = dataclasses.replace(data, rows=data.rows.head(3))

@@ -12,7 +12,7 @@ from paiid_pipeline.defs.asset import OWNERS
 from paiid_pipeline.defs.cadence import CADENCE_TAG
 from paiid_pipeline.defs.models.report import markdown, picture
 from paiid_pipeline.defs.resources import Pipeline
-from paiid_pipeline.learning.data import load_dataset, make_dataset, save_dataset, split_held_out
+from paiid_pipeline.learning.data import load_texts, make_texts, save_texts, split_held_out
 from paiid_pipeline.learning.ensemble import fit_ensemble
 from paiid_pipeline.learning.gate import promote
 from paiid_pipeline.learning.measuring import summary
@@ -40,13 +40,15 @@ def sentiment_dataset(pipeline: Pipeline) -> dg.MaterializeResult:  # type: igno
     """Labelled texts of all sources in the data folder: prepared, without doubles, grouped before any split, hashed.
 
     Texts are normalised and personal data is masked before anything is kept. Near-duplicates share a group,
-    and a group a fold; fold 0 is held out of every training.
+    and a group a fold; fold 0 is held out of every training. News without labels is kept beside them, for
+    the training to learn from as well.
     """
     try:
-        data = make_dataset(pipeline.settings.data_dir)
+        texts = make_texts(pipeline.settings.data_dir)
     except (LookupError, ValueError) as error:
         raise dg.Failure(str(error)) from error
-    save_dataset(data, pipeline.workshop.dataset)
+    save_texts(texts, pipeline.workshop.texts)
+    data = texts.labelled
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": data.rows.height,
@@ -57,7 +59,8 @@ def sentiment_dataset(pipeline: Pipeline) -> dg.MaterializeResult:  # type: igno
             "doubles left out": data.doubles,
             "contradictions left out": data.contradictions,
             "sha256": data.sha256,
-            "file": dg.MetadataValue.path(pipeline.workshop.dataset),
+            "articles without labels": texts.articles.height,
+            "folder": dg.MetadataValue.path(pipeline.workshop.texts),
         }
     )
 
@@ -70,8 +73,8 @@ def custom_bert(context: dg.AssetExecutionContext, config: Training, pipeline: P
     """
     choice = Choice(config.base, config.seed, config.epochs)
     try:
-        data = load_dataset(pipeline.workshop.dataset)
-        made = train_custom_bert(data, choice, pipeline.workshop, context.log.info)
+        texts = load_texts(pipeline.workshop.texts)
+        made = train_custom_bert(texts, choice, pipeline.workshop, context.log.info)
     except (LookupError, ValueError) as error:
         raise dg.Failure(str(error)) from error
     return dg.MaterializeResult(metadata=_metadata(made))
@@ -84,7 +87,7 @@ def sentiment_ensemble(context: dg.AssetExecutionContext, pipeline: Pipeline) ->
     The members are the champions: a custom BERT that its gate turned back is not blended.
     """
     try:
-        made = fit_ensemble(load_dataset(pipeline.workshop.dataset), pipeline.workshop, context.log.info)
+        made = fit_ensemble(load_texts(pipeline.workshop.texts).labelled, pipeline.workshop, context.log.info)
     except (LookupError, ValueError) as error:
         raise dg.Failure(str(error)) from error
     return dg.MaterializeResult(metadata=_metadata(made))
@@ -97,7 +100,7 @@ def sentiment_ensemble(context: dg.AssetExecutionContext, pipeline: Pipeline) ->
     description="Every row satisfies: " + "; ".join(quality.LABELLED_TEXTS) + ".",
 )
 def sentiment_dataset_is_sound(pipeline: Pipeline) -> dg.AssetCheckResult:
-    rows = load_dataset(pipeline.workshop.dataset).rows
+    rows = load_texts(pipeline.workshop.texts).labelled.rows
     counts = broken(rows, quality.LABELLED_TEXTS)
     bad = [f"{count} rows break '{name}'" for name, count in counts.items() if count]
     return dg.AssetCheckResult(
@@ -119,7 +122,7 @@ def promotion(asset: dg.AssetsDefinition, model: str) -> dg.AssetChecksDefinitio
         workshop = pipeline.workshop
         version = workshop.registry.versions(model)[0]
         newest = version.version
-        rows = split_held_out(load_dataset(workshop.dataset).rows).test
+        rows = split_held_out(load_texts(workshop.texts).labelled.rows).test
         verdict = promote(model, newest, workshop, rows)
         measured = performance(version, verdict, pipeline.clock.now(), context.run.run_id)
         pipeline.warehouse.write_evaluations(measured)
