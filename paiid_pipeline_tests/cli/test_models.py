@@ -44,7 +44,7 @@ def test_a_model_is_trained_listed_scored_and_an_earlier_one_put_back(
     assert "custom_bert version 1 is the champion" in first.out
     assert "ensemble version 1 is the champion" in first.out
     assert "700 labelled texts: 350 phrasebank, 250 tweets, 100 entities" in first.err
-    assert "left" in first.err
+    assert "training 1: step " in first.err
     assert main(["score", "today the company profit beats", "--json"]) == 0
     scored = json.loads(capsys.readouterr().out)
     assert [member["model"] for member in scored["members"]] == ["custom_bert", "vader"]
