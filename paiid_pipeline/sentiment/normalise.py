@@ -222,7 +222,8 @@ def _close_up(made: _Steps, text: str) -> str:
 
 def _signed(stretch: str) -> str | None:
     letters = re.sub(r"[^A-Za-z]", "", stretch)
-    return None if "." in stretch and letters.isupper() and len(letters) < 6 else letters  # U.S.S.R.
+    initials = letters.isupper() and len(letters) < 6 and not {".", "/"}.isdisjoint(stretch)  # U.S.S.R., I/B/E/S
+    return None if initials else letters
 
 
 def _spread(stretch: str) -> str | None:

@@ -11,25 +11,41 @@ import re
 from collections.abc import Callable
 
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.)+[^\W\d_]{2,24}(?![\w@])")
-_HANDLE = re.compile(r"(?<![\w@/.])@\w{2,30}(?![\w@])")
-_CARD = re.compile(
-    r"(?<![\w.,-])(?:\d{13,19}|\d{4}([ -])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ -])\d{6}\2\d{5})(?![\w-]|[.,]\d)"
+_EMAIL_BY_NUMBER = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@\[?(?:\d{1,3}\.){3}\d{1,3}\]?(?![\w@])")
+_EMAIL_IN_WORDS = re.compile(
+    r"(?i)(?<![\w.+-])[\w.+-]{1,64} ?[\[(] ?at ?[\])] ?(?:[\w-]{1,63}(?:\.| ?[\[(] ?dot ?[\])] ?)){1,8}"
+    r"[a-z]{2,24}(?!\w)"
 )
+_HANDLE = re.compile(r"(?<![\w@])@\w{2,30}(?![\w@])")
+_CARD = re.compile(
+    r"(?<![\w.,-])(?:\d{13,19}|\d{4}([ .–_-])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ .–_-])\d{6}\2\d{4,5})(?![\w-]|[.,]\d)"
+)
+_ISSUED = re.compile(r"4|5[0-8]|6|2[2-7]\d{14}|35\d{14}|3[47]\d{13}$|3[0689]\d{12}$")
+"""How the numbers of cards begin, by how many digits they have (ISO/IEC 7812)."""
 _IBAN = re.compile(r"(?<!\w)[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?(?!\w)")
 _ACCOUNT = re.compile(
     r"(?i)\b((?:account|acct|a/c|routing|iban|sort code|ssn|social security)"
-    r"(?:\s*(?:number|no|nr|code|num|is|of)\b\.?)?\s*[:#.]?\s*#?\s*)((?=[\d -]{6,})\d(?:[ -]?\d){5,16})(?![\d,]|\.\d)"
+    r"(?:\s*(?:number|no|nr|code|num|is|ending(?: in)?)\b\.?){0,2}\s*[:#.]?\s*#?\s*)"
+    r"(?!\d{1,3}(?: \d{3})+(?![ -]?\d))((?=[\d -]{6,})\d(?:[ -]?\d){5,16})(?![\d,]|\.\d)"
 )
 _SSN = re.compile(r"(?<![\w.,-])\d{3}-\d{2}-\d{4}(?![\w-])")
 _PHONE = re.compile(
-    r"(?<![\w.,+-])(?:"
+    r"(?<![\w.,+-])(?<!\d )(?:"
     r"(?>\+\d{1,3}(?:(?:[ -]?\(?\d{1,5}\)?){2,5}|(?:\.\d{2,5}){2,4}))"  # international
+    r"|(?>00[1-9](?=(?:[ ()-]*\d){8})\d{0,2}[ -](?:[ -]?\(?\d{1,5}\)?){2,5})"
     r"|(?:1[ .-])?\(\d{2,5}\)[ .-]?\d{3,4}[ .-]?\d{3,4}"  # area code in brackets
     r"|(?:1[ .-])?\d{3}([.-])\d{3}\1\d{4}"  # 212-555-0147
-    r"|0\d{2,4}[ -]\d{3,4}[ -]\d{3,4}"  # trunk prefix
+    r"|(?:1 )?[2-9]\d{2} [2-9]\d{2} \d{4}"
+    r"|0[1-9]\d{1,3}[ -]\d{3,4}[ -]\d{3,4}"  # trunk prefix
     r")(?![\w-]|[.,]\d|\s?%)"
 )
-_MAY_HOLD_DIGITS = re.compile(r"\d[\d .()-]{4,}\d|[A-Za-z]{2}\d{2}[ -]?\w{4}")
+_PHONE_NAMED = re.compile(
+    r"(?i)\b((?:phone|tel|telephone|mobile|cell|fax|call|dial|whatsapp|sms)"
+    r"(?: (?:me|us))?(?: (?:at|on|number|no))?[.:]? ?)"
+    r"(\d{7,15}|\d{3}-\d{4}|\d{2,4}[ -](?:\d{6,8}|\d{3,4}[ -]\d{3,4}))(?![\w-]|[.,]\d|\s?%)"
+)
+_MAY_HOLD_DIGITS = re.compile(r"\d[\d .()–_-]{4,}\d|[A-Za-z]{2}\d{2}[ -]?\w{4}")
+_FIGURE = re.compile(r"\+\d{1,3}(?: \d{3}){1,2}$")
 _FEWEST_PHONE_DIGITS, _MOST_PHONE_DIGITS = 8, 15
 
 
@@ -39,8 +55,11 @@ def mask(text: str) -> tuple[str, tuple[str, ...]]:
     And which of email | card | account | phone | handle were found. Expects normalised text; linear time.
     """
     found: list[str] = []
+    if "at]" in text.lower() or "at)" in text.lower():
+        text = _sub(_EMAIL_IN_WORDS, lambda _m: "[email]", text, "email", found)
     if "@" in text:
         text = _sub(_EMAIL, lambda _m: "[email]", text, "email", found)
+        text = _sub(_EMAIL_BY_NUMBER, lambda _m: "[email]", text, "email", found)
         text = _sub(_HANDLE, lambda _m: "@user", text, "handle", found)
     if _MAY_HOLD_DIGITS.search(text):
         for pattern, replace, kind in _NUMBERS:
@@ -60,7 +79,8 @@ def _sub(
 def _card(match: re.Match[str]) -> str:
     digits = [int(c) for c in match[0] if c.isdigit()]
     doubled = [d if place % 2 == 0 else d * 2 - 9 * (d > 4) for place, d in enumerate(reversed(digits))]
-    return "[card]" if sum(doubled) % 10 == 0 and 13 <= len(digits) <= 19 and any(digits) else match[0]
+    issued = _ISSUED.match("".join(map(str, digits)))
+    return "[card]" if issued and sum(doubled) % 10 == 0 and 13 <= len(digits) <= 19 else match[0]
 
 
 def _iban(match: re.Match[str]) -> str:
@@ -79,6 +99,8 @@ def _checks(code: str) -> bool:
 
 def _phone(match: re.Match[str]) -> str:
     digits = sum(c.isdigit() for c in match[0])
+    if _FIGURE.match(match[0]):
+        return match[0]
     return "[phone]" if _FEWEST_PHONE_DIGITS <= digits <= _MOST_PHONE_DIGITS else match[0]
 
 
@@ -88,4 +110,5 @@ _NUMBERS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str], str], ...
     (_SSN, lambda _m: "[account]", "account"),
     (_CARD, _card, "card"),
     (_PHONE, _phone, "phone"),
+    (_PHONE_NAMED, lambda match: f"{match[1]}[phone]", "phone"),
 )

@@ -40,7 +40,11 @@ from paiid_pipeline.sentiment.normalise import MAX_BYTES, MAX_TOKENS, normalise
         ("f🚀r🚀a🚀u🚀d s/h/a/m/e n_e-t.s", "fraud shame nets", ("spaced", "tampered")),
         ("m e @ m a i l . c o m", "[email]", ("spaced", "email", "tampered")),
         ("4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "[card]", ("spaced", "card", "tampered")),
-        ("1 2 3 4 5 6, x = y + z - 1, A B C D, U.S.S.R.", "1 2 3 4 5 6, x = y + z - 1, A B C D, U.S.S.R.", ()),
+        (
+            "1 2 3 4 5 6, x = y + z - 1, A B C D, U.S.S.R. I/B/E/S",
+            "1 2 3 4 5 6, x = y + z - 1, A B C D, U.S.S.R. I/B/E/S",
+            (),
+        ),
         ("\u202etiforp\u202c rose", "profit rose", ("hidden", "tampered")),
         ("🅟🅡ofit, Ørsted, Złoty", "PRofit, Orsted, Zloty", ("diacritics",)),
         (

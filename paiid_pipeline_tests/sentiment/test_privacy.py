@@ -26,6 +26,18 @@ from paiid_pipeline.sentiment.privacy import mask
         ("account number: 123456789 at the bank", "account number: [account] at the bank", ("account",)),
         ("SSN 078-05-1120", "SSN [account]", ("account",)),
         ("thanks @elonmusk and @a_b", "thanks @user and @user", ("handle",)),
+        (".@bob via medium.com/@ann", ".@user via medium.com/@user", ("handle",)),
+        ("ann(at)mail.example.com, bo [at] mail [dot] org", "[email], [email]", ("email",)),
+        ("ann@192.0.2.7", "[email]", ("email",)),
+        (
+            "call me at 555-0143, tel: 2025550143, mobile 040-1234567",
+            "call me at [phone], tel: [phone], mobile [phone]",
+            ("phone",),
+        ),
+        ("202 555 0143, 0049 30 9018 2000", "[phone], [phone]", ("phone",)),
+        ("4012.8888.8888.1881, 4012–8888–8888–1881, 3056 930902 5904", "[card], [card], [card]", ("card",)),
+        ("bank account number is 000123456789", "bank account number is [account]", ("account",)),
+        ("account ending 1234567890", "account ending [account]", ("account",)),
     ],
 )
 def test_each_kind(raw: str, masked: str, kinds: tuple[str, ...]) -> None:
@@ -44,6 +56,13 @@ def test_each_kind(raw: str, masked: str, kinds: tuple[str, ...]) -> None:
         "the account was closed in 2008",
         "sensex@25000 and $TSLA",
         "0.123 456 789",
+        "10 000 000 000 and nr 4 000 000 000 000",
+        "+12 345 678, 123 456 7890 shares",
+        "an account of 1 500 000 euros",
+        "1800 1900 2000 2100 jobs",  # the check digit of a card, but no card begins with a 1
+        "called 1234567 bonds, call options 1234567",
+        "Boeing 737-800, SEC file no. 001-36743, LEI 5493001KJTIIGC8Y1R12, CUSIP 037833100",
+        "order no. 4500012345, 10.20.30.40, 2014/09/30 16:30:00, Rs 1,00,00,000",
     ],
 )
 def test_figures_stay(text: str) -> None:
