@@ -71,16 +71,16 @@ class MlEngine:
 
     def _parts(self, indicators: pl.DataFrame) -> list[tuple[ModelGenerator, pl.DataFrame]]:
         """The rows by the model that decides them, in order of time."""
-        found: list[tuple[ModelGenerator, list[Any]]] = []
-        for moment in indicators["as_of"].unique().sort():
-            model = self._shelf.at(moment + self._settings.settle)
+        found: list[tuple[ModelGenerator, list[pl.DataFrame]]] = []
+        for rows in indicators.sort("as_of", maintain_order=True).partition_by("horizon", "as_of", maintain_order=True):
+            model = self._shelf.at(rows["as_of"][0] + self._settings.settle, rows["horizon"][0])
             if model is None:
                 continue
             generator = self._made.setdefault(model.version, model_engine(self._settings, model))
             if not found or found[-1][0] is not generator:
                 found.append((generator, []))
-            found[-1][1].append(moment)
-        return [(generator, indicators.filter(pl.col("as_of").is_in(moments))) for generator, moments in found]
+            found[-1][1].append(rows)
+        return [(generator, pl.concat(parts)) for generator, parts in found]
 
 
 def _arguments(settings: Settings) -> dict[str, Any]:

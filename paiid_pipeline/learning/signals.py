@@ -130,7 +130,7 @@ def train_signal_model(
     horizon: Horizon = data.rows["horizon"][0]
     training = train(data, plan, now, say)
     stage = _stage(data, trading, warehouse, settings, now, columns)
-    champion = open_shelf(settings).champion
+    champion = open_shelf(settings).champion(horizon)
     earlier = sum(int(version.metrics.get("trials", 0)) for version in workshop.registry.versions(SIGNAL_MODEL))
     evaluation = evaluate_training(training, stage, champion, earlier, say)
     say(f"making every feature again at {trading.audited} decision times, from what was known then")

@@ -16,7 +16,7 @@ from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.drift import Drift, Limits, judge
 from paiid_pipeline.signals.features import FEATURES, computed, joined
 from paiid_pipeline.signals.ml import matrix
-from paiid_pipeline.universe import HORIZONS
+from paiid_pipeline.universe import Horizon
 from paiid_pipeline.warehouse import Warehouse
 
 
@@ -32,28 +32,32 @@ class Watched:
 
 
 def watch(
-    shelf: Shelf, warehouse: Warehouse, settings: Settings, now: datetime, recent: timedelta, limits: Limits
+    shelf: Shelf,
+    warehouse: Warehouse,
+    settings: Settings,
+    now: datetime,
+    horizon: Horizon,
+    recent: timedelta,
+    limits: Limits,
 ) -> Watched | None:
     """The champion on the decisions of the last ``recent``; None where there is no champion.
 
     The calibration is of the decisions since it was trained, as soon as enough outcomes are known.
     """
-    model = shelf.champion
+    model = shelf.champion(horizon)
     if model is None:
         return None
-    horizon = next(each for each in HORIZONS if each == model.card.horizon)
     columns = {name: FEATURES[name] for name in model.features}
     indicators, sentiment = stored_decisions(warehouse, horizon, now - recent, now)
     seen = computed(joined(indicators, sentiment), columns).select(model.features)
-    ece, outcomes = _calibration(model, warehouse, settings, now, limits)
-    return Watched(model.version, model.card.known_from, judge(shelf.reference(), seen, ece, limits), outcomes)
+    ece, outcomes = _calibration(model, warehouse, settings, now, horizon, limits)
+    return Watched(model.version, model.card.known_from, judge(shelf.reference(horizon), seen, ece, limits), outcomes)
 
 
 def _calibration(
-    model: SignalModel, warehouse: Warehouse, settings: Settings, now: datetime, limits: Limits
+    model: SignalModel, warehouse: Warehouse, settings: Settings, now: datetime, horizon: Horizon, limits: Limits
 ) -> tuple[float | None, int]:
     """The calibration error on what came after training, with enough outcomes, and how many there are."""
-    horizon = next(each for each in HORIZONS if each == model.card.horizon)
     indicators, sentiment = stored_decisions(warehouse, horizon, model.card.known_from, now)
     if indicators.is_empty():
         return None, 0

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from paiid_pipeline.models.registry import Installed, installed
-from paiid_pipeline.models.signal_models import SignalModel, load_model
+from paiid_pipeline.models.signal_models import Card, SignalModel, load_card, load_model
 from paiid_pipeline.models.signing import UntrustedModelError, verify_folder
+from paiid_pipeline.universe import Horizon
 
 SIGNAL_MODEL: Final = "signal_model"
 REFERENCE: Final = "reference.json"
@@ -22,7 +23,8 @@ class Shelf:
     """The versions under ``home``, verified before they are loaded, up to the champion.
 
     A later champion does not change how an earlier decision is made again: a decision belongs to the newest
-    version that was trained by then. ``why_none`` says why there is none at all, in words; None where there is.
+    version of its horizon that was trained by then. ``why_none`` says in words why there is none at all, or why
+    one cannot be trusted; None where all is well.
     """
 
     def __init__(self, home: Path, key: Callable[[], bytes]) -> None:
@@ -39,31 +41,30 @@ class Shelf:
         except (LookupError, ValueError, UntrustedModelError) as error:
             self.why_none = str(error)
 
-    @property
-    def champion(self) -> SignalModel | None:
-        """The version in use."""
-        return self._load(self._champion.version) if self._champion else None
+    def champion(self, horizon: Horizon) -> SignalModel | None:
+        """The version in use for a horizon; None where there is none, or its files are not as they were signed."""
+        return self._newest(lambda card: card.horizon == horizon)
 
-    def reference(self) -> dict[str, Any]:
+    def at(self, known_by: datetime, horizon: Horizon) -> SignalModel | None:
+        """The model that decides what is known by a moment; None where none had been trained by then."""
+        return self._newest(lambda card: card.horizon == horizon and card.known_from <= known_by)
+
+    def reference(self, horizon: Horizon) -> dict[str, Any]:
         """What the champion learnt from looked like. Raises LookupError where there is no champion."""
-        if self._champion is None:
-            raise LookupError(self.why_none)
-        found: dict[str, Any] = json.loads((self._champion.folder / REFERENCE).read_text())
+        model = self.champion(horizon)
+        if model is None:
+            raise LookupError(self.why_none or f"no signal model of the horizon {horizon} is installed")
+        folder = self._folder(int(model.version.split("-")[1]))
+        found: dict[str, Any] = json.loads((folder / REFERENCE).read_text())
         return found
 
-    def at(self, known_by: datetime) -> SignalModel | None:
-        """The model that decides what is known by a moment; None where none had been trained by then.
-
-        Nor where its files, or those of a later version, are not as they were signed: ``why_none`` then says so.
-        """
+    def _newest(self, fits: Callable[[Card], bool]) -> SignalModel | None:
+        # The card is read before the model is, so that a run which needs none does not import what it is made of.
         try:
-            for version in self._versions():
-                model = self._load(version)
-                if model.card.known_from <= known_by:
-                    return model
+            return next((self._load(each) for each in self._versions() if fits(self._card(each)[0])), None)
         except UntrustedModelError as error:
             self.why_none = str(error)
-        return None
+            return None
 
     def _versions(self) -> list[int]:
         if self._champion is None:
@@ -71,8 +72,16 @@ class Shelf:
         found = (int(path.name) for path in (self._home / SIGNAL_MODEL).iterdir() if path.name.isdecimal())
         return sorted((each for each in found if each <= self._champion.version), reverse=True)
 
+    def _folder(self, version: int) -> Path:
+        return self._home / SIGNAL_MODEL / str(version)
+
     @cache  # noqa: B019 (a shelf lives as long as its run)
+    def _card(self, version: int) -> tuple[Card, str]:
+        """What a version is, and its digest, once its files are as they were signed."""
+        digest = verify_folder(self._folder(version), self._public)
+        return load_card(self._folder(version)), digest
+
+    @cache  # noqa: B019
     def _load(self, version: int) -> SignalModel:
-        folder = self._home / SIGNAL_MODEL / str(version)
-        digest = verify_folder(folder, self._public)
-        return load_model(folder, f"{SIGNAL_MODEL}-{version}-{digest[:12]}")
+        _, digest = self._card(version)
+        return load_model(self._folder(version), f"{SIGNAL_MODEL}-{version}-{digest[:12]}")

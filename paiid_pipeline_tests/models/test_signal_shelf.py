@@ -46,19 +46,21 @@ def model(known_from: datetime, weight: float) -> SignalModel:
     zero = one[0] * 0
     out = pl.DataFrame({"d": [-1.0], "n": [0.0], "u": [1.0]}).to_numpy()
     core = Network(zero, zero + 1, zero, hidden, zero, out)
-    return SignalModel(Card("network", ("rsi",), "daily", Barriers(), known_from, T, (-1.1, -1.1, -1.1), 1.0), core)
+    return SignalModel(Card("network", ("rsi",), "intraday", Barriers(), known_from, T, (-1.1, -1.1, -1.1), 1.0), core)
 
 
 def test_a_decision_belongs_to_the_newest_model_that_was_trained_by_then(shelf_home: Path, key: SigningKey) -> None:
     shelf = Shelf(shelf_home, lambda: key.public)
     assert shelf.why_none is None
-    assert shelf.at(T - SETTLE) is None
-    first, second = shelf.at(T), shelf.at(T + HOUR)
+    assert shelf.at(T - SETTLE, "intraday") is None
+    first, second = shelf.at(T, "intraday"), shelf.at(T + HOUR, "intraday")
     assert first is not None
     assert second is not None
     assert first.version.startswith(f"{SIGNAL_MODEL}-1-")
     assert second.version.startswith(f"{SIGNAL_MODEL}-2-")
-    assert shelf.champion == second
+    assert shelf.champion("intraday") == second
+    assert shelf.at(T + HOUR, "daily") is None, "a model decides at its own horizon alone"
+    assert shelf.champion("daily") is None
 
 
 def test_the_engine_says_of_an_earlier_decision_what_it_said_before_the_later_champion(
@@ -81,15 +83,15 @@ def test_nothing_installed_a_foreign_key_and_changed_files_are_said_and_decide_n
 ) -> None:
     nothing = Shelf(tmp_path / "nowhere", lambda: pytest.fail("no key is asked for"))
     assert nothing.why_none == "no signal model is installed: none has passed the gate"
-    assert nothing.at(T) is None
-    assert nothing.champion is None
+    assert nothing.at(T, "intraday") is None
+    assert nothing.champion("daily") is None
     foreign = Shelf(shelf_home, lambda: SigningKey(bytes(32)).public)
     assert "is not signed with our key" in str(foreign.why_none)
-    assert foreign.at(T) is None
+    assert foreign.at(T, "intraday") is None
     (shelf_home / SIGNAL_MODEL / "1" / "card.json").write_text("{}")
     changed = Shelf(shelf_home, lambda: key.public)
-    assert changed.at(T + HOUR) is not None, "the champion is as it was"
-    assert changed.at(T) is None
+    assert changed.at(T + HOUR, "intraday") is not None, "the champion is as it was"
+    assert changed.at(T, "intraday") is None
     assert "card.json was changed after signing" in str(changed.why_none)
 
 

@@ -24,12 +24,13 @@ from paiid_pipeline.models.signal_training import Plan
 from paiid_pipeline.signals.accounts import Costs
 from paiid_pipeline.signals.drift import Limits
 from paiid_pipeline.signals.labels import Barriers
-from paiid_pipeline.universe import HORIZONS
+from paiid_pipeline.universe import HORIZONS, Horizon
 
 COOLDOWN = timedelta(days=7)
 """After a retraining was asked for, none is for so long, whatever drifts."""
 _TAGS = {"layer": "model", "cadence": "on_drift"}
 _LONGEST = "14400"
+_NONE = "no signal model of this horizon is installed"
 
 
 class Labelled(dg.Config):
@@ -56,6 +57,7 @@ class Learning(dg.Config):
 class Watching(dg.Config):
     """Which decisions are recent, and from where on the champion is trained again."""
 
+    horizon: str = Field(default="daily", description="Of the champion: daily or intraday.")
     days: float = Field(default=30.0, gt=0)
     psi: float = Limits.psi
     ks: float = Limits.ks
@@ -77,9 +79,7 @@ def signal_dataset(config: Labelled, pipeline: Pipeline) -> dg.MaterializeResult
     An outcome is which barrier the price met first after the next open, and the return from that open; only
     decisions whose outcome is known by now are in it.
     """
-    horizon = next((each for each in HORIZONS if each == config.horizon), None)
-    if horizon is None:
-        raise dg.Failure(f"horizon {config.horizon!r} is not one of {', '.join(HORIZONS)}")
+    horizon = _horizon(config.horizon)
     barriers = Barriers(config.bars, config.upper, config.lower)
     try:
         data = make_signal_data(pipeline.warehouse, pipeline.settings, pipeline.clock.now(), horizon, barriers)
@@ -87,6 +87,13 @@ def signal_dataset(config: Labelled, pipeline: Pipeline) -> dg.MaterializeResult
         raise dg.Failure(str(error)) from error
     path = save_data(data, pipeline.workshop.signals)
     return dg.MaterializeResult(metadata={**_described(data), "file": dg.MetadataValue.path(path)})
+
+
+def _horizon(name: str) -> Horizon:
+    found = next((each for each in HORIZONS if each == name), None)
+    if found is None:
+        raise dg.Failure(f"horizon {name!r} is not one of {', '.join(HORIZONS)}")
+    return found
 
 
 def _described(data: SignalData) -> dict[str, Any]:
@@ -227,16 +234,17 @@ def signal_drift(config: Watching, pipeline: Pipeline) -> dg.MaterializeResult: 
     """Recent decisions against those that the champion among the signal models learnt from: PSI, KS, calibration."""
     limits = Limits(config.psi, config.ks, config.share, config.ece, config.decisions)
     shelf, now = open_shelf(pipeline.settings), pipeline.clock.now()
-    found = watch(shelf, pipeline.warehouse, pipeline.settings, now, timedelta(days=config.days), limits)
+    horizon, recent = _horizon(config.horizon), timedelta(days=config.days)
+    found = watch(shelf, pipeline.warehouse, pipeline.settings, now, horizon, recent, limits)
     reasons = found.drift.reasons if found else ()
     return dg.MaterializeResult(
-        metadata={"retrain": bool(reasons), **(_watched(found) if found else {"model": f"{shelf.why_none}"})},
+        metadata={"retrain": bool(reasons), **(_watched(found) if found else {"model": shelf.why_none or _NONE})},
         check_results=[
             dg.AssetCheckResult(
                 passed=not reasons,
                 check_name="within_limits",
                 severity=dg.AssetCheckSeverity.WARN,
-                description="; ".join(reasons) or (shelf.why_none or "within the limits"),
+                description="; ".join(reasons) or (shelf.why_none or ("within the limits" if found else _NONE)),
                 metadata={name: value for name, value in vars(limits).items()},
             )
         ],
