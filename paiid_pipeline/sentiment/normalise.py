@@ -49,6 +49,7 @@ _LEET_LETTERS = {"0": "o", "3": "e", "4": "a", "5": "s", "7": "t", "$": "s", "@"
 _AT = re.compile(r"[a-z]{5}@", re.IGNORECASE)
 _SPREAD = re.compile(r"(?<!\S)\S(?:\s{1,8}\S(?!\S)){3,}")
 _SIGNED = re.compile(r"(?<![\w'’&.-])[A-Za-z](?:(?:[^\w\s&'’]|_)[A-Za-z]){3,}(?![\w'’&-])")
+_TWO_SIGNS = re.compile(r"(?:[^\w\s&'’]|_)[A-Za-z](?:[^\w\s&'’]|_)")
 _WORD_MOST = 7
 """As many letters, evenly apart, are taken for one word; where more are, only a vocabulary can tell the words."""
 _RUN = re.compile(r"(?<!\S)[A-Za-z](?: [A-Za-z]){3,}(?!\S)")
@@ -217,6 +218,8 @@ def _close_up(made: _Steps, text: str) -> str:
         return words
 
     text = _SPREAD.sub(lambda match: read(_spread(match[0]), match), text)
+    if not _TWO_SIGNS.search(text):
+        return text
     return _SIGNED.sub(lambda match: read(_signed(match[0]), match), text)
 
 

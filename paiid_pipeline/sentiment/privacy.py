@@ -44,7 +44,7 @@ _PHONE_NAMED = re.compile(
     r"(?: (?:me|us))?(?: (?:at|on|number|no))?[.:]? ?)"
     r"(\d{7,15}|\d{3}-\d{4}|\d{2,4}[ -](?:\d{6,8}|\d{3,4}[ -]\d{3,4}))(?![\w-]|[.,]\d|\s?%)"
 )
-_MAY_HOLD_DIGITS = re.compile(r"\d[\d .()–_-]{4,}\d|[A-Za-z]{2}\d{2}[ -]?\w{4}")
+_MAY_HOLD_DIGITS = re.compile(r"\d(?:\D{0,3}\d){5}")
 _FIGURE = re.compile(r"\+\d{1,3}(?: \d{3}){1,2}$")
 _FEWEST_PHONE_DIGITS, _MOST_PHONE_DIGITS = 8, 15
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from itertools import compress, count
 from operator import add
 
 _LONGEST = 20
@@ -27,8 +27,7 @@ _COMMON = math.log(300) + _PER_WORD
 _SHORT = frozenset(re.findall("[a-z]+", "a i am an as at be by do go he if in is it me my no of on or so to up us we"))
 """What is a word in two letters or fewer; vocabularies have many more, which are parts of words."""
 _WORD = re.compile(rf"(?<![\w$#@])[A-Za-z]{{4,{_LONGEST}}}(?!\w)")
-_PAIR = re.compile(r"(?<![\w'’&.$#@-])([A-Za-z]+)([ ._*·-])(?=([a-z]+)(?![\w'’&-]))")
-_JOINT = re.compile(r"[A-Za-z][._*·-][a-z]")
+_PARTS = re.compile(r"(?<![\w'’&.$#@-])([A-Za-z]+)([._*·-])(?=([a-z]+)(?![\w'’&-]))")
 _SPELT = 4
 _LETTERS = re.compile(rf"(?<![\w'’&.-])[A-Za-z](?: [A-Za-z]){{{_SPELT - 1},}}(?![\w'’&-])")
 _MANY = 8
@@ -61,20 +60,38 @@ class _Speller:
         self._costs = {word: cost for word, cost in costs.items() if not word.startswith(_INSIDE)}
         self._parts = {word[2:]: cost + _GOES_ON for word, cost in costs.items() if word.startswith(_INSIDE)}
 
-        # Most words come again and again; a word's reading depends on nothing beside it.
-        self._token = lru_cache(_REMEMBERED)(self._read_token)
+        self._read: dict[str, str] = {}
+        """Tokens that were read before: most come again and again, and no reading depends on what stands beside it."""
 
     def put_right(self, text: str) -> str:
         tokens = text.split(" ")
-        if sum(len(token) == 1 for token in tokens) >= _SPELT:
-            text = _LETTERS.sub(self._spell_out, text)
-        low = text.lower().split(" ")
-        if any(map(self._costs.__contains__, map(add, low, low[1:]))) or _JOINT.search(text):
-            text = _PAIR.sub(self._join, text)
-        return " ".join(map(self._token, text.split(" ")))
+        if sum(map((1).__eq__, map(len, tokens))) >= _SPELT:
+            tokens = _LETTERS.sub(self._spell_out, text).split(" ")
+        tokens = self._whole(tokens)
+        read = list(map(self._read.get, tokens))
+        if None in read:
+            read = list(map(self._remember, tokens))
+        return " ".join(read)  # type: ignore[arg-type]
 
-    def _read_token(self, token: str) -> str:
-        return _WORD.sub(self._word, _DIGITS.sub(self._digits, token))
+    def _whole(self, tokens: list[str]) -> list[str]:
+        """The tokens, and of two that are one word, one."""
+        bare = " ".join(tokens).lower().replace(",", "").replace(".", "").split(" ")
+        found = list(compress(count(), map(self._costs.__contains__, map(add, bare, bare[1:]))))
+        for place in reversed(found):
+            left, right = tokens[place : place + 2]
+            plain = left.isalpha() and right[:1].islower()
+            if plain and self._is_one_word(left.lower(), bare[place + 1], apart=True):
+                tokens[place : place + 2] = [left + right]
+        return tokens
+
+    def _remember(self, token: str) -> str:
+        if len(self._read) > _REMEMBERED:
+            self._read = {}
+        made = self._read[token] = self._read.get(token) or self._token(token)
+        return made
+
+    def _token(self, token: str) -> str:
+        return _WORD.sub(self._word, _PARTS.sub(self._join, _DIGITS.sub(self._digits, token)))
 
     def _digits(self, match: re.Match[str]) -> str:
         word = match[0]
@@ -84,7 +101,7 @@ class _Speller:
 
     def _join(self, match: re.Match[str]) -> str:
         left, joint, right = match.groups()
-        if joint in _STRANGE or self._is_one_word(left.lower(), right, apart=joint == " "):
+        if joint in _STRANGE or self._is_one_word(left.lower(), right, apart=False):
             return left
         return match[0]
 
