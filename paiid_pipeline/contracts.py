@@ -122,7 +122,7 @@ INDICATORS: Schema = {
     "bb_bandwidth": pl.Float64,  # (upper - lower) / middle
     "bb_position": pl.String,  # above | upper | lower | below
     "bb_cross": pl.String,  # crossed_{above|below}_{upper|lower} | none: at the newest bar
-    "inputs_hash": pl.String,  # of the bars and corporate actions used
+    "inputs_hash": pl.String,  # of the bars and corporate actions used, and of the version
     "price": pl.Float64,  # close, put on the footing that all values are on
     "sma_20": pl.Float64,  # averages and ATR in the unit of the price
     "sma_50": pl.Float64,
@@ -144,6 +144,7 @@ INDICATORS: Schema = {
     "macd_divergence": pl.String,  # bullish | bearish | none: against price pivots, confirmed in the last 10 bars
     "rsi_divergence": pl.String,  # likewise
     "regime": pl.String,  # trend | range | high_volatility
+    "version": pl.String,  # of what computed them; null in rows from before there was one
 }
 
 WITHHELD: Schema = {"symbol": pl.String, "horizon": pl.String, "as_of": MOMENT, "reason": pl.String}

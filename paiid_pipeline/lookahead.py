@@ -271,7 +271,7 @@ def _compare_stored(
 def _same_maker(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     # A sentiment without articles has no version, and may be held against any.
     versions = {each.get("model_version") for each in (row, other)} - {None}
-    return len(versions) < 2 and all(row.get(name) == other.get(name) for name in ("engine", "model"))
+    return len(versions) < 2 and all(row.get(name) == other.get(name) for name in ("engine", "model", "version"))
 
 
 def _note(report: Report, what: str, count: int = 1) -> None:

@@ -18,6 +18,7 @@ from paiid_pipeline.contracts import DECISIONS, INDICATORS, WITHHELD, empty
 from paiid_pipeline.technicals.indicators import (
     MINIMUM_BARS,
     VALUES,
+    VERSION,
     Indices,
     series_values,
     with_readings,
@@ -91,7 +92,7 @@ def _values(decisions: pl.DataFrame, snapshots: Snapshots) -> pl.DataFrame:
     seen = pl.Series(newest).set(pl.Series(bars == 0), None)
     newest_bar = snapshots.rows.select(pl.col("bar_start", "bar_end", "close", "price").gather(seen))
     reads = _reads(snapshots, series, bars)
-    frame = decisions.with_columns(*newest_bar, pl.Series("bars", bars), *reads)
+    frame = decisions.with_columns(*newest_bar, pl.Series("bars", bars), *reads, version=pl.lit(VERSION))
     return in_words(with_readings(frame))
 
 
@@ -136,8 +137,8 @@ def _packed(rows: pl.DataFrame) -> NDArray[np.uint8]:
 
 
 def _prefix_digests(packed: NDArray[np.uint8], lengths: Indices) -> Iterator[str]:
-    """The SHA-256 of the first n rows, for each n of an ascending list, at the price of hashing once."""
-    running, done = hashlib.sha256(), 0
+    """The SHA-256 of the version and the first n rows, for each n of an ascending list, hashing each row once."""
+    running, done = hashlib.sha256(VERSION.encode()), 0
     for length in lengths.tolist():
         running.update(packed[done:length].data)
         done = length

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from importlib.metadata import version
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +20,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
+
+VERSION = f"indicators.1(TA-Lib {version('TA-Lib')})"
+"""Its number is raised whenever a value or a reading of the same bars changes."""
 
 MINIMUM_BARS = 250
 VALUES = ("rsi_14", "macd", "macd_signal", "macd_histogram", "bb_upper", "bb_middle", "bb_lower")

@@ -15,7 +15,7 @@ from paiid_pipeline_tests.signals.lookahead import MAX_AGE, MINUTE, OPEN, random
 from paiid_pipeline_tests.technicals.test_decide import decisions_at
 
 READ = [name for name in INDICATORS if name not in ("symbol", "horizon", "as_of", "bar_start", "bar_end", "bars",
-                                                    "close", "inputs_hash")]  # fmt: skip
+                                                    "close", "inputs_hash", "version")]  # fmt: skip
 
 
 def minutes(seed: int, symbols: int = 2) -> pl.DataFrame:
