@@ -44,7 +44,11 @@ def train(settings: Settings, data: Path | None, choice: Choice, *, only: str | 
         if only != "custom_bert":
             _show(fit_ensemble(labelled, workshop, tell), workshop, test)
 
-    return _done("train", lambda: run(open_workshop(settings)))
+    try:
+        return _done("train", lambda: run(open_workshop(settings)))
+    except KeyboardInterrupt:
+        tell("stopped: the same command goes on from the last checkpoint")
+        raise
 
 
 def import_(settings: Settings, name: str, source: str, labelled: Path | None) -> int:

@@ -40,6 +40,8 @@ def markdown(report: Report) -> str:
             "| --- | --- | --- | --- | --- |",
             *(_row(name, found["all"]) for name, found in sets.items()),
             "",
+            *(line for name, found in sets.items() for line in _compared(name, found)),
+            "",
             "## Every fold",
             "",
             "| set | seed | fold | rows | accuracy | macro-F1 |",
@@ -56,6 +58,11 @@ def _row(name: str, found: Mapping[str, Any]) -> str:
 
 def _interval(found: Mapping[str, float]) -> str:
     return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def _compared(name: str, found: Mapping[str, Any]) -> list[str]:
+    """Each paired test of a set: how likely so large a difference is by chance."""
+    return [f"{name}, {test}: {value:.2g} (McNemar)" for test, value in found.items() if test.startswith("p against ")]
 
 
 def _folds(name: str, found: Mapping[str, Any]) -> list[str]:

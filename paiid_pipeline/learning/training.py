@@ -74,8 +74,10 @@ def train_custom_bert(texts: Texts, choice: Choice, workshop: Workshop, say: Cal
     """Train on all but the held-out fold, measure on it, and register; ``say`` hears how it gets on.
 
     Killed and called again with the same arguments it goes on from its checkpoint. Raises LookupError with the
-    remedy where the base cannot be had, ValueError where there are too few rows.
+    remedy where the base cannot be had, ValueError where there are too few rows, RegistryError before anything is
+    trained where it could not be registered.
     """
+    workshop.registry.reach()
     recipe, parts = choice.recipe(), split_held_out(texts.labelled.rows)
     folder = workshop.training / CUSTOM_BERT / _name(texts, recipe)
     say(f"{parts.training.height} texts to train on, {parts.test.height} to measure on; checkpoints in {folder}")

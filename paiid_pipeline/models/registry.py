@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from paiid_pipeline.models.labels import LABELS
 from paiid_pipeline.models.promotion import Verdict
@@ -37,6 +38,10 @@ _FILES = "model"
 _SQLITE = "sqlite:///"
 _BETWEEN = " | "
 _EXAMPLE = "input_example.json"
+
+
+class RegistryError(RuntimeError):
+    """The register cannot be reached, or is none. The message names the address, without its password."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,11 @@ class Registry:
         """``artifacts`` is where files are kept; a server that is not told keeps them where it likes."""
         self._url = url
         self._artifacts = artifacts
+        self._reached = False
+
+    def reach(self) -> None:
+        """Raises RegistryError, with the remedy, where the register cannot be used."""
+        self._mlflow()
 
     def register(
         self,
@@ -203,13 +213,28 @@ class Registry:
 
     def _mlflow(self) -> tuple[Any, MlflowClient]:
         os.environ.update(_SETTINGS)
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         import mlflow
 
         if self._url.startswith(_SQLITE):
             _parent(Path(self._url.removeprefix(_SQLITE)))
         mlflow.set_tracking_uri(self._url)
         mlflow.set_registry_uri(self._url)
-        return mlflow, mlflow.MlflowClient(self._url, self._url)
+        return mlflow, self._client(mlflow)
+
+    def _client(self, mlflow: Any) -> MlflowClient:
+        try:
+            client: MlflowClient = mlflow.MlflowClient(self._url, self._url)
+            if not self._reached:
+                client.search_registered_models(max_results=1)
+        except Exception as error:  # noqa: BLE001 - MLflow's, the driver's and the network's have no common base
+            place = urlsplit(self._url)
+            raise RegistryError(
+                f"the register of models, {place.scheme}://{place.netloc.rpartition('@')[2]}{place.path}, cannot be used "
+                f"({type(error).__name__}): check PAIID_MLFLOW_URL, and that its server runs"
+            ) from None
+        self._reached = True
+        return client
 
     def _experiment_id(self, client: MlflowClient, name: str) -> str:
         found = client.get_experiment_by_name(name)

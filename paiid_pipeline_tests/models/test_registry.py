@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from paiid_pipeline.models.promotion import Verdict
-from paiid_pipeline.models.registry import Interface, Registry, Version, installed
+from paiid_pipeline.models.registry import Interface, Registry, RegistryError, Version, installed
 from paiid_pipeline.models.signing import SigningKey, UntrustedModelError, verify_folder
 
 YES, NO = Verdict(True, ("better than majority",)), Verdict(False, ("not better than champion",))
@@ -60,6 +60,13 @@ def test_a_model_of_another_kind_says_what_it_reads_and_answers(
     ]  # fmt: skip
     assert model.load_input_example().to_dict("records") == [{"rsi_14": 31.5, "note": "x"}]
     assert mlflow.get_experiment_by_name("signal_model") is not None
+
+
+@pytest.mark.parametrize("url", ["http://user:hunter2@127.0.0.1:9", "elsewhere://x"])
+def test_a_register_that_cannot_be_used_is_said_without_its_password(url: str) -> None:
+    with pytest.raises(RegistryError, match="check PAIID_MLFLOW_URL") as caught:
+        Registry(url).reach()
+    assert "hunter2" not in str(caught.value)
 
 
 def test_only_a_challenger_that_passed_the_gate_becomes_champion(
