@@ -230,8 +230,8 @@ class Registry:
         except Exception as error:  # noqa: BLE001 - MLflow's, the driver's and the network's have no common base
             place = urlsplit(self._url)
             raise RegistryError(
-                f"the register of models, {place.scheme}://{place.netloc.rpartition('@')[2]}{place.path}, cannot be used "
-                f"({type(error).__name__}): check PAIID_MLFLOW_URL, and that its server runs"
+                f"the register of models, {place.scheme}://{place.netloc.rpartition('@')[2]}{place.path}, cannot be "
+                f"used ({type(error).__name__}): check PAIID_MLFLOW_URL, and that its server runs"
             ) from None
         self._reached = True
         return client
