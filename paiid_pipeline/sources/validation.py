@@ -527,6 +527,8 @@ def _effect(kind: str, action: Row) -> tuple[str, float | None, float | None]:
         return "stock_dividend", 1.0 + _rate(action, "rate"), None
     if kind == "cash_dividends":
         return "cash_dividend", None, _rate(action, "rate")
+    if kind == "name_changes" and action.get("old_symbol") == action.get("new_symbol"):
+        return "same_ticker_name_change", None, None  # no ticker changes hands
     return kind.removesuffix("s"), None, None
 
 

@@ -15,7 +15,8 @@ A large batch of bars to which nothing that is stored speaks takes a short cut t
 
 A bar that ended before its company took the ticker, as the changes of name until the day asked for have it, is
 known under this ticker from the change on at the earliest. A change of name that is new makes the coverage of the
-ticker's bars void: they are to be asked for again, as of the company that it means now.
+ticker's bars void: they are to be asked for again, as of the company that it means now; a bar that then comes as
+it was stored before the change is stored again, since only now is it known to be of this company.
 
 A row is never known before its nominal moment, nor a version before the one that it replaces. ``nominal``
 is false exactly where known_at is the moment of receipt. Two versions of an article with different
@@ -169,14 +170,15 @@ def _find_newest(cursor: Cursor, table: Table, parameters: Mapping[str, Any]) ->
     Returns how many rows have one, and how many restate it.
     """
     # A row is named by its ctid: narrower to sort and to join by than its key.
+    confirmed = " OR coalesce(s.known_at < t.since, false)" if table is MARKET_BARS else ""
     cursor.execute(
         f"""
         CREATE TEMP TABLE newest ON COMMIT DROP AS
         -- What came before the stored version did is stale, and no restatement of it.
         SELECT DISTINCT ON (i.ctid) i.ctid AS row, s.known_at,
                ({_list(table.values, "i")}) IS DISTINCT FROM ({_list(table.values, "s")})
-               AND (s.nominal OR %(received_at)s >= s.known_at) AS restated
-        FROM incoming i JOIN {table.name} s ON {_same(table.key, "i", "s")} {_within(table, "s")}
+               AND (s.nominal OR %(received_at)s >= s.known_at){confirmed} AS restated
+        FROM incoming i JOIN {table.name} s ON {_same(table.key, "i", "s")} {_within(table, "s")}{_taken(table)}
         ORDER BY i.ctid, s.known_at DESC
         """,
         parameters,
@@ -238,13 +240,8 @@ def _edited(table: Table) -> str:
 def _insert(raw: _Raw) -> str:
     table = raw.table
     nominal = f"i.{raw.moment} + %(delay)s"
-    taken = ""
     if table is MARKET_BARS:
         nominal = f"greatest({nominal}, t.since)"
-        taken = """
-        LEFT JOIN (SELECT symbol, max(effective_at) AS since FROM corporate_actions
-                   WHERE kind = 'name_change' AND ex_date <= %(asof)s GROUP BY symbol) t
-               ON t.symbol = i.symbol AND i.bar_end <= t.since"""
     by_receipt = "(n.row IS NOT NULL OR r.row IS NOT NULL)"
     return f"""
         INSERT INTO {table.name} ({_list(table.columns)}, known_at, nominal)
@@ -255,10 +252,20 @@ def _insert(raw: _Raw) -> str:
                NOT ({by_receipt} AND %(received_at)s >= greatest({nominal}, n.known_at + interval '1 microsecond'))
         FROM incoming i
         LEFT JOIN newest n ON n.row = i.ctid
-        LEFT JOIN receipts r ON r.row = i.ctid{taken}
+        LEFT JOIN receipts r ON r.row = i.ctid{_taken(table)}
         WHERE n.row IS NULL OR n.restated
         ORDER BY i.ctid
     """
+
+
+def _taken(table: Table) -> str:
+    """A join ``t`` that says, of a bar from before its company took the ticker, when that was."""
+    if table is not MARKET_BARS:
+        return ""
+    return """
+        LEFT JOIN (SELECT symbol, max(effective_at) AS since FROM corporate_actions
+                   WHERE kind = 'name_change' AND ex_date <= %(asof)s GROUP BY symbol) t
+               ON t.symbol = i.symbol AND i.bar_end <= t.since"""
 
 
 def _forget_coverage(cursor: Cursor) -> None:

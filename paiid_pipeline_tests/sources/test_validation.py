@@ -362,6 +362,13 @@ def test_a_rename_is_filed_under_each_symbol_asked_for() -> None:
         ("test:r", "AAPL", "name_change"), ("test:r:TWX", "TWX", "name_change")]  # fmt: skip
 
 
+def test_a_company_that_changes_its_name_and_keeps_its_ticker_gives_up_no_ticker() -> None:
+    change = {"id": "r", "old_symbol": "AAPL", "new_symbol": "AAPL", "process_date": "2014-06-09"}
+    assert check_actions({"name_changes": [change]}, asked("actions")).rows["kind"].to_list() == [
+        "same_ticker_name_change"
+    ]
+
+
 def test_an_action_announced_after_its_ex_date_is_still_taken() -> None:
     rows = check_actions(action("cash_dividends", rate=0.5, ex_date="2014-06-01"), asked("actions")).rows
     assert rows["ex_date"].to_list() == [date(2014, 6, 1)]

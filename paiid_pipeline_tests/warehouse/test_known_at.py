@@ -103,6 +103,17 @@ def test_a_bar_from_before_its_company_took_the_ticker_is_known_from_then(wareho
     assert known(warehouse, "MSFT") == [(9.0, END, True)]
 
 
+def test_a_bar_stored_before_its_change_of_name_was_announced_is_confirmed_once(warehouse: Warehouse) -> None:
+    """Else an announcement that came late would cut a company off from its own history for ever."""
+    change = T0 + 5 * MINUTE
+    warehouse.write_bars(bars(bar(T0, 1.0), bar(change, 3.0)), LATER)
+    warehouse.write_corporate_actions(actions(renamed(change)), LATER)
+    again = LATER + MINUTE
+    for _ in range(2):
+        warehouse.write_bars(bars(bar(T0, 1.0), bar(change, 3.0)), again, asof=change.date())
+        assert known(warehouse) == [(1.0, END, True), (1.0, again, False), (3.0, change + MINUTE, True)]
+
+
 def test_a_large_batch_knows_of_the_change_as_a_small_one_does(warehouse: Warehouse) -> None:
     change = T0 + 5 * MINUTE
     warehouse.write_corporate_actions(actions(renamed(change)), LATER)
