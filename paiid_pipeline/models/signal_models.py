@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from paiid_pipeline.models.signing import UntrustedModelError
 from paiid_pipeline.signals.labels import Barriers
-from paiid_pipeline.signals.ml import DOWN, UP
+from paiid_pipeline.signals.ml import DOWN, NEITHER, UP
 from paiid_pipeline.signals.performance import Floats
 
 Kind = Literal["forest", "boosted", "network"]
@@ -38,6 +38,21 @@ Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Shrink:
+    """By what a model's log-odds are multiplied, so that its probabilities are right on rows not learnt from.
+
+    ``level``: those of meeting either barrier; ``side``: those of which one. How far a price will move is much
+    easier to tell than where to, and one factor for both would be far too sure of the latter.
+    """
+
+    level: float
+    side: float
+
+    def __str__(self) -> str:
+        return f"shrink {self.level:.2f} of the level, {self.side:.2f} of the side"
+
+
+@dataclass(frozen=True)
 class Card:
     """What a model is, and what it needs to be put to work."""
 
@@ -52,8 +67,7 @@ class Card:
     """By when the outcome of every row that it learnt from was known."""
     prior: tuple[float, float, float]
     """The log of the classes' shares in training."""
-    shrink: float
-    """By what the model's own log-odds are multiplied, so that its probabilities are right on rows not learnt from."""
+    shrink: Shrink
 
 
 class Core(Protocol):
@@ -84,11 +98,12 @@ class SignalModel:
 
     def odds(self, values: Floats) -> Floats:
         """The log-odds of the classes, (n, 3)."""
-        return np.array(self.card.prior) + self.card.shrink * self.core.margins(values)
+        level, side = split_margins(self.core.margins(values))
+        return np.array(self.card.prior) + self.card.shrink.level * level + self.card.shrink.side * side
 
     def attributions(self, values: Floats) -> Floats:
         """What each feature adds to the log-odds of up against down, (n, features + 1)."""
-        shares = self.card.shrink * self.core.shares(values)
+        shares = self.card.shrink.side * self.core.shares(values)
         shares[:, -1] += self.card.prior[UP] - self.card.prior[DOWN]
         return shares
 
@@ -105,7 +120,11 @@ def load_card(folder: Path) -> Card:
     try:
         found = json.loads((folder / CARD).read_text())
         moments = {name: datetime.fromisoformat(found[name]) for name in ("known_from", "trained_to")}
-        rest = {"features": tuple(found["features"]), "prior": tuple(found["prior"])}
+        rest = {
+            "features": tuple(found["features"]),
+            "prior": tuple(found["prior"]),
+            "shrink": Shrink(**found["shrink"]),
+        }
         return Card(**{**found, **moments, **rest, "barriers": Barriers(**found["barriers"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UntrustedModelError(f"{folder / CARD} describes no signal model ({error}): train it again") from None
@@ -116,6 +135,13 @@ def load_model(folder: Path, version: str) -> SignalModel:
     card = load_card(folder)
     core: Core = Network.load(folder) if card.kind == "network" else Trees.load(folder)
     return SignalModel(card, core, version)
+
+
+def split_margins(margins: Floats) -> tuple[Floats, Floats]:
+    """Margins (n, 3) as the sum of two: what UP and DOWN share, with NEITHER; and by how much UP is ahead of both."""
+    middle = (margins[:, UP] + margins[:, DOWN]) * 0.5
+    ahead = (margins[:, UP] - margins[:, DOWN]) * 0.5
+    return np.stack([middle, margins[:, NEITHER], middle], axis=1), np.stack([-ahead, 0.0 * ahead, ahead], axis=1)
 
 
 def probabilities(odds: Floats) -> Floats:

@@ -19,15 +19,20 @@ from paiid_pipeline.models.signal_models import (
     Kind,
     Labels,
     Network,
+    Shrink,
     SignalModel,
     Trees,
-    probabilities,
+    split_margins,
 )
 from paiid_pipeline.signals.ml import matrix
 from paiid_pipeline.signals.performance import Floats
 from paiid_pipeline.signals.splits import Indices, walk_forward
 
 Settings = Mapping[str, float]
+
+_ROUNDS = 4
+_LEAST, _MOST = 0.001, 5.0
+"""Bounds of a factor; the least keeps the order of what is said, so that it can be measured."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ class Tried:
     """From 0; the last one is the fit on all rows."""
     trial: int
     loss: float
-    shrink: float
+    shrink: Shrink
 
 
 @dataclass(frozen=True)
@@ -176,10 +181,10 @@ class _Run:
     def _try(self, fold: int, number: int, learn: Indices, compare: Indices) -> Tried:
         prior = self._prior(learn)
         margins = self._fit(number, learn, prior).margins(self._values[compare])
-        shrink, loss = best_shrink(prior, margins, self._labels[compare])
+        shrink, loss = fitted_shrink(prior, margins, self._labels[compare])
         made = Tried(fold, number, loss, shrink)
         self.tried.append(made)
-        self._log(f"  {self._plan.trials[number]}: log-loss {loss:.5f}, shrink {shrink:.2f}")
+        self._log(f"  {self._plan.trials[number]}: log-loss {loss:.5f}, {shrink}")
         return made
 
     def _fitted(self, tried: Tried, rows: Indices) -> SignalModel:
@@ -212,26 +217,42 @@ class _Run:
         return np.asarray(np.log((counts + 1) / (counts.sum() + len(CLASSES))), dtype=np.float64)
 
 
-def best_shrink(prior: Floats, margins: Floats, labels: Labels, most: float = 5.0) -> tuple[float, float]:
-    """The factor in [0, ``most``] on the margins that makes the labels likeliest, and the mean log-loss with it.
+def fitted_shrink(prior: Floats, margins: Floats, labels: Labels) -> tuple[Shrink, float]:
+    """The factors that make the labels likeliest (:class:`Shrink`), and the mean log-loss with them.
 
-    The loss is convex in the factor, so its slope is halved down to a zero. 0 says that the prior alone
-    does better.
+    One after the other, each given the other, until they stay: the loss is convex in both together.
+    """
+    level, side = split_margins(margins)
+    found = Shrink(1.0, 1.0)
+    for _ in range(_ROUNDS):
+        found = Shrink(best_factor(prior + found.side * side, level, labels), found.side)
+        found = Shrink(found.level, best_factor(prior + found.level * level, side, labels))
+    shares = _shares(prior + found.level * level + found.side * side)[np.arange(len(labels)), labels]
+    return found, -math.fsum(np.log(shares).tolist()) / max(len(labels), 1)
+
+
+def best_factor(base: Floats, margins: Floats, labels: Labels) -> float:
+    """The factor in [``_LEAST``, ``_MOST``] on ``margins``, added to ``base``, that makes the labels likeliest.
+
+    The loss is convex in it, so its slope is halved down to a zero.
     """
     at = np.arange(len(labels))
 
     def slope(factor: float) -> float:
-        shares = probabilities(prior + factor * margins)
+        shares = _shares(base + factor * margins)
         return float(np.mean(np.sum(shares * margins, axis=1) - margins[at, labels]))
 
-    low, high = 0.0, most
+    low, high = _LEAST, _MOST
     if slope(low) >= 0:
-        high = low
-    elif slope(high) <= 0:
-        low = high
-    for _ in range(20 if low < high else 0):
+        return low
+    if slope(high) <= 0:
+        return high
+    for _ in range(20):
         middle = (low + high) / 2
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-    factor = (low + high) / 2
-    shares = probabilities(prior + factor * margins)[at, labels]
-    return factor, -math.fsum(np.log(shares).tolist()) / max(len(labels), 1)
+    return (low + high) / 2
+
+
+def _shares(odds: Floats) -> Floats:
+    powers = np.exp(odds - np.max(odds, axis=1, keepdims=True))
+    return np.asarray(powers / np.sum(powers, axis=1, keepdims=True), dtype=np.float64)

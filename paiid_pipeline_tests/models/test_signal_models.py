@@ -13,6 +13,7 @@ from paiid_pipeline.models.signal_models import (
     Card,
     Kind,
     Network,
+    Shrink,
     SignalModel,
     Trees,
     load_card,
@@ -43,7 +44,7 @@ def fitted(kind: Kind, seed: int = 1) -> SignalModel:
     learner = Network if kind == "network" else Trees
     core = learner.fit(*rows(1500), PRIOR, trial.settings, seed, 1)
     names = tuple(f"f{place}" for place in range(5))
-    return SignalModel(Card(kind, names, "daily", Barriers(), NOW, NOW, tuple(PRIOR.tolist()), 0.8), core)
+    return SignalModel(Card(kind, names, "daily", Barriers(), NOW, NOW, tuple(PRIOR.tolist()), Shrink(0.7, 0.8)), core)
 
 
 @pytest.fixture(params=["forest", "boosted", "network"])

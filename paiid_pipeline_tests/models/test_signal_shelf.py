@@ -13,7 +13,7 @@ from paiid_pipeline.contracts import SYMBOL_SENTIMENT, empty
 from paiid_pipeline.engines import MlEngine
 from paiid_pipeline.models.promotion import Verdict
 from paiid_pipeline.models.registry import Registry
-from paiid_pipeline.models.signal_models import Card, Network, SignalModel, load_model
+from paiid_pipeline.models.signal_models import Card, Network, Shrink, SignalModel, load_model
 from paiid_pipeline.models.signal_shelf import SIGNAL_MODEL, Shelf
 from paiid_pipeline.models.signing import SigningKey
 from paiid_pipeline.settings import load_settings
@@ -46,7 +46,9 @@ def model(known_from: datetime, weight: float) -> SignalModel:
     zero = one[0] * 0
     out = pl.DataFrame({"d": [-1.0], "n": [0.0], "u": [1.0]}).to_numpy()
     core = Network(zero, zero + 1, zero, hidden, zero, out)
-    return SignalModel(Card("network", ("rsi",), "intraday", Barriers(), known_from, T, (-1.1, -1.1, -1.1), 1.0), core)
+    return SignalModel(
+        Card("network", ("rsi",), "intraday", Barriers(), known_from, T, (-1.1, -1.1, -1.1), Shrink(1.0, 1.0)), core
+    )
 
 
 def test_a_decision_belongs_to_the_newest_model_that_was_trained_by_then(shelf_home: Path, key: SigningKey) -> None:

@@ -24,7 +24,7 @@ from paiid_pipeline.models.signal_evaluation import (
     reliability,
 )
 from paiid_pipeline.models.signal_gate import judge_signals
-from paiid_pipeline.models.signal_training import Plan, Training, Trial, best_shrink, train
+from paiid_pipeline.models.signal_training import Plan, Training, Trial, fitted_shrink, train
 from paiid_pipeline.signals.ml import matrix
 from paiid_pipeline_tests.models.planted import BARS, LATER, Planted, planted
 
@@ -152,15 +152,31 @@ def test_the_data_are_those_whose_outcome_is_known_and_their_digest_is_of_their_
 BEGINNING = pl.Series([0]).cast(pl.Datetime("us", "UTC"))[0]
 
 
-def test_the_best_factor_is_0_for_noise_and_1_for_odds_that_are_right() -> None:
+def test_the_best_factors_are_1_for_odds_that_are_right_and_nothing_for_noise() -> None:
     rng = np.random.default_rng(0)
     margins = rng.normal(size=(20_000, 3))
     shares = np.exp(margins) / np.exp(margins).sum(axis=1, keepdims=True)
     labels = (rng.random(len(shares))[:, None] > np.cumsum(shares, axis=1)).sum(axis=1)
-    assert best_shrink(np.zeros(3), margins, labels)[0] == pytest.approx(1.0, abs=0.05)
-    assert best_shrink(np.zeros(3), 2 * margins, labels)[0] == pytest.approx(0.5, abs=0.03)
-    factor, loss = best_shrink(np.zeros(3), -margins, labels)
-    assert (factor, loss) == (pytest.approx(0), pytest.approx(math.log(3)))
+    right, loss = fitted_shrink(np.zeros(3), margins, labels)
+    assert (right.level, right.side) == (pytest.approx(1, abs=0.05), pytest.approx(1, abs=0.05))
+    half, same = fitted_shrink(np.zeros(3), 2 * margins, labels)
+    assert (half.level, half.side) == (pytest.approx(0.5, abs=0.03), pytest.approx(0.5, abs=0.03))
+    assert same == pytest.approx(loss, abs=1e-6)
+    opposite, worst = fitted_shrink(np.zeros(3), -margins, labels)
+    assert max(opposite.level, opposite.side) < 0.01
+    assert worst == pytest.approx(math.log(3), abs=0.01)
+
+
+def test_who_knows_how_far_and_not_where_to_is_not_sure_of_the_side() -> None:
+    """Margins whose level is right and whose side is noise."""
+    rng = np.random.default_rng(0)
+    level, noise = rng.normal(size=20_000), rng.normal(size=20_000)
+    met = rng.random(20_000) < 2 / (2 + np.exp(-level))
+    labels = np.where(met, 2 * rng.integers(0, 2, 20_000), 1)
+    margins = np.stack([level - noise, 0 * level, level + noise], axis=1)
+    found, _ = fitted_shrink(np.zeros(3), margins, labels)
+    assert found.level == pytest.approx(1, abs=0.07)
+    assert found.side < 0.03
 
 
 def test_matthews_correlation() -> None:

@@ -23,7 +23,7 @@ from paiid_pipeline.learning.signals import make_signal_data
 from paiid_pipeline.lookahead import History, pipeline_of
 from paiid_pipeline.models.promotion import Verdict
 from paiid_pipeline.models.registry import Interface
-from paiid_pipeline.models.signal_models import load_model
+from paiid_pipeline.models.signal_models import Shrink, load_model
 from paiid_pipeline.models.signal_shelf import REFERENCE, SIGNAL_MODEL
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
@@ -201,7 +201,7 @@ def install_another(world: World, at: datetime) -> None:
     workshop, folder = pipeline.workshop, pipeline.settings.models_dir / SIGNAL_MODEL / "1"
     model = load_model(folder, "1")
     made = pipeline.settings.home / "another"
-    replace(model, card=replace(model.card, known_from=at, shrink=-model.card.shrink)).save(made)
+    replace(model, card=replace(model.card, known_from=at, shrink=Shrink(1.0, -model.card.shrink.side))).save(made)
     (made / REFERENCE).write_bytes((folder / REFERENCE).read_bytes())
     interface = Interface(dict.fromkeys(FEATURES, "double"), ["p_up"], dict.fromkeys(FEATURES, 0.0))
     version = workshop.registry.register(
