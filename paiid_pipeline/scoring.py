@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,8 @@ from paiid_pipeline.sentiment.vader import Vader
 
 TRANSFORMERS = ("custom_bert", "finbert")
 Device = Literal["cpu", "cuda"]
+_Given = ParamSpec("_Given")
+_Made = TypeVar("_Made")
 
 BLEND = "blend.json"
 _PINNED = "champion.json"
@@ -66,14 +68,14 @@ def open_analyzer(
     for name in TRANSFORMERS:
         try:
             loaded.append(load_member(name, models, environ, device, own_key))
-        except (LookupError, UntrustedModelError, ValueError, ImportError, OSError, RuntimeError) as error:
-            absent[name] = str(error)
+        except Exception as error:  # noqa: BLE001 - what a signed folder of rubbish raises has no common base
+            absent[name] = str(error) or repr(error)
     try:
         blend = blend or load_blend(models, environ, own_key)
     except LookupError:
         blend = SEED
-    except (UntrustedModelError, ValueError, OSError) as error:
-        blend, absent[MODEL] = SEED, str(error)
+    except Exception as error:  # noqa: BLE001
+        blend, absent[MODEL] = SEED, str(error) or repr(error)
     made = route(loaded, absent, blend, budget_ms)
     if not any(blend.weights[member.name] > 0 for member in made.members):
         absent[MODEL] = f"{blend.version} hears none of the models that are there, so that the seed's weights are used"
@@ -194,17 +196,11 @@ def _served(name: str, folder: Path, public: bytes) -> Transformer:
     except Exception as error:  # noqa: BLE001 - the runtime's own exceptions have no common base
         raise MemberError(f"{folder} cannot be loaded: {error}") from None
 
-    def forward(ids: list[list[int]], types: list[list[int]]) -> Any:
-        try:
-            return model.forward(ids, types)
-        except Exception as error:  # noqa: BLE001
-            raise MemberError(f"{name} failed on {len(ids)} texts of {len(ids[0])} tokens: {error}") from None
-
     return Transformer(
         name=name,
         version=f"{model.digest[:12]}{_READING}",
-        encode=_spelled(folder, model.encode),
-        forward=forward,
+        encode=_spelled(folder, _guarded(name, model.encode)),
+        forward=_guarded(name, model.forward),
         columns=model.columns,
         reads_entities=model.reads_entities,
         batch_tokens=_BATCH_TOKENS,
@@ -233,12 +229,24 @@ def _torch(name: str, folder: Path, digest: str, device: Device) -> Transformer:
     return Transformer(
         name=name,
         version=f"{digest[:12]}{_READING}/torch-{device}",
-        encode=_spelled(folder, lambda texts: encode(tokenizer, texts)),
-        forward=_forward(network.half().cuda() if device == "cuda" else network, device),
+        encode=_spelled(folder, _guarded(name, lambda texts: encode(tokenizer, texts))),
+        forward=_guarded(name, _forward(network.half().cuda() if device == "cuda" else network, device)),
         columns=(0, 1, 2),  # the network has put its classes in our order, by their names
         reads_entities="paiid_pooling" in config,
         cost_ms=_cost(folder),
     )
+
+
+def _guarded(name: str, step: Callable[_Given, _Made]) -> Callable[_Given, _Made]:
+    """``step``, whose failures are the member's: the others are heard without it."""
+
+    def run(*given: _Given.args, **named: _Given.kwargs) -> _Made:
+        try:
+            return step(*given, **named)
+        except Exception as error:  # noqa: BLE001 - the runtimes' own exceptions have no common base
+            raise MemberError(f"{name} failed on a batch: {error}") from None
+
+    return run
 
 
 def _spelled(folder: Path, encode: Encode) -> Encode:

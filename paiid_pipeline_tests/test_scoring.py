@@ -168,6 +168,28 @@ def test_signed_rubbish_is_left_out_and_said(base: Path, tmp_path: Path) -> None
     assert made.analyze_sentiment("great profit").flags == ("missing:custom_bert", "missing:finbert")
 
 
+@pytest.mark.parametrize("name", ["custom_bert", "finbert", "ensemble"])
+@pytest.mark.parametrize(
+    "rubbish", ["[]", "null", "3", "{", "", '{"model": {"vocab": []}}', '{"weights": {"vader": NaN}}']
+)
+def test_no_signed_rubbish_raises(models_dir: Path, tmp_path: Path, name: str, rubbish: str) -> None:
+    """In any of the files of a folder in turn; what is left is heard."""
+    if name == "ensemble":
+        save_blend(SEED, tmp_path / "whole" / name)
+    else:
+        copy(models_dir / name, tmp_path / "whole" / name)
+    for file in sorted((tmp_path / "whole" / name).glob("*.json")):
+        folder = tmp_path / file.stem / name
+        folder.mkdir(parents=True)
+        for other in file.parent.iterdir():
+            (folder / other.name).write_bytes(other.read_bytes())
+        (folder / file.name).write_text(rubbish)
+        if file.name != SIGNATURE:
+            sign(folder)
+        result = open_analyzer(tmp_path / file.stem, environ=ENVIRONMENT).analyze_sentiment("great profit")
+        assert "vader" in [member.model for member in result.members], file.name
+
+
 def test_all_members_are_heard(models_dir: Path) -> None:
     analyzer = open_analyzer(models_dir, {"AAPL": ["apple"], "NOK": ["nokia"]}, environ=ENVIRONMENT)
     result = analyzer.analyze_sentiment("apple beats nokia, a great profit")

@@ -49,7 +49,8 @@ _LEET_LETTERS = {"0": "o", "3": "e", "4": "a", "5": "s", "7": "t", "$": "s", "@"
 _AT = re.compile(r"[a-z]{5}@", re.IGNORECASE)
 _SPREAD = re.compile(r"(?<!\S)\S(?:\s{1,8}\S(?!\S)){3,}")
 _SIGNED = re.compile(r"(?<![\w'’&.-])[A-Za-z](?:(?:[^\w\s&'’]|_)[A-Za-z]){3,}(?![\w'’&-])")
-_TWO_SIGNS = re.compile(r"(?:[^\w\s&'’]|_)[A-Za-z](?:[^\w\s&'’]|_)")
+_APART = re.compile(r"\s\S\s{1,8}\S\s{1,8}\S(?!\S)")
+_TWO_SIGNS = re.compile(r"[^A-Za-z0-9\s&'’][A-Za-z][^A-Za-z0-9\s&'’]")
 _WORD_MOST = 7
 """As many letters, evenly apart, are taken for one word; where more are, only a vocabulary can tell the words."""
 _RUN = re.compile(r"(?<!\S)[A-Za-z](?: [A-Za-z]){3,}(?!\S)")
@@ -97,11 +98,9 @@ def normalise(text: str) -> NormalisedText:
     made.flags += masked
     if _LEET.search(text):
         text = made.disguised("leetspeak", text, _LEET_WORD.sub(_read_leet, text))
-    tokens = text.split()
-    if len(tokens) > MAX_TOKENS:
-        made.flags.append("token_cap")
-    clean = " ".join(tokens[:MAX_TOKENS])
-    return NormalisedText(clean, (*made.flags, *_marks(clean, made)), 1 - 0.5**made.disguises)
+    if text.count(" ") >= MAX_TOKENS:
+        text = made.step("token_cap", text, " ".join(text.split(" ", MAX_TOKENS)[:MAX_TOKENS]))
+    return NormalisedText(text, (*made.flags, *_marks(text, made)), 1 - 0.5**made.disguises)
 
 
 class _Steps:
@@ -210,6 +209,9 @@ def _one(word: str, place: int) -> str:
 def _close_up(made: _Steps, text: str) -> str:
     """Letters that stand one by one, apart or with signs between them, as the words that they make."""
 
+    if not (_APART.search(text) or _TWO_SIGNS.search(text)):
+        return text
+
     def read(words: str | None, match: re.Match[str]) -> str:
         if words is None:
             return match[0]
@@ -218,8 +220,6 @@ def _close_up(made: _Steps, text: str) -> str:
         return words
 
     text = _SPREAD.sub(lambda match: read(_spread(match[0]), match), text)
-    if not _TWO_SIGNS.search(text):
-        return text
     return _SIGNED.sub(lambda match: read(_signed(match[0]), match), text)
 
 

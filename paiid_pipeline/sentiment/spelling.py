@@ -29,6 +29,7 @@ _SHORT = frozenset(re.findall("[a-z]+", "a i am an as at be by do go he if in is
 _WORD = re.compile(rf"(?<![\w$#@])[A-Za-z]{{4,{_LONGEST}}}(?!\w)")
 _PARTS = re.compile(r"(?<![\w'’&.$#@-])([A-Za-z]+)([._*·-])(?=([a-z]+)(?![\w'’&-]))")
 _SPELT = 4
+_SINGLES = re.compile(" [A-Za-z] [A-Za-z] [A-Za-z]")
 _LETTERS = re.compile(rf"(?<![\w'’&.-])[A-Za-z](?: [A-Za-z]){{{_SPELT - 1},}}(?![\w'’&-])")
 _MANY = 8
 """As many letters one by one are no list and no initials, even where no words are found in them."""
@@ -64,18 +65,18 @@ class _Speller:
         """Tokens that were read before: most come again and again, and no reading depends on what stands beside it."""
 
     def put_right(self, text: str) -> str:
-        tokens = text.split(" ")
-        if sum(map((1).__eq__, map(len, tokens))) >= _SPELT:
-            tokens = _LETTERS.sub(self._spell_out, text).split(" ")
-        tokens = self._whole(tokens)
+        if _SINGLES.search(text):
+            text = _LETTERS.sub(self._spell_out, text)
+        tokens = self._whole(text)
         read = list(map(self._read.get, tokens))
         if None in read:
             read = list(map(self._remember, tokens))
         return " ".join(read)  # type: ignore[arg-type]
 
-    def _whole(self, tokens: list[str]) -> list[str]:
-        """The tokens, and of two that are one word, one."""
-        bare = " ".join(tokens).lower().replace(",", "").replace(".", "").split(" ")
+    def _whole(self, text: str) -> list[str]:
+        """The tokens of a text, and of two that are one word, one."""
+        tokens = text.split(" ")
+        bare = text.lower().replace(",", "").replace(".", "").split(" ")
         found = list(compress(count(), map(self._costs.__contains__, map(add, bare, bare[1:]))))
         for place in reversed(found):
             left, right = tokens[place : place + 2]

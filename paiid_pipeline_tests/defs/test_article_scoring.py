@@ -13,6 +13,7 @@ from paiid_pipeline.models.signing import KEY_VARIABLE, key_from_environment, si
 from paiid_pipeline.scoring import save_blend
 from paiid_pipeline.sentiment.ensemble import Blend
 from paiid_pipeline_tests.defs.world import START, World, metadata
+from paiid_pipeline_tests.warehouse.rows import article, news
 
 DAY = date(2026, 3, 10)
 NOW = START + timedelta(seconds=20)
@@ -75,3 +76,43 @@ def test_a_new_version_of_the_ensemble_scores_again_and_keeps_what_was(world: Wo
 
 def json_of(value: object) -> dict[str, str]:
     return dict(value) if isinstance(value, dict) else json.loads(str(value))
+
+
+def test_articles_of_any_kind_are_scored_or_counted(world: World) -> None:
+    """Through real storage: what cannot be read gets a neutral score without confidence, and a flag that is counted."""
+    odd = {
+        "blank": " \u200b\u202e ", "only emoji": "🚀🔥", "markup": "<script>up</script>",
+        "foreign": "株価が上昇した", "long": "profit rises " * 80_000, "hidden": "pro\u200bfit r\u0456ses",
+        "private": "mail ann@example.com, card 4111 1111 1111 1111", "quotes": "it's \"up\" \\N \t {x} %s $1",
+    }  # fmt: skip
+    symbols: list[list[str | None]] = [["AAPL"], ["AAPL", "AAPL", None], ["AAPL", "MSFT", "KO"]]
+    rows = [
+        article(
+            number, START, headline, symbols[number % 3], published_at=START, summary=None, content_hash=f"{number}"
+        )  # type: ignore[arg-type]
+        for number, headline in enumerate(odd.values())
+    ]
+    rows += [article(90, START, "no symbols", [], published_at=START)]
+    world.pipeline(START).warehouse.write_news(news(*rows), START)
+    reported = score(world)
+    assert reported["articles scored"] >= len(rows)  # type: ignore[operator]
+    found = world.rows("article_sentiment", where="article_id like 'test:%' and model = 'ensemble'")
+    assert len({row[:3] for row in found}) == len(found) == sum(len({s for s in row["symbols"] if s}) for row in rows)
+    assert not [row for row in found if {"NaN", "Infinity", "-Infinity"} & set(row)]
+    for flag in ("empty", "emoji", "non_english", "byte_cap", "markup", "tampered", "email", "card"):
+        assert f"| {flag} |" in str(reported["flags"]), flag
+    assert score(world)["articles scored"] == 0
+
+
+def test_a_tampered_model_is_left_out_counted_and_never_read(world: World, models: Path) -> None:
+    """The run goes on with the others, and says why."""
+    folder = models / "custom_bert"
+    folder.mkdir(parents=True)
+    for name, content in {"model.onnx": "rubbish", "served.json": "[]", "tokenizer.json": "no"}.items():
+        (folder / name).write_text(content)
+    sign_folder(folder, key_from_environment({KEY_VARIABLE: "21" * 32}))
+    reported = score(world)
+    assert "cannot be loaded" in json_of(reported["missing members"])["custom_bert"]
+    assert "| missing:custom_bert |" in str(reported["flags"])
+    (folder / "model.onnx").write_text("changed")
+    assert "changed after signing" in json_of(score(world)["missing members"])["custom_bert"]
