@@ -1,0 +1,28 @@
+"""Vendor rows in; rows under the contract and refusals out. Pure: frames and records, no network and no clock.
+
+Every row that came is found again in one of three places: in the good rows, in the refusals (with its reason and
+the whole of it as JSON text) or, for a bar that has not ended, in the count ``in_progress``.
+"""
+
+from paiid_pipeline.sources.validation.actions import check_actions
+from paiid_pipeline.sources.validation.bars import BarShape, check_bars, epoch_seconds, local_date, rfc3339
+from paiid_pipeline.sources.validation.news import check_news
+from paiid_pipeline.sources.validation.shared import KEYS, SCHEMAS, Asked, Checked, Kind, as_json, collapse, refusal
+
+__all__ = [
+    "KEYS",
+    "SCHEMAS",
+    "Asked",
+    "BarShape",
+    "Checked",
+    "Kind",
+    "as_json",
+    "check_actions",
+    "check_bars",
+    "check_news",
+    "collapse",
+    "epoch_seconds",
+    "local_date",
+    "refusal",
+    "rfc3339",
+]

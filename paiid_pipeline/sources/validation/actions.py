@@ -1,0 +1,132 @@
+"""Corporate actions, in Alpaca's shape: lists by kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import date, timedelta
+
+import polars as pl
+
+from paiid_pipeline.contracts import CORPORATE_ACTIONS
+from paiid_pipeline.sources.validation.shared import (
+    Asked,
+    Checked,
+    RefusedError,
+    Row,
+    as_json,
+    identifier,
+    refusals,
+)
+
+_SYMBOL_FIELDS = ("symbol", "source_symbol", "old_symbol", "acquiree_symbol", "new_symbol", "acquirer_symbol")
+_DATE_FIELDS = ("ex_date", "effective_date", "process_date", "payable_date")
+
+
+def check_actions(actions: Mapping[str, object], asked: Asked) -> Checked:
+    """One page of corporate actions in Alpaca's shape: lists by kind.
+
+    Splits and stock dividends carry a ratio (new shares per old one), cash dividends an amount (per old share);
+    all other kinds are kept under the vendor's singular name with neither. An action announced after its ex-date is
+    in range by its process date. Reasons: ``bad_type``,
+    ``missing_field``, ``bad_timestamp``, ``not_finite``, ``non_positive_rate``, ``unit_ratio`` (a split of 1:1),
+    ``outside_request``, ``unrequested_symbol``.
+    """
+    good: list[Row] = []
+    refused: list[tuple[str, object]] = []
+    for kind, listed in actions.items():
+        if not isinstance(listed, list):
+            refused.append(("bad_type", {"kind": kind, "rows": listed}))
+            continue
+        for action in listed:
+            try:
+                good.extend(_action(kind, action, asked))
+            except RefusedError as why:
+                refused.append((why.reason, {"kind": kind, "row": action}))
+    return Checked(pl.DataFrame(good, schema=CORPORATE_ACTIONS, orient="row"), refusals(asked.source, refused))
+
+
+def _action(kind: str, action: object, asked: Asked) -> list[Row]:
+    """The action once for each symbol asked for that it concerns; its first symbol keeps the vendor's id as it is."""
+    if not isinstance(action, dict):
+        raise RefusedError("bad_type")
+    concerned = _concerned(action)
+    days = _days(action)
+    ex_date = days[0]
+    ours, ratio, amount = _effect(kind, action)
+    if not any(_asked_day(day, asked) for day in days):
+        raise RefusedError("outside_request")
+    wanted = [symbol for symbol in concerned if symbol in asked.symbols]
+    if not wanted:
+        raise RefusedError("unrequested_symbol")
+    action_id = identifier(action.get("id"), asked.source, [as_json(action)])
+    return [
+        {
+            "action_id": action_id if symbol == concerned[0] else f"{action_id}:{symbol}",
+            "symbol": symbol,
+            "kind": ours,
+            "ex_date": ex_date,
+            "effective_at": asked.calendar.day_start(ex_date),
+            "ratio": ratio,
+            "amount": amount,
+            "source": asked.source,
+        }
+        for symbol in wanted
+    ]
+
+
+def _concerned(action: Row) -> list[str]:
+    named = [action[key] for key in _SYMBOL_FIELDS if action.get(key) is not None]
+    if not named:
+        raise RefusedError("missing_field")
+    if not all(isinstance(symbol, str) for symbol in named):
+        raise RefusedError("bad_type")
+    return list(dict.fromkeys(named))
+
+
+def _days(action: Row) -> list[date]:
+    """The action's dates, the ex-date or what comes closest to it first."""
+    named = [action[key] for key in _DATE_FIELDS if action.get(key) is not None]
+    if not named:
+        raise RefusedError("missing_field")
+    if not all(isinstance(text, str) for text in named):
+        raise RefusedError("bad_type")
+    try:
+        return [date.fromisoformat(text) for text in named]
+    except ValueError:
+        raise RefusedError("bad_timestamp") from None
+
+
+def _asked_day(day: date, asked: Asked) -> bool:
+    zone = asked.calendar.timezone
+    last = (asked.end - timedelta(microseconds=1)).astimezone(zone).date()
+    return asked.start.astimezone(zone).date() <= day <= last
+
+
+def _effect(kind: str, action: Row) -> tuple[str, float | None, float | None]:
+    """Our name for the kind, its ratio and its amount."""
+    if kind in ("forward_splits", "reverse_splits"):
+        ratio = _rate(action, "new_rate") / _rate(action, "old_rate")
+        if ratio == 1.0:
+            raise RefusedError("unit_ratio")
+        return "split", ratio, None
+    if kind == "stock_dividends":
+        return "stock_dividend", 1.0 + _rate(action, "rate"), None
+    if kind == "cash_dividends":
+        return "cash_dividend", None, _rate(action, "rate")
+    if kind == "name_changes" and action.get("old_symbol") == action.get("new_symbol"):
+        return "same_ticker_name_change", None, None  # no ticker changes hands
+    return kind.removesuffix("s"), None, None
+
+
+def _rate(action: Row, key: str) -> float:
+    value = action.get(key)
+    if value is None:
+        raise RefusedError("missing_field")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RefusedError("bad_type")
+    if not math.isfinite(value):
+        raise RefusedError("not_finite")
+    if value <= 0:
+        raise RefusedError("non_positive_rate")
+    return float(value)

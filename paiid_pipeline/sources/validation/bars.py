@@ -1,0 +1,205 @@
+"""Bars: one page by symbol, in the vendor's own names of its fields.
+
+Reasons for bars: ``missing_field``, ``bad_type``, ``bad_timestamp``, ``not_finite``, ``non_positive_price``,
+``negative_volume``, ``high_below_low``, ``open_or_close_outside_range`` (beyond a relative 1e-6, which rounding
+of adjusted prices makes), ``misaligned_timestamp``, ``outside_request``, ``future_timestamp``, ``outside_session``,
+``unrequested_symbol``. Of identical duplicates one is kept, and one ``duplicate_bar`` a symbol lists the rest; of
+conflicting ones the last delivered is kept, the earlier are refused as ``conflicting_duplicate``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+
+from paiid_pipeline.contracts import BARS, MOMENT
+from paiid_pipeline.sources.validation.shared import Asked, Checked, Row, clean, refusals
+from paiid_pipeline.universe import TradingCalendar
+
+_ROUNDING = 1e-6
+_MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class BarShape:
+    """A vendor's names for a bar's fields, and how its start becomes a moment.
+
+    Optional fields are None where the vendor has no such field.
+    """
+
+    start: str
+    start_type: type
+    moment: Callable[[pl.Expr, TradingCalendar], pl.Expr]
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    vwap: str | None
+    trade_count: str | None
+
+
+def check_bars(delivered: Mapping[str, object], shape: BarShape, asked: Asked, sessions: pl.DataFrame) -> Checked:
+    """One page of bars, by symbol. ``sessions`` is ``asked.sessions()``."""
+    symbols, rows, refused = _flatten(delivered, asked)
+    frame, complaints = _bar_columns(symbols, rows, shape)
+    frame = frame.with_columns(shape.moment(pl.col("start"), asked.calendar).alias("bar_start"))
+    timed = _with_session(frame, asked, sessions)
+    judged = timed.with_columns(_bar_reason(asked).alias("reason"))
+    bad = judged.filter(pl.col("reason").is_not_null())
+    for index, reason in zip(bad["index"], bad["reason"], strict=True):
+        refused.append((complaints.get(index, reason), {"symbol": symbols[index], **rows[index]}))
+    fair = judged.filter(pl.col("reason").is_null())
+    ended = fair.filter(pl.col("bar_end") <= asked.now)
+    good = ended.with_columns(
+        timeframe=pl.lit(asked.kind),
+        source=pl.lit(asked.source),
+        vwap=pl.when(pl.col("vwap") > 0).then(pl.col("vwap")),
+    ).select(pl.col(name).cast(dtype) for name, dtype in BARS.items())
+    return Checked(good, refusals(asked.source, refused), fair.height - ended.height)
+
+
+def rfc3339(column: pl.Expr, _: TradingCalendar) -> pl.Expr:
+    """``2022-02-01T05:00:00Z``, with any fraction of a second and any offset."""
+    return column.str.to_datetime("%+", time_unit="us", time_zone="UTC", strict=False)
+
+
+def epoch_seconds(column: pl.Expr, _: TradingCalendar) -> pl.Expr:
+    """Whole seconds since 1970, UTC."""
+    return pl.from_epoch(column, time_unit="s").cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(MOMENT)
+
+
+def local_date(column: pl.Expr, calendar: TradingCalendar) -> pl.Expr:
+    """``2019-01-02``: the exchange's own midnight of that day."""
+    days = column.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us"))
+    return days.dt.replace_time_zone(str(calendar.timezone), ambiguous="earliest").dt.convert_time_zone("UTC")
+
+
+def _flatten(delivered: Mapping[str, object], asked: Asked) -> tuple[list[str], list[Row], list[tuple[str, object]]]:
+    symbols: list[str] = []
+    rows: list[Row] = []
+    refused: list[tuple[str, object]] = []
+    for symbol, listed in delivered.items():
+        if symbol not in asked.symbols:
+            refused.append(("unrequested_symbol", {"symbol": symbol, "rows": listed}))
+        elif not isinstance(listed, list):
+            refused.append(("bad_type", {"symbol": symbol, "rows": listed}))
+        else:
+            proper = [row for row in listed if isinstance(row, dict)]
+            if len(proper) < len(listed):
+                refused += [("bad_type", {"symbol": symbol, "row": r}) for r in listed if not isinstance(r, dict)]
+            symbols += [symbol] * len(proper)
+            rows += proper
+    return symbols, rows, refused
+
+
+def _bar_columns(symbols: list[str], rows: list[Row], shape: BarShape) -> tuple[pl.DataFrame, dict[int, str]]:
+    """The page as typed columns, null where a field is no good, and the reason by row for each such row."""
+    complaints: dict[int, str] = {}
+    wanted = {name: getattr(shape, name) for name in ("open", "high", "low", "close", "volume")}
+    columns = {name: _numbers([row.get(key) for row in rows], complaints, True) for name, key in wanted.items()}
+    for name, key in (("vwap", shape.vwap), ("trade_count", shape.trade_count)):
+        columns[name] = _numbers([row.get(key) if key else None for row in rows], complaints, False)
+    frame = pl.DataFrame({"symbol": pl.Series(symbols, dtype=pl.String), **columns})
+    starts = _starts([row.get(shape.start) for row in rows], complaints, shape.start_type)
+    faulty = pl.Series([i in complaints for i in range(len(rows))], dtype=pl.Boolean) if complaints else pl.lit(False)
+    return frame.with_columns(starts.alias("start"), faulty.alias("faulty")).with_row_index("index"), complaints
+
+
+def _numbers(values: list[Any], complaints: dict[int, str], required: bool) -> pl.Series:
+    kinds = set(map(type, values))
+    if kinds <= ({int, float} if required else {int, float, type(None)}):
+        try:
+            return pl.Series(values, dtype=pl.Float64)
+        except (OverflowError, pl.exceptions.PolarsError, TypeError):
+            pass  # an integer beyond 64 bits: judge one by one
+    return pl.Series([_number(v, i, complaints, required) for i, v in enumerate(values)], dtype=pl.Float64)
+
+
+def _number(value: object, index: int, complaints: dict[int, str], required: bool) -> float | None:
+    if value is None:
+        if required:
+            complaints.setdefault(index, "missing_field")
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
+    # Tradier spells a missing price as the string "NaN".
+    if isinstance(value, str) and value.lower() == "nan":
+        return math.nan
+    complaints.setdefault(index, "bad_type")
+    return None
+
+
+def _starts(values: list[Any], complaints: dict[int, str], kind: type) -> pl.Series:
+    dtype = pl.String if kind is str else pl.Int64
+    good: list[Any] = values
+    if not set(map(type, values)) <= {kind}:
+        good = [value if type(value) is kind else None for value in values]
+        for index, (value, kept) in enumerate(zip(values, good, strict=True)):
+            if kept is None:
+                complaints.setdefault(index, "missing_field" if value is None else "bad_type")
+    try:
+        return pl.Series(good, dtype=dtype)
+    except (OverflowError, UnicodeEncodeError, pl.exceptions.PolarsError, TypeError):
+        return pl.Series([_plain(value) for value in good], dtype=dtype)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return clean(value)
+    return value if isinstance(value, int) and abs(value) < 2**53 else None
+
+
+def _with_session(frame: pl.DataFrame, asked: Asked, sessions: pl.DataFrame) -> pl.DataFrame:
+    """The bar's end, the moment it starts at by our convention, and whether it lies in a session."""
+    if asked.kind == "1Day":
+        zone = str(asked.calendar.timezone)
+        local = frame.with_columns(pl.col("bar_start").dt.convert_time_zone(zone).dt.date().alias("session"))
+        joined = local.join(sessions, on="session", how="left", maintain_order="left")
+        midnight = pl.col("session").cast(pl.Datetime("us")).dt.replace_time_zone(zone, ambiguous="earliest")
+        return joined.with_columns(
+            bar_start=midnight.dt.convert_time_zone("UTC"),
+            bar_end=pl.col("close_right"),
+            in_session=pl.col("close_right").is_not_null(),
+        )
+    opens = sessions.select(pl.col("open").alias("session_open"), pl.col("close").alias("session_close"))
+    joined = frame.sort("bar_start", nulls_last=True).join_asof(
+        opens.sort("session_open"), left_on="bar_start", right_on="session_open", strategy="backward"
+    )
+    return joined.sort("index").with_columns(
+        bar_end=pl.col("bar_start") + _MINUTE,
+        in_session=(pl.col("bar_start") < pl.col("session_close")).fill_null(False),
+    )
+
+
+def _bar_reason(asked: Asked) -> pl.Expr:
+    prices = [pl.col(name) for name in ("open", "high", "low", "close")]
+    finite = pl.all_horizontal(*(column.is_finite() for column in (*prices, pl.col("volume"))))
+    optional = pl.all_horizontal(*(pl.col(n).is_finite().fill_null(True) for n in ("vwap", "trade_count")))
+    highest, lowest = pl.max_horizontal("open", "close"), pl.min_horizontal("open", "close")
+    aligned = pl.col("bar_start").dt.truncate("1m") == pl.col("bar_start")
+    rules: list[tuple[str, pl.Expr]] = [
+        ("faulty", pl.col("faulty")),
+        ("bad_timestamp", pl.col("bar_start").is_null()),
+        ("not_finite", ~(finite & optional)),
+        ("non_positive_price", pl.min_horizontal(*prices) <= 0),
+        ("negative_volume", pl.min_horizontal("volume", "trade_count", "vwap") < 0),
+        ("high_below_low", pl.col("high") < pl.col("low")),
+        (
+            "open_or_close_outside_range",
+            (highest > pl.col("high") * (1 + _ROUNDING)) | (lowest < pl.col("low") * (1 - _ROUNDING)),
+        ),
+        ("misaligned_timestamp", ~aligned),
+        ("future_timestamp", pl.col("bar_start") >= asked.now),
+        ("outside_request", (pl.col("bar_start") < asked.start) | (pl.col("bar_start") >= asked.end)),
+        ("outside_session", ~pl.col("in_session")),
+    ]
+    return pl.coalesce(pl.when(broken).then(pl.lit(reason)) for reason, broken in rules)
