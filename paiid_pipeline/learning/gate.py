@@ -22,7 +22,8 @@ def promote(name: str, version: int, workshop: Workshop, rows: pl.DataFrame) -> 
     """Put a version to the gate on ``rows`` (text, entity, label, group); one that passes is in use at once.
 
     A model of sentiment must have more rows right, beyond noise, than the champion, VADER and the commonest
-    label; an ensemble than the latter two, and must beat the champion's and the seed's weights (`judge_blend`).
+    label; an ensemble than the latter two, and must beat the champion's and the seed's weights and be no worse than
+    any of its members (`judge_blend`).
     Raises LookupError where there is no such version, ValueError where there is no gate for the model.
     """
     champion = workshop.registry.champion(name)
@@ -64,9 +65,10 @@ def _judge_ensemble(version: int, champion: Version | None, workshop: Workshop, 
     return judge_blend(
         labels(rows),
         mixed(_blend(version, workshop), said),
-        {name: mixed(blend, said) for name, blend in blends.items()},
-        _naive(rows),
-        rows["group"].to_numpy(),
+        blends={name: mixed(blend, said) for name, blend in blends.items()},
+        members={name: shares(each) for name, each in said.items() if name != Vader.name},
+        baselines=_naive(rows),
+        groups=rows["group"].to_numpy(),
     )
 
 

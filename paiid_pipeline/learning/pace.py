@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from paiid_pipeline.models.training import Progress
 
+_FIRST_REPORT = 50
+
 
 class Pace:
     """Says what a training reports, at most every ``every`` seconds and at the end of each epoch."""
@@ -16,7 +18,7 @@ class Pace:
     ) -> None:
         self._say, self._every, self._clock = say, every, clock
         self._training = self._steps = 0
-        self._first = self._last = (0.0, 0)
+        self._first = self._last = (clock(), 0)
         self._said = -every
 
     def __call__(self, seen: Progress, of: str = "") -> None:
@@ -24,7 +26,8 @@ class Pace:
         now = self._clock()
         if seen.steps != self._steps or seen.step < self._last[1]:
             self._training, self._steps = self._training + 1, seen.steps
-            self._first = now, seen.step
+            # A later first report is of a training that went on from a checkpoint: its pace is not known yet.
+            self._first = (self._last[0], 0) if seen.step <= _FIRST_REPORT else (now, seen.step)
         self._last = now, seen.step
         if seen.validation_macro_f1 is None and now - self._said < self._every:
             return

@@ -30,27 +30,40 @@ def judge(labels: Labels, challenger: Floats, rivals: Mapping[str, Floats]) -> V
 
 
 def judge_blend(
-    labels: Labels, challenger: Floats, blends: Mapping[str, Floats], baselines: Mapping[str, Floats], groups: Groups
+    labels: Labels,
+    challenger: Floats,
+    *,
+    blends: Mapping[str, Floats],
+    members: Mapping[str, Floats],
+    baselines: Mapping[str, Floats],
+    groups: Groups,
 ) -> Verdict:
-    """Compare a blend with other blends of the same members, and with ``baselines`` as :func:`judge` does.
+    """Compare a blend with other blends of the same ``members``, with each of them, and with ``baselines``.
 
-    Blends seldom differ in the likeliest label, but in how sure they are. So of another blend it must have more
-    rows right beyond noise; or as many within noise, and make the labels more likely beyond noise: the 95 %
-    interval of the mean gain in log-likelihood, ``groups`` (n,) resampled together, is above 0.
+    It must beat the baselines as in :func:`judge`, and must not have fewer rows right, beyond noise, than any
+    member alone. Blends seldom differ in the likeliest label, but in how sure they are. So of another blend it
+    must have more rows right beyond noise; or as many within noise, and make the labels more likely beyond
+    noise: the 95 % interval of the mean gain in log-likelihood, ``groups`` (n,) resampled together, is above 0.
     """
-    verdict = judge(labels, challenger, baselines)
-    passed, reasons = [verdict.promote], [*verdict.reasons]
+    naive = judge(labels, challenger, baselines)
+    passed, reasons = [naive.promote], [*naive.reasons]
+    for name, other in members.items():
+        passed.append(not is_better(labels, other, challenger))
+        verdict = "not worse than" if passed[-1] else "worse than"
+        reasons.append(f"{verdict} {name}{_figures(labels, challenger, other)}")
     for name, other in blends.items():
         gain = likelihood_gain(labels, challenger, other, groups)
-        worse = is_better(labels, other, challenger)
-        better = is_better(labels, challenger, other) or (gain.low > 0 and not worse)
-        passed.append(better)
-        likelier = f"log-likelihood {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
-        reasons.append(f"{_reason(labels, challenger, name, other, better)}, {likelier}")
+        likelier = gain.low > 0 and not is_better(labels, other, challenger)
+        passed.append(likelier or is_better(labels, challenger, other))
+        said = f"log-likelihood {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+        reasons.append(f"{_reason(labels, challenger, name, other, passed[-1])}, {said}")
     return Verdict(all(passed), tuple(reasons))
 
 
 def _reason(labels: Labels, challenger: Floats, name: str, other: Floats, better: bool) -> str:
+    return f"{'better than' if better else 'not better than'} {name}{_figures(labels, challenger, other)}"
+
+
+def _figures(labels: Labels, challenger: Floats, other: Floats) -> str:
     ours, theirs = (float((each.argmax(1) == labels).mean()) for each in (challenger, other))
-    p = mcnemar(labels, challenger, other)
-    return f"{'better than' if better else 'not better than'} {name}: {ours:.4f} to {theirs:.4f}, p = {p:.2g}"
+    return f": {ours:.4f} to {theirs:.4f}, p = {mcnemar(labels, challenger, other):.2g}"
