@@ -30,6 +30,8 @@ from paiid_pipeline.signals.splits import Indices, walk_forward
 
 Settings = Mapping[str, float]
 
+LEAST_TIMES = 30
+"""With fewer decision times there is nothing to learn from, and nothing to test on."""
 _ROUNDS = 4
 _LEAST, _MOST = 0.001, 5.0
 """Bounds of a factor; the least keeps the order of what is said, so that it can be measured."""
@@ -124,6 +126,12 @@ def train(data: SignalData, plan: Plan, known_from: datetime, log: Callable[[str
     Deterministic given data and plan. Raises ValueError where there are too few decision times for the folds, or
     where a training part knows only one class.
     """
+    times = data.rows["as_of"].n_unique()
+    if times < LEAST_TIMES:
+        raise ValueError(
+            f"only {times} decision times have a known outcome, at least {LEAST_TIMES} are asked for: backfill "
+            "technical_indicators and symbol_sentiment of earlier dates, then signal_dataset"
+        )
     values, labels = matrix(data.rows, data.features), (data.rows["barrier"].to_numpy() + 1).astype(np.int64)
     run = _Run(data, values, labels, plan, known_from, log)
     folds = walk_forward(data.rows, plan.folds, plan.embargo, plan.least_train)

@@ -91,6 +91,8 @@ def test_an_empty_warehouse_and_an_unknown_symbol_do_not_pass(world: World, caps
     assert "did you mean AAPL?" in capsys.readouterr().err
     assert explain(settings_of(world), "AAPL", None, None, as_json=False) == 1
     assert "nothing is decided by then" in capsys.readouterr().err
+    assert explain(settings_of(world), "AAPL", None, None, engine="ml", as_json=False) == 1
+    assert "by the engine ml: no signal model is installed: none has passed the gate" in capsys.readouterr().err
 
 
 def test_a_signal_is_explained_with_all_that_it_rests_on(filled: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from paiid_pipeline.engines import model_engine
+from paiid_pipeline.lookahead import audit, pipeline_of
 from paiid_pipeline.models.signal_models import (
     CARD,
     Card,
@@ -22,8 +24,12 @@ from paiid_pipeline.models.signal_models import (
 )
 from paiid_pipeline.models.signal_training import TRIALS
 from paiid_pipeline.models.signing import SigningKey, UntrustedModelError, sign_folder, verify_folder
+from paiid_pipeline.settings import load_settings
+from paiid_pipeline.signals.features import FEATURES, features
 from paiid_pipeline.signals.labels import Barriers
+from paiid_pipeline.signals.ml import matrix
 from paiid_pipeline.signals.performance import Floats
+from paiid_pipeline_tests.test_lookahead import history
 
 NOW = datetime(2020, 1, 2, tzinfo=UTC)
 PRIOR = np.log(np.array([0.3, 0.4, 0.3]))
@@ -114,3 +120,21 @@ def test_the_network_learns_its_scale_from_the_rows_that_it_is_given_alone() -> 
     wild = values[:2].copy()
     wild[:, 0] = 1e9
     assert np.isfinite(network.margins(wild)).all()
+
+
+@pytest.mark.parametrize("kind", ["forest", "network"])
+def test_no_signal_of_the_ml_engine_looks_ahead(kind: Kind) -> None:
+    """Random histories with late and restated rows: made again from what was known then, each has the same bits."""
+    settings, compared = load_settings({}), 0
+    for seed in range(3):
+        whole = history(seed)
+        made = pipeline_of(settings)(whole)
+        values = matrix(features(made["technical_indicators"], made["symbol_sentiment"]), tuple(FEATURES))
+        labels = np.random.default_rng(seed).integers(0, 3, len(values))
+        trial = next(trial for trial in TRIALS if trial.kind == kind)
+        core = (Network if kind == "network" else Trees).fit(values, labels, PRIOR, trial.settings, seed, 1)
+        card = Card(kind, tuple(FEATURES), "daily", Barriers(), NOW, NOW, tuple(PRIOR.tolist()), Shrink(1.0, 1.0))
+        report = audit(pipeline_of(settings, model_engine(settings, SignalModel(card, core))), whole, whole.decisions)
+        assert report.differences == []
+        compared += report.rows["signals, recomputed from all that is known now"]
+    assert compared > 10

@@ -123,8 +123,10 @@ def test_no_row_learns_from_an_outcome_that_was_not_known_before_the_test() -> N
 
 
 def test_too_little_history_is_refused_with_the_remedy() -> None:
-    with pytest.raises(ValueError, match="decision times do not give"):
-        train(planted(0.2, 5, 8).data(), Plan(folds=8), LATER)
+    with pytest.raises(
+        ValueError, match="only 14 decision times have a known outcome, at least 30 are asked for: backfill"
+    ):
+        train(planted(0.2, 5, 20).data(), PLAN, LATER)
     data = planted(0.2, 5, 60).data()
     one = SignalData.of(data.rows.with_columns(barrier=pl.lit(1, pl.Int64)), data.features, data.barriers)
     with pytest.raises(ValueError, match="know 1 class: give more history, or barriers that are nearer"):
