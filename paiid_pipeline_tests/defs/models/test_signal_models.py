@@ -19,12 +19,13 @@ from paiid_pipeline.contracts import BARS, STORED_ARTICLE_SENTIMENT, empty
 from paiid_pipeline.decisions import due_decisions, reach
 from paiid_pipeline.defs.models.signals import signal_retraining
 from paiid_pipeline.learning.feature_audit import caught_in
-from paiid_pipeline.learning.signals import make_signal_data
+from paiid_pipeline.learning.signals import Trading, make_signal_data, train_signal_model
 from paiid_pipeline.lookahead import History, pipeline_of
 from paiid_pipeline.models.promotion import Verdict
 from paiid_pipeline.models.registry import Interface
 from paiid_pipeline.models.signal_models import Shrink, load_model
 from paiid_pipeline.models.signal_shelf import REFERENCE, SIGNAL_MODEL
+from paiid_pipeline.models.signal_training import Plan, Trial
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.signals.features import FEATURES
@@ -257,6 +258,26 @@ def test_each_planted_look_ahead_is_named_and_no_honest_feature_is(learnt: World
     assert caught.keys() == {"tomorrow", "scaled", "moon"}
     assert "features.tomorrow of" in caught["tomorrow"]
     assert caught["moon"] == "it cannot be made from what was known then"
+
+
+@pytest.mark.slow
+def test_a_model_on_tomorrows_price_is_refused_by_name_though_it_beats_everything(learnt: World) -> None:
+    pipeline = learnt.pipeline(TRAINED)
+    tomorrow = (pl.col("price").shift(-2) / pl.col("price") - 1).over("symbol", order_by="as_of")
+    planted = {"rsi": FEATURES["rsi"], "volume": FEATURES["volume"], "tomorrow": tomorrow}
+    data = make_signal_data(learnt.warehouse, pipeline.settings, TRAINED, "daily", Barriers(bars=2), planted)
+    boosted = Trial("boosted", {"max_depth": 2, "rounds": 40, "learning_rate": 0.1, "leaf": 0.01})
+    plan, workshop = Plan(folds=2, trials=(boosted,)), pipeline.workshop
+    trained = train_signal_model(
+        data, plan, Trading(), learnt.warehouse, pipeline.settings, workshop, TRAINED, lambda _: None, planted
+    )
+    assert trained.evaluation.model.ic_low > 0.3
+    assert next(iter(trained.importance)) == "tomorrow"
+    assert not trained.verdict.promote
+    assert trained.verdict.reasons[0].startswith("refused: tomorrow looks ahead: features.tomorrow of ")
+    assert not any("rsi" in reason or "volume" in reason for reason in trained.verdict.reasons)
+    assert workshop.registry.champion(SIGNAL_MODEL) is None
+    assert "refused: tomorrow looks ahead" in workshop.registry.versions(SIGNAL_MODEL)[0].gate[0]
 
 
 def test_without_decisions_or_known_outcomes_the_run_fails_and_says_what_to_do(world: World, tmp_path: Path) -> None:
