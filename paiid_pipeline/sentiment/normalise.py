@@ -28,19 +28,24 @@ _CLOSED_BY = {"<!--": "-->", "<script": "</script", "<style": "</style"}
 _INLINE = frozenset({"a", "b", "em", "font", "i", "mark", "small", "span", "strong", "sub", "sup", "u"})
 _WORD = re.compile(r"\w+")
 _LETTER = re.compile(r"[A-Za-z]")
-_BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800"
+_BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800\ufffd"
 _VARIATION = re.compile(r"[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _INSIDE_WORD = re.compile(r"(?<=\w)[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]+(?=\w)")
 _CYRILLIC = str.maketrans("АВСЕНІЈКМОРЅТХҮаеорсухіјѕһԁԛԝӏѵкмтвнг", "ABCEHIJKMOPSTXYaeopcyxijshdqwlvkmtbhr")
 _GREEK = str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαβγεηικνορτυχω", "ABEZHIKMNOPTYXabyenikvoptuxw")
-_OTHERS = str.maketrans("ɑɡɩıɪʟɴʀɢʏᴀᴄᴅᴇᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡᴢօսհոցѡ", "agiiilnrgyacdejkmopstuvwzouhngw")
-_LOOK_ALIKES = {**_CYRILLIC, **_GREEK, **_OTHERS}
+_FURTHER = str.maketrans("πσςьпօսհոցѡⲁⲃⲉⲓⲕⲟⲣⲥⲭⲩᎪᏴᏟᎬᎻᎫᏦᏞᎷᏢᎡᏚᎢᏙᎳᏃ", "nosbnouhngwabeikopcxyABCEHJKLMPRSTVWZ")
+_LATIN = str.maketrans("ɑɡɩıɪʟɴʀɢʏᴀᴄᴅᴇᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡᴢʙʜꜰ", "agiiilnrgyacdejkmopstuvwzbhf")
+"""Letters of phonetic script and small capitals, which are Latin wherever they stand."""
+_LOOK_ALIKES = {**_CYRILLIC, **_GREEK, **_FURTHER}
 _ACCENTED = re.compile(r"[\u00c0-\u024f\u1e00-\u1eff\u0300-\u036f]")
 _MARKS = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff]+")
 _STACKED = 2
 _BARRED = str.maketrans("øØđĐħĦłŁŧŦ", "oOdDhHlLtT")
 _BOXED = {first + i: chr(65 + i) for first in (0x1F150, 0x1F170) for i in range(26)}
-_URL = re.compile(r"(?i)\b(?:https?://|www\.)\S+")
+_URL = re.compile(
+    r"(?i)\b(?:(?:[a-z][a-z0-9+.-]{1,9}://|www\.)\S+"
+    r"|(?<![\w.@-])(?:[a-z0-9-]{1,63}\.){1,4}(?:com|org|net|io|co|ly|me|tv|gov|edu|info|biz|us|uk|de|eu|app|news)/\S*)"
+)
 _CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z][A-Za-z.]{0,6}(?![\w$])")
 _EMOJI = re.compile(r"[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff]")
 _LEET_WORD = re.compile(r"(?<![\w$@./:-])(?![QH][1-4])[A-Za-z][a-z013457$@]*[a-z](?![\w$@./:])")
@@ -86,11 +91,13 @@ def normalise(text: str) -> NormalisedText:
     """
     made = _Steps()
     text = made.step("byte_cap", text, _cap_bytes(text))
-    if _MARKUP.search(text):
+    for _ in range(2):  # feeds escape what is escaped already
+        if not _MARKUP.search(text):
+            break
         text = made.step("markup", text, _strip_markup(text))
     if not text.isascii() or not text.isprintable():
         text = _to_plain(made, text)
-    if "://" in text or "www." in text.lower():
+    if "/" in text or "www." in text.lower():
         text = made.step("url", text, _URL.sub(" ", text))
     text = _close_up(made, text)
     # Runs of white space would make the patterns that allow for some of it slow.
@@ -182,7 +189,10 @@ def _hidden(character: str) -> bool:
 
 def _fold(word: re.Match[str]) -> str:
     found = word[0]
-    return found if found.isascii() or not _LETTER.search(found) else found.translate(_LOOK_ALIKES)
+    if found.isascii():
+        return found
+    found = found.translate(_LATIN)
+    return found.translate(_LOOK_ALIKES) if _LETTER.search(found) else found
 
 
 def _strip_marks(made: _Steps, text: str) -> str:

@@ -36,7 +36,7 @@ _MANY = 8
 _INSIDE = "##"
 _GOES_ON = 3.0
 """What it costs more to go on with a word than to begin another."""
-_DIGITS = re.compile(r"(?<![\w$#@.,/-])[A-Za-z][A-Za-z0134578$@]*[0134578$@][A-Za-z0134578$@]*[A-Za-z](?![\w$@/])")
+_DIGITS = re.compile(r"(?<![\w$#@.,/-])(?=[A-Za-z]*[0134578$@])[A-Za-z0134578][A-Za-z0134578$@]{2,}[A-Za-z$](?![\w$@/])")
 _AS_LETTERS = str.maketrans("034578$@", "oeastbsa")
 _REMEMBERED = 50_000
 _TRIPLE = re.compile(r"(.)\1\1+")
@@ -97,8 +97,9 @@ class _Speller:
     def _digits(self, match: re.Match[str]) -> str:
         word = match[0]
         plain = word.translate(_AS_LETTERS)
+        plain = plain.upper() if word.isupper() else plain
         found = [each for each in (plain.replace("1", "i"), plain.replace("1", "l")) if each.lower() in self._costs]
-        return found[0] if len(word) > 3 and found else word
+        return found[0] if found and 2 * sum(map(str.isalpha, word)) >= len(word) else word
 
     def _join(self, match: re.Match[str]) -> str:
         left, joint, right = match.groups()

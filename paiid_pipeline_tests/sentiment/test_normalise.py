@@ -19,6 +19,7 @@ from paiid_pipeline.sentiment.normalise import MAX_BYTES, MAX_TOKENS, normalise
         ("", "", ()),
         ("<p>Great</p><p>loss &amp; fraud</p>", "Great loss & fraud", ("markup",)),
         ("<script>alert('bad')</script>Up<b>beat</b>", "Upbeat", ("markup",)),
+        ("&lt;p&gt;AT&amp;amp;T&#8217;s &amp;#112;rofit&lt;/p&gt; &lt; 3", "AT&T’s profit < 3", ("markup",)),
         ("before<!-- terrible -->after", "beforeafter", ("markup",)),
         ("price < 3 and P/E > 2 & rising", "price < 3 and P/E > 2 & rising", ()),
         ("Ｆｕｌｌ ｗｉｄｔｈ ①", "Full width 1", ()),
@@ -53,6 +54,8 @@ from paiid_pipeline.sentiment.normalise import MAX_BYTES, MAX_TOKENS, normalise
             (),
         ),
         ("$TSLA up https://t.co/x?y=1 🚀", "$TSLA up 🚀", ("url", "emoji", "cashtag")),
+        ("t.co/a1 bit.ly/x?y ftp://a.b/c Amazon.com and/or 24/7", "Amazon.com and/or 24/7", ("url",)),
+        ("ᴘʀᴏꜰɪᴛ, ⲣrofit, Ꮲrofit", "profit, profit, Profit", ("look_alikes", "tampered")),
         ("cost $5 or US$7", "cost $5 or US$7", ()),
     ],
 )

@@ -31,7 +31,8 @@ WORDS = [*COMMON, *(filler + ending for filler in FILLERS for ending in ("", "a"
         ("Rpofit lsos", "Rpofit loss"),  # the first letter of a name is never swapped
         ("$SLAES #slaes @slaes", "$SLAES #slaes @slaes"),
         ("proooofit saless", "profit sales"),
-        ("pr0f1t of 5ales, fr4ud", "profit of 5ales, fraud"),
+        ("pr0f1t of 5ales, FR4UD, 10ss lo$$", "profit of sales, FRAUD, loss loss"),
+        ("$1055 1055 5054 $10ss @10ss Q1055", "$1055 1055 5054 $10ss @10ss Q1055"),
         ("o p e r a t i n g p r o f i t r o s e to 5", "operating profit rose to 5"),
         ("O p e r a t i n g P R O F I T", "Operating PROFIT"),
         ("S A L E S rose", "SALES rose"),
