@@ -36,7 +36,9 @@ _MANY = 8
 _INSIDE = "##"
 _GOES_ON = 3.0
 """What it costs more to go on with a word than to begin another."""
-_DIGITS = re.compile(r"(?<![\w$#@.,/-])(?=[A-Za-z]*[0134578$@])[A-Za-z0134578][A-Za-z0134578$@]{2,}[A-Za-z$](?![\w$@/])")
+_DIGITS = re.compile(
+    r"(?<![\w$#@.,/-])(?=[A-Za-z]*[0134578$@])[A-Za-z0134578][A-Za-z0134578$@]{2,}[A-Za-z$](?![\w$@/])"
+)
 _AS_LETTERS = str.maketrans("034578$@", "oeastbsa")
 _REMEMBERED = 50_000
 _TRIPLE = re.compile(r"(.)\1\1+")
