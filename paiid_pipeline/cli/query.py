@@ -52,30 +52,35 @@ def run_sql(url: str, statement: str, form: Format, *, analyst_password: str | N
 
 
 def show_signals(url: str, timezone: ZoneInfo) -> int:
-    """Print the newest signal of every symbol and horizon. Returns how many there are."""
+    """Print the newest signal of every symbol and horizon, by engine where there is more than the rules'.
+
+    Returns how many there are.
+    """
     import psycopg2
     from psycopg2.extras import RealDictCursor
 
     connection = psycopg2.connect(url, cursor_factory=RealDictCursor)
     try:
         with connection, connection.cursor() as cursor:
-            cursor.execute("select * from signals_latest order by horizon desc, symbol")
+            cursor.execute("select * from signals_latest order by horizon desc, symbol, engine desc")
             rows = cursor.fetchall()
     finally:
         connection.close()
     zones = list(dict.fromkeys([timezone, ZoneInfo("UTC")]))
     moments = [f"as of, {zone.key}" for zone in zones]
-    header = ["symbol", "horizon", *moments, "signal", "strength", "conf.", "price", "reasons"]
+    engines = ["engine"] if len({row["engine"] for row in rows}) > 1 else []
+    header = ["symbol", "horizon", *engines, *moments, "signal", "strength", "conf.", "price", "reasons"]
     right = [name in ("strength", "conf.", "price") for name in header]
-    for line in table(header, [_signal_row(row, zones) for row in rows], right):
+    for line in table(header, [_signal_row(row, zones, engines) for row in rows], right):
         say(line)
     return len(rows)
 
 
-def _signal_row(row: dict[str, Any], zones: Sequence[ZoneInfo]) -> list[str]:
+def _signal_row(row: dict[str, Any], zones: Sequence[ZoneInfo], engines: Sequence[str]) -> list[str]:
     return [
         row["symbol"],
         row["horizon"],
+        *(row[name] for name in engines),
         *(row["as_of"].astimezone(zone).strftime("%Y-%m-%d %H:%M") for zone in zones),
         row["signal"],
         f"{row['strength']:+.2f}",

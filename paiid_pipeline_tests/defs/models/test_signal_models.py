@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 
 from paiid_pipeline.cli.audit import audited
 from paiid_pipeline.cli.explain import explain
+from paiid_pipeline.cli.query import show_signals
 from paiid_pipeline.contracts import BARS, STORED_ARTICLE_SENTIMENT, empty
 from paiid_pipeline.decisions import due_decisions, reach
 from paiid_pipeline.defs.models.signals import signal_retraining
@@ -150,6 +152,9 @@ def test_from_stored_bars_to_the_signals_of_a_champion(learnt: World, capsys: py
     assert learnt.warehouse.latest_signals(["AAPL"], NEXT).row(0, named=True)["engine"] == "rules"
     assert explain(learnt.pipeline(NEXT).settings, "AAPL", "daily", None, engine="ml", as_json=False) == 0
     assert f"engine ml, version {signal['model_version']}" in capsys.readouterr().out
+
+    assert show_signals(learnt.postgres_url, ZoneInfo("UTC")) == 2 * len(SYMBOLS)
+    assert capsys.readouterr().out.splitlines()[0].split("|")[2].strip() == "engine"
 
     # A later champion decides what comes after it, and changes nothing before.
     install_another(learnt, NEXT + timedelta(hours=1))
