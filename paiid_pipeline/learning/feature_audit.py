@@ -19,6 +19,7 @@ from paiid_pipeline.warehouse import Warehouse
 
 SYMBOLS = 40
 """At most so many symbols are looked at, at each decision time."""
+_HINT = " (if it is an honest one, its inputs were stored by other code: backfill them, and train again)"
 _AFTER = timedelta(days=14)
 """How much of what came later is at hand, to see whether it shows."""
 
@@ -65,7 +66,7 @@ def caught_in(
     while asked:
         again = _features(pipeline, {name: columns[name] for name in asked})
         report = audit(again, history, sample, {"features": rows.select(*KEY, *asked)})
-        caught = {each.column: str(each) for each in reversed(report.differences) if each.table == "features"}
+        caught = {each.column: f"{each}{_HINT}" for each in reversed(report.differences) if each.table == "features"}
         if not caught:
             return found
         found |= caught
