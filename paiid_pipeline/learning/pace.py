@@ -20,15 +20,17 @@ class Pace:
         self._training = self._steps = 0
         self._first = self._last = (clock(), 0)
         self._said = -every
+        self._over = False
 
     def __call__(self, seen: Progress, of: str = "") -> None:
         """Take a report, ``of`` whatever. One that starts over, or is of another length, is of the next training."""
         now = self._clock()
-        if seen.steps != self._steps or seen.step < self._last[1]:
+        if self._over or seen.steps != self._steps or seen.step < self._last[1]:
             self._training, self._steps = self._training + 1, seen.steps
             # A later first report is of a training that went on from a checkpoint: its pace is not known yet.
             self._first = (self._last[0], 0) if seen.step <= _FIRST_REPORT else (now, seen.step)
         self._last = now, seen.step
+        self._over = seen.step >= seen.steps and seen.validation_macro_f1 is not None
         if seen.validation_macro_f1 is None and now - self._said < self._every:
             return
         self._said = now

@@ -21,6 +21,15 @@ def test_the_time_left_follows_the_pace_and_the_next_training_starts_anew() -> N
     assert said[-1] == "fold 1, training 2: step 50 of 100, loss 0.400, 30 s left"
 
 
+def test_two_trainings_of_one_length_are_two() -> None:
+    said: list[str] = []
+    pace = Pace(said.append, every=0, clock=lambda: 0.0)
+    for _seed in range(2):
+        pace(Progress(0, 37, 37, 0.4, None))
+        pace(Progress(1, 37, 37, 0.4, 0.7))
+    assert [line.split(":")[0] for line in said] == ["training 1", "training 1", "training 2", "training 2"]
+
+
 def test_the_pace_of_a_training_that_went_on_is_not_guessed() -> None:
     said, now = list[str](), [0.0]
     pace = Pace(said.append, every=0, clock=lambda: now[0])
