@@ -45,7 +45,7 @@ def make_world(postgres_url: str, redis_url: str, universe: Path) -> Iterator[Ma
             schemas.append(url)
             clock = FixedClock(START)
             source_url = stack.enter_context(serving(application(SyntheticExchange(), clock)))
-            variables = {**ENVIRONMENT, "PAIID_UNIVERSE": str(universe)}
+            variables = {**ENVIRONMENT, "PAIID_UNIVERSE": str(universe), "PAIID_HOME": str(universe.parent / "home")}
             return World(url, redis_url, source_url, clock, real_time=real_time, variables=variables)
 
         yield make
