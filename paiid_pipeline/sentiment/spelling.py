@@ -80,11 +80,16 @@ class _Speller:
         tokens = text.split(" ")
         bare = text.lower().replace(",", "").replace(".", "").split(" ")
         found = list(compress(count(), map(self._costs.__contains__, map(add, bare, bare[1:]))))
-        for place in reversed(found):
-            left, right = tokens[place : place + 2]
-            plain = left.isalpha() and right[:1].islower()
-            if plain and self._is_one_word(left.lower(), bare[place + 1], apart=True):
-                tokens[place : place + 2] = [left + right]
+        if not found:
+            return tokens
+        joined: list[int] = []
+        for place in sorted(found, key=lambda at: self._costs[bare[at] + bare[at + 1]]):
+            plain = tokens[place].isalpha() and tokens[place + 1][:1].islower()
+            free = not {place - 1, place, place + 1}.intersection(joined)
+            if plain and free and self._is_one_word(bare[place], bare[place + 1], apart=True):
+                joined.append(place)
+        for place in sorted(joined, reverse=True):
+            tokens[place : place + 2] = [tokens[place] + tokens[place + 1]]
         return tokens
 
     def _remember(self, token: str) -> str:
@@ -117,7 +122,7 @@ class _Speller:
         if not apart or len(left) == 1:  # "EUR 5 m in 2008" has no minutes
             return whole < second and left not in ("a", "i")
         if _UNKNOWN in (first, second):
-            return True
+            return len(right) > 1 or first > _COMMON
         return whole + (_CLEARLY if min(first, second) > _COMMON else _SURELY) < first + second
 
     def _spell_out(self, match: re.Match[str]) -> str:
