@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import compress, count
+from itertools import compress, count, pairwise
 from operator import add
 
 _LONGEST = 20
@@ -33,6 +33,7 @@ _SINGLES = re.compile(" [A-Za-z] [A-Za-z] [A-Za-z]")
 _LETTERS = re.compile(rf"(?<![\w'’&.-])[A-Za-z](?: [A-Za-z]){{{_SPELT - 1},}}(?![\w'’&-])")
 _MANY = 8
 """As many letters one by one are no list and no initials, even where no words are found in them."""
+_FEWEST_MADE = 5
 _INSIDE = "##"
 _GOES_ON = 3.0
 """What it costs more to go on with a word than to begin another."""
@@ -80,10 +81,12 @@ class _Speller:
         tokens = text.split(" ")
         bare = text.lower().replace(",", "").replace(".", "").split(" ")
         found = list(compress(count(), map(self._costs.__contains__, map(add, bare, bare[1:]))))
+        known = map(self._costs.__contains__, bare)
+        found += [at for at, pair in enumerate(pairwise(known)) if pair == (False, False)]
         if not found:
             return tokens
         joined: list[int] = []
-        for place in sorted(found, key=lambda at: self._costs[bare[at] + bare[at + 1]]):
+        for place in sorted(found, key=lambda at: self._cost(bare[at] + bare[at + 1])):
             plain = tokens[place].isalpha() and tokens[place + 1][:1].islower()
             free = not {place - 1, place, place + 1}.intersection(joined)
             if plain and free and self._is_one_word(bare[place], bare[place + 1], apart=True):
@@ -91,6 +94,9 @@ class _Speller:
         for place in sorted(joined, reverse=True):
             tokens[place : place + 2] = [tokens[place] + tokens[place + 1]]
         return tokens
+
+    def _cost(self, word: str) -> float:
+        return self._costs.get(word, _UNKNOWN)
 
     def _remember(self, token: str) -> str:
         if len(self._read) > _REMEMBERED:
@@ -116,7 +122,9 @@ class _Speller:
 
     def _is_one_word(self, left: str, right: str, apart: bool) -> bool:
         whole = self._costs.get(left + right)
-        if whole is None or len(left + right) < 4:
+        if whole is None:
+            return not {left, right} & self._costs.keys() and self._is_made(left + right)
+        if len(left + right) < 4:
             return False
         first, second = self._costs.get(left, _UNKNOWN), self._costs.get(right, _UNKNOWN)
         if not apart or len(left) == 1:  # "EUR 5 m in 2008" has no minutes
@@ -124,6 +132,11 @@ class _Speller:
         if _UNKNOWN in (first, second):
             return len(right) > 1 or first > _COMMON
         return whole + (_CLEARLY if min(first, second) > _COMMON else _SURELY) < first + second
+
+    def _is_made(self, word: str) -> bool:
+        """Whether it is a known word that goes on."""
+        ends = range(_FEWEST_MADE, len(word) - 1)
+        return any(word[:end] in self._costs and word[end:] in self._parts for end in ends)
 
     def _spell_out(self, match: re.Match[str]) -> str:
         letters = match[0].replace(" ", "")

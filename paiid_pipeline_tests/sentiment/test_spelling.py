@@ -39,6 +39,7 @@ WORDS = [*COMMON, *(filler + ending for filler in FILLERS for ending in ("", "a"
         ("classes A B C D of J R R T", "classes A B C D of J R R T"),
         ("oper ating prof it", "operating profit"),
         ("s ales w ill", "sales will"),
+        ("fraudis ed Tele nor", "fraudised Tele nor"),
         ("in profi t from fra ud on los s", "in profit from fraud on loss"),  # and not "int", "fromfra" or "udon"
         ("EUR 5 m in t hat", "EUR 5 m in that"),
         ("a long a gain surge on", "a long a gain surge on"),
