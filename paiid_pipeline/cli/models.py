@@ -19,7 +19,7 @@ from paiid_pipeline.learning.measuring import summary
 from paiid_pipeline.learning.pace import Pace
 from paiid_pipeline.learning.report import markdown, measured
 from paiid_pipeline.learning.training import Choice, Registered, calibration_texts, train_custom_bert
-from paiid_pipeline.learning.workshop import Workshop, open_workshop
+from paiid_pipeline.learning.workshop import Workshop, open_registry, open_workshop
 from paiid_pipeline.models.promotion import Verdict
 from paiid_pipeline.models.registry import Version
 from paiid_pipeline.models.signing import UntrustedModelError
@@ -73,9 +73,10 @@ def import_(settings: Settings, name: str, source: str, labelled: Path | None) -
 def list_(settings: Settings, name: str | None, *, as_json: bool) -> int:
     """Print the versions of one model or of all, newest first. Returns the exit code."""
 
-    def run(workshop: Workshop) -> None:
-        names = [name] if name else workshop.registry.names()
-        found = [version for each in names for version in workshop.registry.versions(each)]
+    def run() -> None:
+        registry = open_registry(settings)
+        names = [name] if name else registry.names()
+        found = [version for each in names for version in registry.versions(each)]
         if as_json:
             say(json.dumps([asdict(version) for version in found], indent=2, default=str))
         elif not found:
@@ -83,7 +84,7 @@ def list_(settings: Settings, name: str | None, *, as_json: bool) -> int:
         else:
             _list(found)
 
-    return _done("list", lambda: run(open_workshop(settings)))
+    return _done("list", run)
 
 
 def promote_(

@@ -8,7 +8,7 @@ import dagster as dg
 from paiid_pipeline.cache import CacheManager
 from paiid_pipeline.clock import Clock, clock_from_environment
 from paiid_pipeline.ingestion import Ingestion
-from paiid_pipeline.learning.workshop import Workshop
+from paiid_pipeline.learning.workshop import Workshop, open_registry
 from paiid_pipeline.models.registry import Registry
 from paiid_pipeline.models.signing import SigningKey, key_from_environment
 from paiid_pipeline.settings import Settings, load_settings
@@ -54,7 +54,7 @@ class Pipeline(dg.ConfigurableResource["Pipeline"]):
 
     @cached_property
     def registry(self) -> Registry:
-        return Registry(self.settings.mlflow_url, self.settings.mlflow_artifacts)
+        return open_registry(self.settings)
 
     @cached_property
     def workshop(self) -> Workshop:

@@ -38,10 +38,15 @@ class Workshop:
         return self.home / "training"
 
 
+def open_registry(settings: Settings) -> Registry:
+    """The register of the settings; to look into it takes no key."""
+    return Registry(settings.mlflow_url, settings.mlflow_artifacts)
+
+
 def open_workshop(settings: Settings, environ: Mapping[str, str] | None = None) -> Workshop:
     """The workshop of the settings. Raises LookupError with the remedy where the key must be given and is not."""
     return Workshop(
-        Registry(settings.mlflow_url, settings.mlflow_artifacts),
+        open_registry(settings),
         key_from_environment(os.environ if environ is None else environ, settings.own_model_key),
         settings.models_dir,
         settings.home,
