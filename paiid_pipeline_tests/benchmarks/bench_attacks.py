@@ -176,9 +176,9 @@ def fitted(home: Path) -> Path:
     tokenizer, network = load_tokenizer(bundled_base()), new_network(bundled_base()).eval()
     torch.manual_seed(0)
     network.head, head = torch.nn.Identity(), network.head  # type: ignore[assignment]
-    with torch.inference_mode():
+    with torch.no_grad():
         encoded = encode(tokenizer, [(normalise(text).text, None) for text in rows["text"]])
-        points = torch.cat([network(*padded([each])) for each in encoded]).clone()
+        points = torch.cat([network(*padded([each])) for each in encoded])
     labels = torch.tensor([INDEX[label] for label in rows["label"]])
     optimiser = torch.optim.Adam(head.parameters(), lr=0.05)  # type: ignore[operator, union-attr]
     for _ in range(400):
