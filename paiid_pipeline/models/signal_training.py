@@ -128,10 +128,7 @@ def train(data: SignalData, plan: Plan, known_from: datetime, log: Callable[[str
     """
     times = data.rows["as_of"].n_unique()
     if times < LEAST_TIMES:
-        raise ValueError(
-            f"only {times} decision times have a known outcome, at least {LEAST_TIMES} are asked for: backfill "
-            "technical_indicators and symbol_sentiment of earlier dates, then signal_dataset"
-        )
+        raise _too_few(f"only {times} decision times have a known outcome, at least {LEAST_TIMES} are asked for")
     values, labels = matrix(data.rows, data.features), (data.rows["barrier"].to_numpy() + 1).astype(np.int64)
     run = _Run(data, values, labels, plan, known_from, log)
     folds = walk_forward(data.rows, plan.folds, plan.embargo, plan.least_train)
@@ -174,6 +171,8 @@ class _Run:
         """Of each kind its best trial, fitted on ``rows``, and which kind is best; that alone with ``only_best``."""
         (inner,) = walk_forward(self._data.rows[rows], 1, self._plan.embargo, self._plan.inner_train)
         learn, compare = rows[inner.train], rows[inner.test]
+        if not len(learn):
+            raise _too_few(f"{len(rows)} decisions of {self._times(rows)} times are too few to learn from some of them")
         found = [self._try(fold, number, learn, compare) for number in range(len(self._plan.trials))]
         ranked = sorted(found, key=lambda each: each.loss)
         best: dict[Kind, Tried] = {}
@@ -185,6 +184,9 @@ class _Run:
         self._log(f"  chosen: {self._plan.trials[first.trial]}, log-loss {first.loss:.5f}")
         wanted = {chosen: first} if only_best else best
         return {kind: self._fitted(each, rows) for kind, each in wanted.items()}, chosen
+
+    def _times(self, rows: Indices) -> int:
+        return self._data.rows[rows]["as_of"].n_unique()
 
     def _try(self, fold: int, number: int, learn: Indices, compare: Indices) -> Tried:
         prior = self._prior(learn)
@@ -223,6 +225,12 @@ class _Run:
             )
         # One more of each, so that a class which training has not seen is unlikely, not impossible.
         return np.asarray(np.log((counts + 1) / (counts.sum() + len(CLASSES))), dtype=np.float64)
+
+
+def _too_few(what: str) -> ValueError:
+    return ValueError(
+        f"{what}: backfill technical_indicators and symbol_sentiment of earlier dates, then signal_dataset"
+    )
 
 
 def fitted_shrink(prior: Floats, margins: Floats, labels: Labels) -> tuple[Shrink, float]:

@@ -127,6 +127,8 @@ def test_too_little_history_is_refused_with_the_remedy() -> None:
         ValueError, match="only 14 decision times have a known outcome, at least 30 are asked for: backfill"
     ):
         train(planted(0.2, 5, 20).data(), PLAN, LATER)
+    with pytest.raises(ValueError, match=r"of \d+ times are too few to learn from some of them: backfill"):
+        train(planted(0.2, 5, 40).data(), PLAN, LATER)
     data = planted(0.2, 5, 60).data()
     one = SignalData.of(data.rows.with_columns(barrier=pl.lit(1, pl.Int64)), data.features, data.barriers)
     with pytest.raises(ValueError, match="know 1 class: give more history, or barriers that are nearer"):
