@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import polars as pl
 
-from paiid_pipeline.contracts import MODEL_EVALUATIONS
 from paiid_pipeline.engines import model_engine, open_shelf, rule_engine
 from paiid_pipeline.learning.feature_audit import caught_features
 from paiid_pipeline.learning.workshop import Workshop
@@ -209,41 +207,9 @@ def _register(
     return version, shares, plots
 
 
-def evaluations(trained: Trained, now: datetime) -> pl.DataFrame:
-    """What analysts read of a version: `contracts.MODEL_EVALUATIONS`."""
-    model = trained.evaluation.model
-    given = {
-        "rank_ic": (model.ic, model.ic_low, model.ic_high),
-        "log_loss_gain": (model.gain, model.gain_low, model.gain_high),
-        **{name: (getattr(model, name), None, None) for name in ("accuracy", "mcc", "log_loss", "ece")},
-        "sharpe": (trained.evaluation.comparisons[0].sharpe, None, None),
-        **{
-            f"sharpe_{each.rival.replace(' ', '_')}": (each.rival_sharpe, None, None)
-            for each in trained.evaluation.comparisons
-        },
-    }
-    rows = [
-        (
-            SIGNAL_MODEL,
-            trained.version.version,
-            now,
-            name,
-            *(bound if bound is not None and math.isfinite(bound) else None for bound in values),
-            model.rows,
-            trained.version.data_sha256,
-            trained.verdict.promote,
-            "\n".join(trained.verdict.reasons),
-            trained.version.run_id,
-        )
-        for name, values in given.items()
-        if math.isfinite(values[0])
-    ]
-    return pl.DataFrame(rows, schema=MODEL_EVALUATIONS, orient="row")
-
-
 def metrics(training: Training, evaluation: SignalEvaluation) -> dict[str, float]:
     """The numbers that the register keeps of a training; what is not known is left out."""
-    found = {name: float(value) for name, value in asdict(evaluation.model).items()}
+    found = {_NAMED.get(name, name): float(value) for name, value in asdict(evaluation.model).items()}
     found |= {f"{kind}_{name}": getattr(each, name) for kind, each in evaluation.kinds.items() for name in _OF_KINDS}
     for each in evaluation.comparisons:
         name = each.rival.replace(" ", "_")
@@ -253,6 +219,8 @@ def metrics(training: Training, evaluation: SignalEvaluation) -> dict[str, float
     return {name: value for name, value in found.items() if value == value}
 
 
+_FULL = {"ic": "rank_ic", "gain": "log_loss_gain"}
+_NAMED = {f"{name}{end}": f"{full}{end}" for name, full in _FULL.items() for end in ("", "_low", "_high")}
 _OF_KINDS = ("accuracy", "mcc", "log_loss", "ece", "ic", "ic_low", "ic_high")
 
 

@@ -17,8 +17,9 @@ from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
 from paiid_pipeline.defs.technicals.assets import technical_indicators
 from paiid_pipeline.engines import open_shelf
-from paiid_pipeline.learning.signals import Trading, Trained, evaluations, make_signal_data, train_signal_model
+from paiid_pipeline.learning.signals import Trading, Trained, make_signal_data, train_signal_model
 from paiid_pipeline.learning.watching import Watched, watch
+from paiid_pipeline.models.performance import performance
 from paiid_pipeline.models.signal_data import SignalData, load_data, save_data
 from paiid_pipeline.models.signal_training import Plan
 from paiid_pipeline.signals.accounts import Costs
@@ -166,7 +167,7 @@ def signal_model(context: dg.AssetExecutionContext, config: Learning, pipeline: 
         trained = train_signal_model(data, plan, trading, warehouse, settings, pipeline.workshop, now, say)
     except (LookupError, ValueError) as error:
         raise dg.Failure(str(error)) from error
-    warehouse.write_evaluations(evaluations(trained, now))
+    warehouse.write_evaluations(performance(trained.version, trained.verdict, now, context.run_id))
     return dg.MaterializeResult(metadata=_reported(trained), check_results=[_promotion(trained)])
 
 
