@@ -218,15 +218,17 @@ def _pivots(close: Floats, side: int) -> NDArray[np.int64]:
 def _divergence(close: Floats, indicator: Floats, pivots: list[tuple[int, NDArray[np.int64]]]) -> Floats:
     """1 (-1) for ``DIVERGENCE_BARS`` bars from where a lower low (higher high) than the last is confirmed
     that the indicator does not share; of two, the newer counts."""
-    events = np.zeros(len(close))
+    events: dict[int, int] = {}
     for side, bars in pivots:
         before, bar = bars[:-1], bars[1:]
         beyond = side * (close[before] - close[bar]) > 0
         against = side * (indicator[bar] - indicator[before]) > 0
-        events[bar[beyond & against & (bar - before <= PIVOTS_APART)] + PIVOT_BARS] = side
-    place = np.arange(len(close))
-    newest = np.maximum.accumulate(np.where(events != 0, place, -DIVERGENCE_BARS))
-    return np.where(place - newest < DIVERGENCE_BARS, events[np.maximum(newest, 0)], 0.0)
+        confirmed = bar[beyond & against & (bar - before <= PIVOTS_APART)] + PIVOT_BARS
+        events.update(dict.fromkeys(confirmed.tolist(), side))
+    found = np.zeros(len(close))
+    for start, side in sorted(events.items()):
+        found[start : start + DIVERGENCE_BARS] = side
+    return found
 
 
 def _regime(adx: Floats, unusual: Floats) -> Floats:
