@@ -125,12 +125,17 @@ def stop(process: subprocess.Popen[bytes], steps: Iterable[tuple[signal.Signals,
 
 
 def tie_to_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """What a child must do before its program starts to be sent ``number`` when our thread ends (Linux)."""
+    """What a child must do before its program starts to be sent ``number`` when our thread ends (Linux).
+
+    It also hears SIGTERM, whatever we hold back or ignore: signals that are ignored stay so in what is started.
+    """
     if sys.platform != "linux":
         return None
     prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
 
     def tie() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
         if os.getppid() != parent:  # it ended before the line above took hold
             os._exit(1)

@@ -57,6 +57,20 @@ def test_a_willing_process_is_asked_and_not_killed(tmp_path: Path) -> None:
     _close(process)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a child is made ready only on Linux")
+def test_a_child_hears_what_its_parent_ignores_and_holds_back(tmp_path: Path) -> None:
+    """As it does while it stops: what is started then must still be stoppable."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        process = _python(WAITING, tmp_path)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.signal(signal.SIGTERM, before)
+    assert supervisor.stop(process, ((signal.SIGTERM, 30.0),)) == -signal.SIGTERM
+    _close(process)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells only on Linux")
 def test_a_process_is_told_when_its_parent_is_killed(tmp_path: Path) -> None:
     parent = f"""
