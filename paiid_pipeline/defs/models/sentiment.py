@@ -10,6 +10,7 @@ from pydantic import Field
 from paiid_pipeline import quality
 from paiid_pipeline.defs.asset import OWNERS
 from paiid_pipeline.defs.cadence import CADENCE_TAG
+from paiid_pipeline.defs.checking import soundness
 from paiid_pipeline.defs.models.report import markdown, picture
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.learning.data import load_texts, make_texts, save_texts, split_held_out
@@ -18,7 +19,6 @@ from paiid_pipeline.learning.gate import promote
 from paiid_pipeline.learning.measuring import summary
 from paiid_pipeline.learning.training import Choice, Registered, train_custom_bert
 from paiid_pipeline.models.performance import performance
-from paiid_pipeline.quality import broken
 
 _TAGS = {"layer": "model", "cadence": "manual"}
 _LONGEST = "43200"
@@ -100,12 +100,7 @@ def sentiment_ensemble(context: dg.AssetExecutionContext, pipeline: Pipeline) ->
     description="Every row satisfies: " + "; ".join(quality.LABELLED_TEXTS) + ".",
 )
 def sentiment_dataset_is_sound(pipeline: Pipeline) -> dg.AssetCheckResult:
-    rows = load_texts(pipeline.workshop.texts).labelled.rows
-    counts = broken(rows, quality.LABELLED_TEXTS)
-    bad = [f"{count} rows break '{name}'" for name, count in counts.items() if count]
-    return dg.AssetCheckResult(
-        passed=not bad, metadata={"rows checked": rows.height, **counts}, description="; ".join(bad) or "all are sound"
-    )
+    return soundness(load_texts(pipeline.workshop.texts).labelled.rows, quality.LABELLED_TEXTS)
 
 
 def promotion(asset: dg.AssetsDefinition, model: str) -> dg.AssetChecksDefinition:

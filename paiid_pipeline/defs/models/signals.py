@@ -11,6 +11,7 @@ from pydantic import Field
 from paiid_pipeline import quality
 from paiid_pipeline.defs.asset import OWNERS
 from paiid_pipeline.defs.cadence import CADENCE_TAG, active_run
+from paiid_pipeline.defs.checking import soundness
 from paiid_pipeline.defs.ingestion.assets import market_bars
 from paiid_pipeline.defs.models.report import markdown, picture
 from paiid_pipeline.defs.resources import Pipeline
@@ -126,11 +127,7 @@ def _described(data: SignalData) -> dict[str, Any]:
 def signal_dataset_is_point_in_time(pipeline: Pipeline) -> dg.AssetCheckResult:
     rows = load_data(pipeline.workshop.signals).rows
     known = pl.col("label_end") <= pipeline.clock.now()
-    counts = quality.broken(rows, {**quality.SIGNAL_ROWS, "the outcome is known by now": known})
-    bad = [f"{count} rows break '{name}'" for name, count in counts.items() if count]
-    return dg.AssetCheckResult(
-        passed=not bad, metadata={"rows checked": rows.height, **counts}, description="; ".join(bad) or "all are sound"
-    )
+    return soundness(rows, {**quality.SIGNAL_ROWS, "the outcome is known by now": known})
 
 
 @dg.asset(
@@ -167,7 +164,7 @@ def signal_model(context: dg.AssetExecutionContext, config: Learning, pipeline: 
         trained = train_signal_model(data, plan, trading, warehouse, settings, pipeline.workshop, now, say)
     except (LookupError, ValueError) as error:
         raise dg.Failure(str(error)) from error
-    warehouse.write_evaluations(performance(trained.version, trained.verdict, now, context.run_id))
+    warehouse.write_evaluations(performance(trained.version, trained.verdict, now, context.run.run_id))
     return dg.MaterializeResult(metadata=_reported(trained), check_results=[_promotion(trained)])
 
 
