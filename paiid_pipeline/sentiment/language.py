@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-_LETTERS = re.compile(r"[^\W\d_]")
-_ASCII_LETTERS = re.compile(r"[A-Za-z]")
+_OTHER_LETTERS = re.compile(r"[^\W\d_A-Za-z]")
+_NO_LETTERS = bytes(sign for sign in range(128) if not chr(sign).isalpha())
 _LATIN_SHARE = 0.5
 _WORD = re.compile(r"\w+")
 
@@ -31,9 +31,11 @@ def is_english(text: str) -> bool:
     Without evidence (few words, names and figures only) a text counts as English.
     """
     if not text.isascii():
-        letters = len(_LETTERS.findall(text))
-        if letters and len(_ASCII_LETTERS.findall(text)) < _LATIN_SHARE * letters:
+        latin = len(text.encode("ascii", "ignore").translate(None, _NO_LETTERS))
+        if latin < _LATIN_SHARE * (latin + len(_OTHER_LETTERS.findall(text))):
             return False
     words = text.lower().split()
+    if _OTHERS.isdisjoint(words):
+        return True
     others = len(_OTHERS.intersection(words))
     return others < _FEWEST_OTHERS or others <= sum(word in _ENGLISH for word in words)

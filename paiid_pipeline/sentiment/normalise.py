@@ -29,7 +29,9 @@ _INLINE = frozenset({"a", "b", "em", "font", "i", "mark", "small", "span", "stro
 _WORD = re.compile(r"\w+")
 _LETTER = re.compile(r"[A-Za-z]")
 _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800\ufffd"
+_UNSEEN = ("Cf", "Cc", "Cn", "Co", "Cs")
 _VARIATION = re.compile(r"[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_ODD = re.compile(r"[^\x20-\x7e]")
 _INSIDE_WORD = re.compile(r"(?<=\w)[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]+(?=\w)")
 _CYRILLIC = str.maketrans("АВСЕНІЈКМОРЅТХҮаеорсухіјѕһԁԛԝӏѵкмтвнг", "ABCEHIJKMOPSTXYaeopcyxijshdqwlvkmtbhr")
 _GREEK = str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαβγεηικνορτυχω", "ABEZHIKMNOPTYXabyenikvoptuxw")
@@ -37,10 +39,12 @@ _FURTHER = str.maketrans("πσςьпօսհոցѡⲁⲃⲉⲓⲕⲟⲣⲥⲭⲩ�
 _LATIN = str.maketrans("ɑɡɩıɪʟɴʀɢʏᴀᴄᴅᴇᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡᴢʙʜꜰ", "agiiilnrgyacdejkmopstuvwzbhf")
 """Letters of phonetic script and small capitals, which are Latin wherever they stand."""
 _LOOK_ALIKES = {**_CYRILLIC, **_GREEK, **_FURTHER}
+_FOLDED = frozenset(map(chr, _LATIN | _LOOK_ALIKES))
 _ACCENTED = re.compile(r"[\u00c0-\u024f\u1e00-\u1eff\u0300-\u036f]")
 _MARKS = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff]+")
 _STACKED = 2
 _BARRED = str.maketrans("øØđĐħĦłŁŧŦ", "oOdDhHlLtT")
+_BOX = re.compile(r"[\U0001f150-\U0001f169\U0001f170-\U0001f189]")
 _BOXED = {first + i: chr(65 + i) for first in (0x1F150, 0x1F170) for i in range(26)}
 _URL = re.compile(
     r"(?i)\b(?:(?:[a-z][a-z0-9+.-]{1,9}://|www\.)\S+"
@@ -49,13 +53,13 @@ _URL = re.compile(
 _CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z][A-Za-z.]{0,6}(?![\w$])")
 _EMOJI = re.compile(r"[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff]")
 _LEET_WORD = re.compile(r"(?<![\w$@./:-])(?![QH][1-4])[A-Za-z][a-z013457$@]*[a-z](?![\w$@./:])")
-_LEET = re.compile(r"(?<=[A-Za-z])[013457$@](?=[a-z])")
+_LEET = re.compile(r"[013457$@](?=[a-z])(?<=[A-Za-z].)")
 _LEET_LETTERS = {"0": "o", "3": "e", "4": "a", "5": "s", "7": "t", "$": "s", "@": "a"}
 _AT = re.compile(r"[a-z]{5}@", re.IGNORECASE)
 _SPREAD = re.compile(r"(?<!\S)\S(?:\s{1,8}\S(?!\S)){3,}")
 _SIGNED = re.compile(r"(?<![\w'’&.-])[A-Za-z](?:(?:[^\w\s&'’]|_)[A-Za-z]){3,}(?![\w'’&-])")
-_APART = re.compile(r"\s\S\s{1,8}\S\s{1,8}\S(?!\S)")
-_TWO_SIGNS = re.compile(r"[^A-Za-z0-9\s&'’][A-Za-z][^A-Za-z0-9\s&'’]")
+_APART = re.compile(r" [^ ] [^ ] [^ ](?![^ ])")
+_TWO_SIGNS = re.compile(r"[^A-Za-z0-9 &'’][A-Za-z][^A-Za-z0-9 &'’]")
 _WORD_MOST = 7
 """As many letters, evenly apart, are taken for one word; where more are, only a vocabulary can tell the words."""
 _RUN = re.compile(r"(?<!\S)[A-Za-z](?: [A-Za-z]){3,}(?!\S)")
@@ -88,24 +92,28 @@ def normalise(text: str) -> NormalisedText:
     letters; drop URLs; mask personal data (:func:`~paiid_pipeline.sentiment.privacy.mask`); read digits and signs
     between letters as the letters they stand for, and join words written letter by letter; collapse white
     space; cap at ``MAX_TOKENS`` words. Never raises.
+
+    Most texts need none of it: a step is skipped where something that it cannot do without is not in the text, so
+    that what is skipped would have changed nothing.
     """
     made = _Steps()
-    text = made.step("byte_cap", text, _cap_bytes(text))
-    for _ in range(2):  # feeds escape what is escaped already
-        if not _MARKUP.search(text):
-            break
-        text = made.step("markup", text, _strip_markup(text))
+    if len(text) > MAX_BYTES or not text.isascii():
+        text = made.step("byte_cap", text, _cap_bytes(text))
+    if "<" in text or "&" in text:
+        text = made.step("markup", text, _strip_markup(_strip_markup(text)))  # feeds escape what is escaped already
     if not text.isascii() or not text.isprintable():
         text = _to_plain(made, text)
     if "/" in text or "www." in text.lower():
-        text = made.step("url", text, _URL.sub(" ", text))
-    text = _close_up(made, text)
+        text = made.step("url", text, _drop_urls(text))
     # Runs of white space would make the patterns that allow for some of it slow.
-    text, masked = mask(" ".join(text.split()))
+    flat = _flat(text)
+    if _APART.search(flat) or _TWO_SIGNS.search(flat):
+        flat = _flat(_close_up(made, text))
+    text, masked = mask(flat)
     made.flags += masked
     if _LEET.search(text):
         text = made.disguised("leetspeak", text, _LEET_WORD.sub(_read_leet, text))
-    if text.count(" ") >= MAX_TOKENS:
+    if len(text) > 2 * MAX_TOKENS and text.count(" ") >= MAX_TOKENS:
         text = made.step("token_cap", text, " ".join(text.split(" ", MAX_TOKENS)[:MAX_TOKENS]))
     return NormalisedText(text, (*made.flags, *_marks(text, made)), 1 - 0.5**made.disguises)
 
@@ -130,12 +138,22 @@ class _Steps:
 
 def _to_plain(made: _Steps, text: str) -> str:
     """The steps that only text beyond printable ASCII needs."""
-    text = made.disguised("hidden", text, _OVERRIDE.sub(lambda match: (match[1] or match[2])[::-1], text))
-    text = unicodedata.normalize("NFKC", text.translate(_BOXED))
-    made.disguises += len(_INSIDE_WORD.findall(text))
-    text = unicodedata.normalize("NFKC", made.step("hidden", text, _strip_hidden(text)))
-    text = made.disguised("look_alikes", text, _WORD.sub(_fold, text))
+    if "\u202e" in text:
+        text = made.disguised("hidden", text, _OVERRIDE.sub(lambda match: (match[1] or match[2])[::-1], text))
+    text = unicodedata.normalize("NFKC", text.translate(_BOXED) if _BOX.search(text) else text)
+    hidden = {ord(c): None for c in set(_ODD.findall(text)) if _hidden(c)}
+    if hidden:
+        made.disguises += len(_INSIDE_WORD.findall(text))
+        text = unicodedata.normalize("NFKC", made.step("hidden", text, text.translate(hidden)))
+    if not _FOLDED.isdisjoint(text):
+        text = made.disguised("look_alikes", text, _WORD.sub(_fold, text))
     return made.step("diacritics", text, _strip_marks(made, text))
+
+
+def _drop_urls(text: str) -> str:
+    # None begins before the word with the first slash, or else has www in it; to look for them takes long.
+    start = 0 if "www." in text.lower() else text.rfind(" ", 0, text.find("/")) + 1
+    return text[:start] + _URL.sub(" ", text[start:])
 
 
 def _words_changed(before: str, after: str) -> int:
@@ -144,13 +162,11 @@ def _words_changed(before: str, after: str) -> int:
 
 def _marks(text: str, made: _Steps) -> list[str]:
     """What a reader should know of the text as it now is."""
-    seen = {
-        "emoji": not text.isascii() and _EMOJI.search(text) is not None,
-        "cashtag": "$" in text and _CASHTAG.search(text) is not None,
-        "non_english": not is_english(text),
-        "tampered": made.disguises > 0,
-    }
-    return [flag for flag, there in seen.items() if there]
+    seen = ["emoji"] if not text.isascii() and _EMOJI.search(text) else []
+    seen += ["cashtag"] if "$" in text and _CASHTAG.search(text) else []
+    seen += [] if is_english(text) else ["non_english"]
+    seen += ["tampered"] if made.disguises else []
+    return seen
 
 
 def _cap_bytes(text: str) -> str:
@@ -158,7 +174,15 @@ def _cap_bytes(text: str) -> str:
     return text[:MAX_BYTES].encode("utf-8", "ignore")[:MAX_BYTES].decode("utf-8", "ignore")
 
 
+def _flat(text: str) -> str:
+    """Runs of white space as one space each, and none around the text."""
+    flat = text.isprintable() and "  " not in text and text == text.strip()
+    return text if flat else " ".join(text.split())
+
+
 def _strip_markup(text: str) -> str:
+    if not _MARKUP.search(text):
+        return text
     # One pass over the pieces between tags: the standard library's parser takes time in the square of
     # the length on unclosed tags, 26 s at the byte cap.
     kept: list[str] = []
@@ -177,14 +201,9 @@ def _strip_markup(text: str) -> str:
     return html.unescape("".join(kept))
 
 
-def _strip_hidden(text: str) -> str:
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c for c in _VARIATION.sub("", text) if c.isspace() or not _hidden(c))
-
-
 def _hidden(character: str) -> bool:
-    return unicodedata.category(character) in ("Cf", "Cc", "Cn", "Co", "Cs") or character in _BLANK_LETTERS
+    unseen = unicodedata.category(character) in _UNSEEN or character in _BLANK_LETTERS
+    return (unseen and not character.isspace()) or _VARIATION.match(character) is not None
 
 
 def _fold(word: re.Match[str]) -> str:
@@ -218,9 +237,6 @@ def _one(word: str, place: int) -> str:
 
 def _close_up(made: _Steps, text: str) -> str:
     """Letters that stand one by one, apart or with signs between them, as the words that they make."""
-
-    if not (_APART.search(text) or _TWO_SIGNS.search(text)):
-        return text
 
     def read(words: str | None, match: re.Match[str]) -> str:
         if words is None:

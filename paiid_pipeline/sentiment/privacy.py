@@ -44,7 +44,9 @@ _PHONE_NAMED = re.compile(
     r"(?: (?:me|us))?(?: (?:at|on|number|no))?[.:]? ?)"
     r"(\d{7,15}|\d{3}-\d{4}|\d{2,4}[ -](?:\d{6,8}|\d{3,4}[ -]\d{3,4}))(?![\w-]|[.,]\d|\s?%)"
 )
-_MAY_HOLD_DIGITS = re.compile(r"\d(?:\D{0,3}\d){5}")
+_DIGITS = re.compile(r"\d(?:\D{0,3}+\d){5}")
+_NUMBER = re.compile(r"\d(?:[ ().–_-]{0,3}+\d){5}")
+"""What all numbers but an IBAN, which has letters among its digits, hold; and few figures do."""
 _FIGURE = re.compile(r"\+\d{1,3}(?: \d{3}){1,2}$")
 _FEWEST_PHONE_DIGITS, _MOST_PHONE_DIGITS = 8, 15
 
@@ -55,16 +57,18 @@ def mask(text: str) -> tuple[str, tuple[str, ...]]:
     And which of email | card | account | phone | handle were found. Expects normalised text; linear time.
     """
     found: list[str] = []
-    if "at]" in text.lower() or "at)" in text.lower():
+    if "at]" in (lower := text.lower()) or "at)" in lower:
         text = _sub(_EMAIL_IN_WORDS, lambda _m: "[email]", text, "email", found)
     if "@" in text:
         text = _sub(_EMAIL, lambda _m: "[email]", text, "email", found)
         text = _sub(_EMAIL_BY_NUMBER, lambda _m: "[email]", text, "email", found)
         text = _sub(_HANDLE, lambda _m: "@user", text, "handle", found)
-    if _MAY_HOLD_DIGITS.search(text):
-        for pattern, replace, kind in _NUMBERS:
-            text = _sub(pattern, replace, text, kind, found)
-    return text, tuple(dict.fromkeys(found))
+    if _DIGITS.search(text):
+        text = _sub(_IBAN, _iban, text, "account", found)
+        if _NUMBER.search(text):
+            for pattern, replace, kind in _NUMBERS:
+                text = _sub(pattern, replace, text, kind, found)
+    return text, tuple(dict.fromkeys(found)) if found else ()
 
 
 def _sub(
@@ -105,7 +109,6 @@ def _phone(match: re.Match[str]) -> str:
 
 
 _NUMBERS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str], str], ...] = (
-    (_IBAN, _iban, "account"),
     (_ACCOUNT, lambda match: f"{match[1]}[account]", "account"),
     (_SSN, lambda _m: "[account]", "account"),
     (_CARD, _card, "card"),

@@ -29,10 +29,10 @@ _SHORT = frozenset(re.findall("[a-z]+", "a i am an as at be by do go he if in is
 _WORD = re.compile(rf"(?<![\w$#@])[A-Za-z]{{4,{_LONGEST}}}(?!\w)")
 _PARTS = re.compile(r"(?<![\w'’&.$#@-])([A-Za-z]+)([._*·-])(?=([a-z]+)(?![\w'’&-]))")
 _SPELT = 4
-_SINGLES = re.compile(" [A-Za-z] [A-Za-z] [A-Za-z]")
 _LETTERS = re.compile(rf"(?<![\w'’&.-])[A-Za-z](?: [A-Za-z]){{{_SPELT - 1},}}(?![\w'’&-])")
 _MANY = 8
 """As many letters one by one are no list and no initials, even where no words are found in them."""
+_FEWEST_WHOLE = 4
 _FEWEST_MADE = 5
 _INSIDE = "##"
 _GOES_ON = 3.0
@@ -41,7 +41,11 @@ _DIGITS = re.compile(
     r"(?<![\w$#@.,/-])(?=[A-Za-z]*[0134578$@])[A-Za-z0134578][A-Za-z0134578$@]{2,}[A-Za-z$](?![\w$@/])"
 )
 _AS_LETTERS = str.maketrans("034578$@", "oeastbsa")
+_CHANGED = "x"
+_AMISS = re.compile(f"{_CHANGED}|[FES][LES]|[AS][AS]")
+_AROUND = ",.;:!?()\"'%"
 _REMEMBERED = 50_000
+_LONGEST_REMEMBERED = 40
 _TRIPLE = re.compile(r"(.)\1\1+")
 _DOUBLE = re.compile(r"(.)\1")
 
@@ -64,48 +68,72 @@ class _Speller:
         self._costs = {word: cost for word, cost in costs.items() if not word.startswith(_INSIDE)}
         self._parts = {word[2:]: cost + _GOES_ON for word, cost in costs.items() if word.startswith(_INSIDE)}
 
-        self._read: dict[str, str] = {}
-        """Tokens that were read before: most come again and again, and no reading depends on what stands beside it."""
+        self._wholes = frozenset(word for word in self._costs if len(word) >= _FEWEST_WHOLE)
+        self._kinds = _Remembered(self._kind)
+        self._words = _Remembered(self._word_of)
 
     def put_right(self, text: str) -> str:
-        if _SINGLES.search(text):
-            text = _LETTERS.sub(self._spell_out, text)
-        tokens = self._whole(text)
-        read = list(map(self._read.get, tokens))
-        if None in read:
-            read = list(map(self._remember, tokens))
-        return " ".join(read)  # type: ignore[arg-type]
-
-    def _whole(self, text: str) -> list[str]:
-        """The tokens of a text, and of two that are one word, one."""
         tokens = text.split(" ")
-        bare = text.lower().replace(",", "").replace(".", "").split(" ")
-        found = list(compress(count(), map(self._costs.__contains__, map(add, bare, bare[1:]))))
-        known = map(self._costs.__contains__, bare)
+        words = list(map(self._words.__getitem__, tokens))
+        kinds = "".join(map(self._kinds.__getitem__, tokens))
+        if self._wholes.isdisjoint(map(add, words, words[1:])) and not _AMISS.search(kinds):
+            return text  # as most are: no token changes, and no neighbours can be one word, so that nothing below would
+        tokens = self._whole(_LETTERS.sub(self._spell_out, text).split(" "))
+        return " ".join([self._token(each) if self._kinds[each] == _CHANGED else each for each in tokens])
+
+    def _word_of(self, token: str) -> str:
+        """What is compared of a token that may be a part of a word; of any other, what is in no word."""
+        if token.isalpha():
+            return token.lower()
+        return token.lower().replace(",", "").replace(".", "") if token[:1].islower() else " "
+
+    def _kind(self, token: str) -> str:
+        """What has to be known of a token to pass over it, whatever stands beside it.
+
+        x: it is read as something else. A: a word of one letter; S: another single letter. Of an unknown word, F: the
+        next may go on with it; L: it may go on with the one before; E: either. And a full stop: none of these.
+        """
+        known = self._words[token] in self._costs
+        if len(token) == 1 and token.isalpha():
+            return "A" if known else "S"
+        if known and token.isalpha():
+            return "."
+        if self._token(token) != token:
+            return _CHANGED
+        first, last = token.isalpha() and not known, token[:1].islower() and not known
+        return "E" if first and last else "F" if first else "L" if last else "."
+
+    def _whole(self, tokens: list[str]) -> list[str]:
+        """The tokens, and of two that are one word, one."""
+        words = list(map(self._words.__getitem__, tokens))
+        found = list(compress(count(), map(self._wholes.__contains__, map(add, words, words[1:]))))
+        known = map(self._costs.__contains__, words)
         found += [at for at, pair in enumerate(pairwise(known)) if pair == (False, False)]
-        if not found:
-            return tokens
+        found = [at for at in found if self._is_joint(tokens, words, at)]
         joined: list[int] = []
-        for place in sorted(found, key=lambda at: self._cost(bare[at] + bare[at + 1])):
-            plain = tokens[place].isalpha() and tokens[place + 1][:1].islower()
-            free = not {place - 1, place, place + 1}.intersection(joined)
-            if plain and free and self._is_one_word(bare[place], bare[place + 1], apart=True):
+        for place in sorted(found, key=lambda at: self._cost(words[at] + words[at + 1])):
+            if not {place - 1, place, place + 1}.intersection(joined):
                 joined.append(place)
         for place in sorted(joined, reverse=True):
             tokens[place : place + 2] = [tokens[place] + tokens[place + 1]]
         return tokens
 
+    def _is_joint(self, tokens: Sequence[str], words: Sequence[str], at: int) -> bool:
+        plain = tokens[at].isalpha() and tokens[at + 1][:1].islower()
+        return plain and self._is_one_word(words[at], words[at + 1], apart=True)
+
     def _cost(self, word: str) -> float:
         return self._costs.get(word, _UNKNOWN)
 
-    def _remember(self, token: str) -> str:
-        if len(self._read) > _REMEMBERED:
-            self._read = {}
-        made = self._read[token] = self._read.get(token) or self._token(token)
-        return made
-
     def _token(self, token: str) -> str:
-        return _WORD.sub(self._word, _PARTS.sub(self._join, _DIGITS.sub(self._digits, token)))
+        word = token.strip(_AROUND)
+        if word.lower() == word.upper():
+            return token  # figures and signs: there are no letters
+        if not word.isalpha():
+            token = _PARTS.sub(self._join, _DIGITS.sub(self._digits, token))
+        elif word.lower() in self._costs:
+            return token
+        return _WORD.sub(self._word, token)
 
     def _digits(self, match: re.Match[str]) -> str:
         word = match[0]
@@ -124,7 +152,7 @@ class _Speller:
         whole = self._costs.get(left + right)
         if whole is None:
             return not {left, right} & self._costs.keys() and self._is_made(left + right)
-        if len(left + right) < 4:
+        if len(left + right) < _FEWEST_WHOLE:
             return False
         first, second = self._costs.get(left, _UNKNOWN), self._costs.get(right, _UNKNOWN)
         if not apart or len(left) == 1:  # "EUR 5 m in 2008" has no minutes
@@ -169,6 +197,22 @@ class _Speller:
             return word
         found = {each for each in _near(word) if each in self._costs}
         return _like(found.pop(), word) if len(found) == 1 else word
+
+
+class _Remembered(dict[str, str]):
+    """What ``find`` says of tokens, most of which come again and again; so many, and so long, as memory allows."""
+
+    def __init__(self, find: Callable[[str], str]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, token: str) -> str:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        found = self._find(token)
+        if len(token) <= _LONGEST_REMEMBERED:
+            self[token] = found
+        return found
 
 
 def _near(word: str) -> Iterator[str]:

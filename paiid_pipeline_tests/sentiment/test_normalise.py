@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paiid_pipeline.sentiment.normalise import MAX_BYTES, MAX_TOKENS, normalise
+from paiid_pipeline.sentiment import normalise as steps
+from paiid_pipeline.sentiment.normalise import MAX_BYTES, MAX_TOKENS, NormalisedText, normalise
+from paiid_pipeline_tests.sentiment.texts import SPARSE_TEXTS, mixed_texts, real_texts
 
 
 @pytest.mark.parametrize(
@@ -103,6 +106,42 @@ def test_ten_megabytes_of_anything_are_bounded(piece: str) -> None:
     clean = normalise(piece * (10_000_000 // len(piece)))
     assert "byte_cap" in clean.flags
     assert len(clean.text) <= MAX_BYTES
+
+
+def at_length(raw: str) -> NormalisedText:
+    """Every step on every text, whether or not it has something to do there."""
+    made = steps._Steps()
+    text = made.step("byte_cap", raw, steps._cap_bytes(raw))
+    for _ in range(2):
+        text = made.step("markup", text, steps._strip_markup(text))
+    text = made.disguised("hidden", text, steps._OVERRIDE.sub(lambda match: (match[1] or match[2])[::-1], text))
+    text = unicodedata.normalize("NFKC", text.translate(steps._BOXED))
+    made.disguises += len(steps._INSIDE_WORD.findall(text))
+    seen = "".join(c for c in text if not steps._hidden(c))
+    text = unicodedata.normalize("NFKC", made.step("hidden", text, seen))
+    text = made.disguised("look_alikes", text, steps._WORD.sub(steps._fold, text))
+    text = made.step("diacritics", text, steps._strip_marks(made, text))
+    text = made.step("url", text, steps._URL.sub(" ", text))
+    text, masked = steps.mask(" ".join(steps._close_up(made, text).split()))
+    made.flags += masked
+    text = made.disguised("leetspeak", text, steps._LEET_WORD.sub(steps._read_leet, text))
+    text = made.step("token_cap", text, " ".join(text.split(" ")[:MAX_TOKENS]))
+    return NormalisedText(text, (*made.flags, *steps._marks(text, made)), 1 - 0.5**made.disguises)
+
+
+@given(mixed_texts | st.text(alphabet="ab0134$@ .é\u0430\u200bо<&;/\n", max_size=60) | st.text(max_size=60))
+def test_a_step_is_skipped_only_where_it_would_change_nothing(raw: str) -> None:
+    assert normalise(raw) == at_length(raw)
+
+
+def test_one_thing_to_do_is_enough_for_its_step() -> None:
+    assert [text for text in SPARSE_TEXTS if normalise(text) != at_length(text)] == []
+
+
+def test_no_step_that_a_real_text_needs_is_skipped(data_dir: Path) -> None:
+    texts = real_texts(data_dir)
+    assert len(texts) > 1000
+    assert [text for text in texts if normalise(text) != at_length(text)] == []
 
 
 @given(st.text(alphabet=st.characters(codec=None), max_size=300))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from paiid_pipeline.sentiment import privacy
 from paiid_pipeline.sentiment.normalise import normalise
 from paiid_pipeline.sentiment.privacy import mask
+from paiid_pipeline_tests.sentiment.texts import mixed_texts
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,22 @@ def test_every_valid_card_is_masked_and_no_other(body: int, joint: str) -> None:
         number = f"{digits}{check}"
         text = "paid by " + joint.join(number[i : i + 4] for i in range(0, 16, 4))
         assert ("[card]" in mask(text)[0]) == ((total + check) % 10 == 0)
+
+
+_NEAR_NUMBERS = st.lists(
+    st.sampled_from(re.findall(r"\S+", "+1 212 (212) 555 0147 00 49 4111 078 05 1234567 account tel: a"))
+)
+
+
+@given(
+    mixed_texts | st.tuples(_NEAR_NUMBERS, st.sampled_from([" ", "-", ".", "", ", "])).map(lambda p: p[1].join(p[0]))
+)
+@example("+49 (30) (901) 820")
+@example("+1 (212) 555-0147")
+def test_what_is_looked_for_first_is_in_every_number(text: str) -> None:
+    """So that no number is missed where it is not found."""
+    for pattern, replace, kind in privacy._NUMBERS:
+        assert pattern.sub(replace, text) == text or privacy._NUMBER.search(text), kind
 
 
 def test_real_headlines_hold_no_cards_or_accounts(data_dir: Path) -> None:

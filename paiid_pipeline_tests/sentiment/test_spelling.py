@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
-from itertools import product
+from collections.abc import Callable
+from itertools import pairwise, product
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paiid_pipeline.models.network import bundled_base
+from paiid_pipeline.sentiment import spelling
+from paiid_pipeline.sentiment.normalise import normalise
 from paiid_pipeline.sentiment.spelling import speller
+from paiid_pipeline_tests.sentiment.texts import SPARSE_TEXTS, mixed_texts, real_texts
 
 COMMON = re.findall(
     r"\S+", "the to in on and form from profit loss sales shares fraud said that will rose net again along long"
@@ -57,6 +64,64 @@ def test_only_what_parts_letters_is_lost(text: str) -> None:
     """Nothing is added to a text."""
     clean = " ".join(text.split())
     assert len(speller(WORDS)(clean)) <= len(clean)
+
+
+def at_length(words: list[str]) -> Callable[[str], str]:
+    """What :func:`speller` makes of a text, with every pair of neighbours and every token looked into."""
+    known = spelling._Speller(words)
+
+    def read(text: str) -> str:
+        tokens = spelling._LETTERS.sub(known._spell_out, text).split(" ")
+        bare = [token.lower().replace(",", "").replace(".", "") for token in tokens]
+        pairs = {
+            place: known._cost(left + right)
+            for place, (left, right) in enumerate(pairwise(bare))
+            if tokens[place].isalpha() and tokens[place + 1][:1].islower() and known._is_one_word(left, right, True)
+        }
+        joined: set[int] = set()
+        for place in sorted(pairs, key=pairs.__getitem__):
+            joined |= {place} if joined.isdisjoint({place - 1, place, place + 1}) else set()
+        made = "".join(token + " " * (place not in joined) for place, token in enumerate(tokens))
+        return " ".join(map(token_at_length, made.removesuffix(" ").split(" ")))
+
+    def token_at_length(token: str) -> str:
+        plain = spelling._PARTS.sub(known._join, spelling._DIGITS.sub(known._digits, token))
+        return spelling._WORD.sub(known._word, plain)
+
+    return read
+
+
+_AT_LENGTH, _PUT_RIGHT = at_length(["a", "i", *WORDS]), speller(["a", "i", *WORDS])
+
+
+@given(mixed_texts | st.text(alphabet="aiefmoprstS1 ._,-", max_size=40))
+def test_a_text_is_passed_over_only_where_nothing_in_it_changes(raw: str) -> None:
+    """By one speller for all texts, so that what it remembers of other texts is seen to change nothing either."""
+    for text in (raw, normalise(raw).text):
+        assert _PUT_RIGHT(text) == _AT_LENGTH(text)
+
+
+def test_one_thing_to_change_is_enough() -> None:
+    assert [text for text in SPARSE_TEXTS if _PUT_RIGHT(text) != _AT_LENGTH(text)] == []
+
+
+def test_no_real_text_that_needs_a_change_is_passed_over(data_dir: Path) -> None:
+    vocabulary = json.loads((bundled_base() / "tokenizer.json").read_text())["model"]["vocab"]
+    words = [word for word in sorted(vocabulary, key=vocabulary.__getitem__) if word.lstrip("#").isalpha()]
+    put_right, slowly = speller(words), at_length(words)
+    texts = [normalise(text).text for text in real_texts(data_dir)]
+    assert len(texts) > 1000
+    assert [text for text in texts if put_right(text) != slowly(text)] == []
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In number and in length: neither ever new words nor endless ones fill the memory."""
+    monkeypatch.setattr(spelling, "_REMEMBERED", 10)
+    known = spelling._Speller(WORDS)
+    for number in range(100):
+        known.put_right(f"fruad word{number} {'x' * 1000}{number}")
+    assert 0 < len(known._kinds) <= 10
+    assert max(map(len, known._kinds)) < 100
 
 
 @given(st.sampled_from(["profit", "fraud", "sales", "shares", "operating"]), st.data())
