@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import compress, count, pairwise
 from operator import add
 
@@ -69,8 +69,8 @@ class _Speller:
         self._parts = {word[2:]: cost + _GOES_ON for word, cost in costs.items() if word.startswith(_INSIDE)}
 
         self._wholes = frozenset(word for word in self._costs if len(word) >= _FEWEST_WHOLE)
+        self._words = _Remembered(_word_of)
         self._kinds = _Remembered(self._kind)
-        self._words = _Remembered(self._word_of)
 
     def put_right(self, text: str) -> str:
         tokens = text.split(" ")
@@ -81,27 +81,18 @@ class _Speller:
         tokens = self._whole(_LETTERS.sub(self._spell_out, text).split(" "))
         return " ".join([self._token(each) if self._kinds[each] == _CHANGED else each for each in tokens])
 
-    def _word_of(self, token: str) -> str:
-        """What is compared of a token that may be a part of a word; of any other, what is in no word."""
-        if token.isalpha():
-            return token.lower()
-        return token.lower().replace(",", "").replace(".", "") if token[:1].islower() else " "
-
     def _kind(self, token: str) -> str:
         """What has to be known of a token to pass over it, whatever stands beside it.
 
         x: it is read as something else. A: a word of one letter; S: another single letter. Of an unknown word, F: the
         next may go on with it; L: it may go on with the one before; E: either. And a full stop: none of these.
         """
-        known = self._words[token] in self._costs
-        if len(token) == 1 and token.isalpha():
-            return "A" if known else "S"
-        if known and token.isalpha():
-            return "."
+        first, last, known = token.isalpha(), token[:1].islower(), self._words[token] in self._costs
+        if first and (known or len(token) == 1):
+            return "." if len(token) > 1 else "A" if known else "S"
         if self._token(token) != token:
             return _CHANGED
-        first, last = token.isalpha() and not known, token[:1].islower() and not known
-        return "E" if first and last else "F" if first else "L" if last else "."
+        return "." if known or not (first or last) else "E" if first and last else "F" if first else "L"
 
     def _whole(self, tokens: list[str]) -> list[str]:
         """The tokens, and of two that are one word, one."""
@@ -195,7 +186,7 @@ class _Speller:
         lower = word.lower()
         if lower in self._costs:
             return word
-        found = {each for each in _near(word) if each in self._costs}
+        found = set(filter(self._costs.__contains__, _near(word)))
         return _like(found.pop(), word) if len(found) == 1 else word
 
 
@@ -215,16 +206,23 @@ class _Remembered(dict[str, str]):
         return found
 
 
-def _near(word: str) -> Iterator[str]:
+def _word_of(token: str) -> str:
+    """What is compared of a token that may be a part of a word; of any other, what is in no word."""
+    if token.isalpha():
+        return token.lower()
+    return token.lower().replace(",", "").replace(".", "") if token[:1].islower() else " "
+
+
+def _near(word: str) -> list[str]:
     """What a word may have been, in lower case; of what may be a name, only the letters after the first are touched."""
     lower, plain = word.lower(), word.islower()
-    for i in range(0 if plain and len(word) > 4 else 1, len(word) - 1 if plain or len(word) > 4 else 0):
-        yield f"{lower[:i]}{lower[i + 1]}{lower[i]}{lower[i + 2 :]}"
+    places = range(0 if plain and len(word) > 4 else 1, len(word) - 1 if plain or len(word) > 4 else 0)
+    near = [lower[:i] + lower[i + 1] + lower[i] + lower[i + 2 :] for i in places]
     if _TRIPLE.search(lower):
-        yield from (_TRIPLE.sub(r"\1", lower), _TRIPLE.sub(r"\1\1", lower))
+        near += [_TRIPLE.sub(r"\1", lower), _TRIPLE.sub(r"\1\1", lower)]
     elif plain:
-        for double in _DOUBLE.finditer(lower):
-            yield lower[: double.start()] + lower[double.start() + 1 :]
+        near += [lower[: double.start()] + lower[double.start() + 1 :] for double in _DOUBLE.finditer(lower)]
+    return near
 
 
 def _like(made: str, model: str) -> str:

