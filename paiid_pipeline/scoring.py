@@ -244,7 +244,7 @@ def _guarded(name: str, step: Callable[_Given, _Made]) -> Callable[_Given, _Made
         try:
             return step(*given, **named)
         except Exception as error:  # noqa: BLE001 - the runtimes' own exceptions have no common base
-            raise MemberError(f"{name} failed on a batch: {error}") from None
+            raise MemberError(f"{name} failed on a batch: {type(error).__name__}: {error}") from None
 
     return run
 

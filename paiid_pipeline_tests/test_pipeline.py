@@ -64,7 +64,7 @@ def test_what_the_graph_has_scored_is_not_scored_again(warehouse: Warehouse) -> 
     expected = opened(warehouse, NOWHERE, FixedClock(NOW)).get_sentiment_analysis("AAPL")
 
     class Blind(SentimentAnalyzer):
-        def analyze_batch(self, texts: object, _symbols: object = None) -> list[object]:  # type: ignore[override]
+        def analyze_batch(self, texts: object, *_given: object) -> list[object]:  # type: ignore[override]
             assert not texts
             return []
 

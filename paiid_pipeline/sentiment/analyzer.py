@@ -12,10 +12,13 @@ from paiid_pipeline.contracts import ARTICLE_SENTIMENT
 from paiid_pipeline.sentiment import ensemble
 from paiid_pipeline.sentiment.ensemble import SEED, Blend, Route
 from paiid_pipeline.sentiment.entities import Names, read_for
-from paiid_pipeline.sentiment.members import Member, MemberError, Opinion, Reading
+from paiid_pipeline.sentiment.members import Failure, Member, MemberError, Opinion, Reading
 from paiid_pipeline.sentiment.normalise import NormalisedText, normalise
 from paiid_pipeline.sentiment.novelty import fingerprint
+from paiid_pipeline.sentiment.privacy import mask
 from paiid_pipeline.sentiment.vader import UNINFORMED, Vader
+
+_LONGEST_REASON = 300
 
 
 @dataclass(frozen=True)
@@ -74,30 +77,38 @@ class SentimentAnalyzer:
         """Score one raw text, of any length and content; for ``symbol``, where its name is in the text."""
         return self.analyze_batch([text], [symbol])[0]
 
-    def analyze_batch(self, texts: Sequence[str], symbols: Sequence[str | None] | None = None) -> list[SentimentResult]:
-        """Score raw texts, in order, each as :meth:`analyze_sentiment` would."""
+    def analyze_batch(
+        self,
+        texts: Sequence[str],
+        symbols: Sequence[str | None] | None = None,
+        failed: dict[str, Failure] | None = None,
+    ) -> list[SentimentResult]:
+        """Score raw texts, in order, each as :meth:`analyze_sentiment` would.
+
+        A member that fails is left out of all of them, and written into ``failed`` under its name.
+        """
         prepared = {text: normalise(text) for text in dict.fromkeys(texts)}
         clean = [prepared[text] for text in texts]
         about = symbols or [None] * len(texts)
         readings = [read_for(each.text, symbol, self.names) for each, symbol in zip(clean, about, strict=True)]
-        said = self._opinions(readings)
+        said = self._opinions(readings, {} if failed is None else failed)
         unnamed = [symbol is not None and each.entity is None for symbol, each in zip(about, readings, strict=True)]
         return [
             self._result(each, {name: rows[row] for name, rows in said.items()}, unnamed[row])
             for row, each in enumerate(clean)
         ]
 
-    def score_articles(self, news: pl.DataFrame) -> pl.DataFrame:
+    def score_articles(self, news: pl.DataFrame, failed: dict[str, Failure] | None = None) -> pl.DataFrame:
         """Score articles: `contracts.ARTICLE_SENTIMENT`, one row an article version, symbol and model.
 
         ``news`` has the columns of `contracts.NEWS` (more do not matter). What is scored is the headline
         followed by the summary, each once; for each symbol where an article is about several. The models are
         the members heard and the ensemble. An article without symbols gives no rows; a version that comes
-        twice gives its rows once.
+        twice gives its rows once. ``failed`` as for :meth:`analyze_batch`.
         """
         asked = _asked(news)
         several = [symbol if count > 1 else None for symbol, count in asked.select("symbol", "about").iter_rows()]
-        results = self.analyze_batch(asked["text"].to_list(), several)
+        results = self.analyze_batch(asked["text"].to_list(), several, failed)
         prints = {text: fingerprint(text) for text in {result.text for result in results}}
         rows = [
             (*key, each.model, each.model_version, published, each.score, each.p_negative, each.p_neutral,
@@ -109,13 +120,13 @@ class SentimentAnalyzer:
         ]  # fmt: skip
         return pl.DataFrame(rows, schema=ARTICLE_SENTIMENT, orient="row")
 
-    def _opinions(self, readings: Sequence[Reading]) -> dict[str, list[Opinion]]:
+    def _opinions(self, readings: Sequence[Reading], failed: dict[str, Failure]) -> dict[str, list[Opinion]]:
         said: dict[str, list[Opinion]] = {}
         for member in self.route.members:
             try:
                 said[member.name] = member.score(readings)
-            except MemberError:
-                continue  # seen in the version and the flags of every result
+            except MemberError as error:  # seen in the version and the flags of every result as well
+                failed[member.name] = Failure(_reason(error), len(readings))
         return said
 
     def _result(self, clean: NormalisedText, opinions: Mapping[str, Opinion], unnamed: bool) -> SentimentResult:
@@ -140,6 +151,11 @@ class SentimentAnalyzer:
             members=members,
             text=clean.text,
         )
+
+
+def _reason(error: MemberError) -> str:
+    # A runtime may quote what it was given.
+    return mask(" ".join(str(error).split()))[0][:_LONGEST_REASON]
 
 
 def _numbers(opinion: Opinion) -> tuple[float, float, float, float, float]:

@@ -17,6 +17,16 @@ class MemberError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class Failure:
+    """Why a member was not heard of a batch."""
+
+    reason: str
+    """One line, without personal data: the kind of the error and what it says."""
+    texts: int
+    """How many readings it left unscored."""
+
+
+@dataclass(frozen=True)
 class Reading:
     """One text as members read it: normalised, without personal data."""
 

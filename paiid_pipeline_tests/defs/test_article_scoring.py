@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 from datetime import date, timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import polars as pl
 import pytest
 
+from paiid_pipeline import scoring
+from paiid_pipeline.defs.sentiment import assets
 from paiid_pipeline.models.signing import KEY_VARIABLE, key_from_environment, sign_folder
 from paiid_pipeline.scoring import save_blend
-from paiid_pipeline.sentiment.ensemble import Blend
+from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
+from paiid_pipeline.sentiment.ensemble import SEED, Blend, route
+from paiid_pipeline.sentiment.transformer import Transformer
+from paiid_pipeline.sentiment.vader import Vader
 from paiid_pipeline_tests.defs.world import START, World, metadata
 from paiid_pipeline_tests.warehouse.rows import article, news
 
@@ -50,6 +56,7 @@ def stored(world: World) -> pl.DataFrame:
 def test_without_models_vader_is_the_ensemble_and_the_others_are_counted(world: World) -> None:
     reported = score(world)
     assert set(json_of(reported["missing members"])) == {"custom_bert", "finbert"}
+    assert json_of(reported["failed members"]) == {}
     found = stored(world)
     assert f"| missing:custom_bert | {found['count'][0]} |" in str(reported["flags"])
     assert found["model"].to_list() == ["ensemble", "vader"]
@@ -102,6 +109,26 @@ def test_articles_of_any_kind_are_scored_or_counted(world: World) -> None:
     for flag in ("empty", "emoji", "non_english", "byte_cap", "markup", "tampered", "email", "card"):
         assert f"| {flag} |" in str(reported["flags"]), flag
     assert score(world)["articles scored"] == 0
+
+
+def test_a_member_that_fails_while_scoring_is_counted_with_its_reason(
+    world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The run goes on with the others; the kind of the error and what it says stand in the metadata and the log."""
+
+    def no_memory(*_given: object) -> NoReturn:
+        raise RuntimeError("out of memory:\n 3 of 2 GB")
+
+    guarded = scoring._guarded("finbert", no_memory)
+    finbert = Transformer("finbert", "1", encode=guarded, forward=no_memory, columns=(0, 1, 2))
+    broken = SentimentAnalyzer(route([Vader(), finbert], {}, SEED))
+    monkeypatch.setattr(assets, "open_analyzer", lambda *_given, **_named: broken)
+    reported = score(world)
+    scored = world.rows("article_sentiment", where="model = 'ensemble'")
+    why = "finbert failed on a batch: RuntimeError: out of memory: 3 of 2 GB"
+    assert json_of(reported["failed members"]) == {"finbert": {"reason": why, "texts": len(scored)}}
+    assert f"finbert was not heard of {len(scored)} texts: {why}" in capfd.readouterr().out
+    assert f"| missing:finbert | {len(scored)} |" in str(reported["flags"])
 
 
 def test_a_tampered_model_is_left_out_counted_and_never_read(world: World, models: Path) -> None:

@@ -15,7 +15,7 @@ from paiid_pipeline.contracts import ARTICLE_SENTIMENT, NEWS, empty
 from paiid_pipeline.quality import ARTICLE_SENTIMENT as RULES
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.ensemble import SEED, route
-from paiid_pipeline.sentiment.members import MemberError, Opinion, Reading
+from paiid_pipeline.sentiment.members import Failure, MemberError, Opinion, Reading
 from paiid_pipeline.sentiment.vader import UNINFORMED, Vader, model_version
 
 AT = datetime(2014, 6, 9, 14, tzinfo=UTC)
@@ -142,6 +142,19 @@ def test_the_formula_with_two_members() -> None:
     assert result.confidence == max(result.p_negative, result.p_neutral, result.p_positive) < (0.7 + 1 / 3) / 2
     assert [flag for flag in result.flags if flag.startswith("missing")] == ["missing:finbert"]
     assert result.model_version == f"seed.1(custom_bert 7, vader {model_version()})"
+
+
+def test_why_a_member_failed_is_told_in_one_line_without_personal_data() -> None:
+    class Talkative(Scripted):
+        def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+            raise MemberError(f"cannot read {len(readings)}\n  'mail ann@example.com' " + "x" * 10_000)
+
+    failed: dict[str, Failure] = {}
+    with_members(Talkative("finbert", {})).analyze_batch(["Up", "Down"], failed=failed)
+    assert failed["finbert"].texts == 2
+    assert failed["finbert"].reason.startswith("cannot read 2 'mail [email]' xxx")
+    assert len(failed["finbert"].reason) < 1000
+    assert list(failed) == ["finbert"]
 
 
 def test_a_member_that_fails_is_left_out_and_named() -> None:

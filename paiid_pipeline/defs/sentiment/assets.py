@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import dagster as dg
 import polars as pl
 
@@ -11,6 +13,7 @@ from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.scoring import open_analyzer
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
+from paiid_pipeline.sentiment.members import Failure
 
 
 @partitioned("sentiment", DATE, news_articles, kinds={"postgres", "python"}, layer="feature", cadence="sentiment")
@@ -18,16 +21,20 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> 
     """One score per article, symbol and model: probabilities of negative, neutral and positive.
 
     Models are the members that are installed, and the ensemble of them; a member that is missing is named in
-    the ensemble's flags. Scores every version of an article that this version of the ensemble has not scored,
-    published within the partition or the look-back before it. A score becomes known when its article does, or
-    when it was made if a decision has been taken without it.
+    the ensemble's flags, and why one failed while it scored stands in the metadata and the log. Scores every
+    version of an article that this version of the ensemble has not scored, published within the partition or the
+    look-back before it. A score becomes known when its article does, or when it was made if a decision has been
+    taken without it.
     """
     days = selected(context).days
     start, end = pipeline.ingestion.news_window(days[0])[0], pipeline.ingestion.news_window(days[-1])[1]
     settings = pipeline.settings
     analyzer = open_analyzer(settings.models_dir, pipeline.universe.names, own_key=settings.own_model_key)
     news = pipeline.warehouse.news_to_score(start, end, analyzer.model, analyzer.model_version)
-    scores = analyzer.score_articles(news)
+    failed: dict[str, Failure] = {}
+    scores = analyzer.score_articles(news, failed)
+    for member, failure in failed.items():
+        context.log.warning(f"{member} was not heard of {failure.texts} texts: {failure.reason}")
     written = pipeline.warehouse.write_article_sentiment(scores, pipeline.clock.now(), live=pipeline.clock.real_time)
     describe(context, pipeline, "article_sentiment", scores, "published_at")
     flags = scores.filter(pl.col("model") == analyzer.model).explode("flags").drop_nulls("flags")
@@ -37,6 +44,7 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> 
             "inserted": written.inserted,
             "model": f"{analyzer.model} {analyzer.model_version}",
             "missing members": dg.MetadataValue.json(dict(analyzer.route.left_out)),
+            "failed members": dg.MetadataValue.json({member: asdict(failure) for member, failure in failed.items()}),
             "flags": counted(flags, "flags"),
         }
     )
