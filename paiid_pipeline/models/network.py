@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from paiid_pipeline.models.labels import LABELS, columns_of
+from paiid_pipeline.sentiment.figures import compare_figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,8 +124,9 @@ Encoded = tuple[list[int], list[int]]
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Encoded]:
-    """Tokens of each text, in order, unpadded."""
-    found = tokenizer.encode_batch([(text, entity) if entity else text for text, entity in texts])
+    """Tokens of each text with its figures compared, in order, unpadded."""
+    read = ((compare_figures(text), entity) for text, entity in texts)
+    found = tokenizer.encode_batch([(text, entity) if entity else text for text, entity in read])
     return [(each.ids, each.type_ids) for each in found]
 
 

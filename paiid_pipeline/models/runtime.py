@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from paiid_pipeline.models.labels import columns_of
 from paiid_pipeline.models.signing import verify_folder
+from paiid_pipeline.sentiment.figures import compare_figures
 
 GRAPH: Final = "model.onnx"
 ABOUT: Final = "served.json"
@@ -27,7 +28,9 @@ class Served:
     digest: str
     """Of the signed list of its files, in hex: the model's version wherever its score is kept."""
     encode: Callable[[Sequence[tuple[str, str | None]]], list[tuple[list[int], list[int]]]]
-    """Texts, each with its entity or None, to token ids and types, unpadded and cut at the model's length."""
+    """Texts, each with its entity or None, to token ids and types, unpadded and cut at the model's length.
+
+    Figures are compared before, as in training."""
     forward: Callable[[list[list[int]], list[list[int]]], npt.NDArray[np.float32]]
     """Ids and types of texts with as many tokens each to their logits (texts, 3); callable from several threads.
 
@@ -85,7 +88,8 @@ def inputs(run: Any, ids: list[list[int]], types: list[list[int]]) -> dict[str, 
 
 def _encoder(tokenizer: Any) -> Callable[[Sequence[tuple[str, str | None]]], list[tuple[list[int], list[int]]]]:
     def encode(texts: Sequence[tuple[str, str | None]]) -> list[tuple[list[int], list[int]]]:
-        found = tokenizer.encode_batch_fast([(text, entity) if entity else text for text, entity in texts])
+        read = ((compare_figures(text), entity) for text, entity in texts)
+        found = tokenizer.encode_batch_fast([(text, entity) if entity else text for text, entity in read])
         return [(each.ids, each.type_ids) for each in found]
 
     return encode
