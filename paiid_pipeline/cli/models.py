@@ -150,7 +150,7 @@ def _show(made: Registered, workshop: Workshop, test: pl.DataFrame) -> None:
     rows = summary(made.measured)
     header = list(rows[0])
     lines = [[str(value) for value in row.values()] for row in rows]
-    for line in table(header, lines, [False, False, True, True, True, True]):
+    for line in table(header, lines, [False, False, True, True, True, True, True]):
         say(line)
     for name, fact in made.facts.items():
         say(f"{name}: {fact:.4g}" if isinstance(fact, float) else f"{name}: {fact}")

@@ -54,8 +54,8 @@ def evaluate(settings: Settings, path: Path, *, as_json: bool) -> int:
         document = {name: each.as_dict() for name, each in found.items()}
         say(json.dumps({"models": document, "left_out": dict(analyzer.route.left_out)}, indent=2))
         return 0
-    header = ["model", "rows", "accuracy", "macro-F1", "ECE"]
-    for line in table(header, [_measured(name, each) for name, each in found.items()], [False, *[True] * 4]):
+    header = ["model", "rows", "accuracy", "macro-F1", "ECE", "by chance"]
+    for line in table(header, [_measured(name, each) for name, each in found.items()], [False, *[True] * 5]):
         say(line)
     for name, reason in analyzer.route.left_out.items():
         tell(f"without {name}: {reason}")
@@ -74,7 +74,8 @@ def _remarks(result: SentimentResult) -> list[str]:
 
 
 def _measured(name: str, found: Evaluation) -> list[str]:
-    return [name, str(found.rows), *(_interval(each) for each in (found.accuracy, found.macro_f1, found.ece))]
+    measures = (_interval(each) for each in (found.accuracy, found.macro_f1, found.ece))
+    return [name, str(found.rows), *measures, f"{found.ece_by_chance:.4f}"]
 
 
 def _interval(found: Interval) -> str:

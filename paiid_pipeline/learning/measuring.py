@@ -74,10 +74,14 @@ def evaluate_sets(rows: pl.DataFrame, found: Shares) -> dict[str, Evaluation]:
 
 
 def summary(measured: Mapping[str, Mapping[str, Evaluation]]) -> list[dict[str, object]]:
-    """The rows of a table of models by sets: accuracy, macro-F1 and calibration error, with 95 % intervals."""
+    """The rows of a table of models by sets: accuracy, macro-F1 and calibration error, with 95 % intervals.
+
+    The last column is what the calibration error of a perfect calibration would be on so many rows.
+    """
     return [
         {"set": chosen, "model": model, "rows": found[chosen].rows}
         | {name: interval(value) for name, value in _measures(found[chosen]).items()}
+        | {"ECE by chance": f"{found[chosen].ece_by_chance:.4f}"}
         for chosen in SETS
         for model, found in measured.items()
         if chosen in found

@@ -34,10 +34,11 @@ def markdown(report: Report) -> str:
             "# How well the custom BERT reads texts it has not seen",
             "",
             f"{about.get('rows', '?')} labelled texts, sha256 `{about.get('sha256', '?')}`. Near-duplicates are "
-            "grouped, and a group is in one fold; brackets hold 95 % intervals, groups resampled together.",
+            "grouped, and a group is in one fold; brackets hold 95 % intervals, groups resampled together. The last "
+            "column is the ECE that a perfect calibration would show on so many rows.",
             "",
-            "| set | rows | accuracy | macro-F1 | ECE |",
-            "| --- | --- | --- | --- | --- |",
+            "| set | rows | accuracy | macro-F1 | ECE | by chance |",
+            "| --- | --- | --- | --- | --- | --- |",
             *(_row(name, found["all"]) for name, found in sets.items()),
             "",
             *(line for name, found in sets.items() for line in _compared(name, found)),
@@ -53,7 +54,7 @@ def markdown(report: Report) -> str:
 
 def _row(name: str, found: Mapping[str, Any]) -> str:
     measures = " | ".join(_interval(found[each]) for each in ("accuracy", "macro_f1", "ece"))
-    return f"| {name} | {found['rows']} | {measures} |"
+    return f"| {name} | {found['rows']} | {measures} | {found['ece_by_chance']:.3f} |"
 
 
 def _interval(found: Mapping[str, float]) -> str:

@@ -40,6 +40,8 @@ class Evaluation:
     accuracy: Interval
     macro_f1: Interval
     ece: Interval
+    ece_by_chance: float
+    """What the calibration error of a perfect calibration would come to, on average, over so few rows."""
     brier: float
     """Mean squared distance between the probabilities and the label, summed over classes, in [0, 2]."""
     confusion: tuple[tuple[int, ...], ...]
@@ -56,7 +58,8 @@ class Evaluation:
         return {
             "rows": float(self.rows), "accuracy": self.accuracy.value, "accuracy_low": self.accuracy.low,
             "accuracy_high": self.accuracy.high, "macro_f1": self.macro_f1.value, "macro_f1_low": self.macro_f1.low,
-            "macro_f1_high": self.macro_f1.high, "ece": self.ece.value, "brier": self.brier,
+            "macro_f1_high": self.macro_f1.high, "ece": self.ece.value, "ece_by_chance": self.ece_by_chance,
+            "brier": self.brier,
         }  # fmt: skip
 
 
@@ -79,6 +82,7 @@ def evaluate(labels: Labels, probabilities: Floats, *, groups: Groups | None = N
         accuracy=interval(lambda rows: float((labels[rows] == predicted[rows]).mean())),
         macro_f1=interval(lambda rows: macro_f1(labels[rows], predicted[rows])),
         ece=interval(lambda rows: expected_calibration_error(labels[rows], probabilities[rows])),
+        ece_by_chance=ece_by_chance(probabilities, seed),
         brier=float(((probabilities - np.eye(3)[labels]) ** 2).sum(1).mean()),
         confusion=tuple(tuple(int(n) for n in row) for row in confusion(labels, predicted)),
         reliability=tuple(_reliability(labels, probabilities)),
@@ -102,6 +106,14 @@ def expected_calibration_error(labels: Labels, probabilities: Floats, bins: int 
     """Mean distance between confidence and accuracy over ``bins`` equal bins of confidence, in [0, 1] (Guo 2017)."""
     parts = _reliability(labels, probabilities, bins)
     return sum(rows * abs(confidence - accuracy) for confidence, accuracy, rows in parts) / len(labels)
+
+
+def ece_by_chance(probabilities: Floats, seed: int = 0, times: int = 50) -> float:
+    """The mean calibration error where each label is drawn from its row's own probabilities: there is no bias then."""
+    rng = np.random.default_rng(seed)
+    below = probabilities.cumsum(1)[:, :-1]
+    drawn = ((rng.random((len(probabilities), 1)) >= below).sum(1) for _ in range(times))
+    return float(np.mean([expected_calibration_error(labels, probabilities) for labels in drawn]))
 
 
 def mcnemar(labels: Labels, first: Floats, second: Floats) -> float:

@@ -54,6 +54,15 @@ def test_calibrated_probabilities_have_no_error_and_sharpened_ones_do() -> None:
     assert expected_calibration_error(DRAWN, temper(TRUE, 0.4)) > 0.08
 
 
+def test_chance_alone_explains_the_error_of_the_calibrated_and_not_of_the_distorted() -> None:
+    """Over few rows even a perfect calibration shows an error, as large as is said; a real one stands out of it."""
+    errors = [expected_calibration_error(DRAWN[at : at + 200], TRUE[at : at + 200]) for at in range(0, 4000, 200)]
+    said = [evaluate(DRAWN[at : at + 200], TRUE[at : at + 200]).ece_by_chance for at in range(0, 4000, 200)]
+    assert np.mean(errors) == pytest.approx(np.mean(said), rel=0.1)
+    few, many = (evaluate(DRAWN[:rows], temper(TRUE[:rows], 0.4)) for rows in (200, 4000))
+    assert many.ece_by_chance < few.ece_by_chance < few.ece.value
+
+
 @pytest.mark.parametrize("distortion", [0.4, 1.0, 2.5])
 def test_the_fitted_temperature_undoes_a_distortion(distortion: float) -> None:
     distorted = temper(TRUE, distortion)
