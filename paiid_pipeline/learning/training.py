@@ -148,7 +148,7 @@ def _parameters(texts: Texts, recipe: Recipe) -> dict[str, object]:
     return chosen | {
         f"{which}/{name}": getattr(plan, name)
         for which, plan in plans.items()
-        for name in ("epochs", "batch", "learning_rate", "smoothing", "averaging")
+        for name in ("epochs", "batch", "learning_rate", "smoothing", "consistency", "averaging")
     }
 
 

@@ -59,10 +59,12 @@ class Recipe:
     seeds: int = 2
     """Trainings on the phrase bank whose weights are averaged."""
     general: Plan = field(default_factory=lambda: Plan("", epochs=3))
-    pupil: Plan = field(default_factory=lambda: Plan("", epochs=1, learning_rate=1.2e-4, averaging=0.99, smoothing=0.0))
+    pupil: Plan = field(
+        default_factory=lambda: Plan("", epochs=1, learning_rate=1.2e-4, averaging=0.99, smoothing=0.08)
+    )
     further: Plan = field(
         default_factory=lambda: Plan(
-            "", epochs=3, batch=16, learning_rate=1.2e-4, averaging=0.99, smoothing=0.02, warm_up=0.1
+            "", epochs=3, batch=16, learning_rate=1.2e-4, averaging=0.99, smoothing=0.05, consistency=1.0, warm_up=0.1
         )
     )
 

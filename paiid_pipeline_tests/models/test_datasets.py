@@ -59,7 +59,7 @@ def test_the_same_text_in_two_sources_is_one_group_and_so_cannot_leak(folder: Pa
 def test_targets_follow_the_annotators_and_the_scores(folder: Path) -> None:
     rows = build_dataset(folder, str.strip).rows
     target = ("p_negative", "p_neutral", "p_positive")
-    assert [_row(rows, "p3")[name] for name in target] == pytest.approx([0.125, 0.75, 0.125])
+    assert [_row(rows, "p3")[name] for name in target] == pytest.approx([0.0625, 0.875, 0.0625])
     assert [_row(rows, "o1-0")[name] for name in target] == [0.0, 0.0, 1.0]
     assert [_row(rows, "o2-1")[name] for name in target] == pytest.approx([0.2, 0.8, 0.0])
     assert _row(rows, "o2-1")["label"] == "neutral"

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 
-from paiid_pipeline.models.network import average_networks, encode, load_network, load_tokenizer, predict
+from paiid_pipeline.models.network import average_networks, encode, load_network, load_tokenizer, padded, predict
 from paiid_pipeline.models.training import CHECKPOINT, Plan, Progress, epoch_rows, train
 
 
@@ -50,6 +51,25 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         train(labelled, labelled, replace(short, seed=seed), tmp_path / name)
     assert _digest(tmp_path / "a") == _digest(tmp_path / "b") != _digest(tmp_path / "c")
+
+
+def test_consistency_makes_what_dropout_leaves_out_matter_less(
+    plan: Plan, labelled: pl.DataFrame, tmp_path: Path
+) -> None:
+    """On labels that only rote learning fits, where a network leans on what dropout may take away."""
+    targets = labelled.select("label", pl.col("^p_.*$"))
+    noise = labelled.with_columns(targets.sample(fraction=1, shuffle=True, seed=1))
+    encoded = encode(load_tokenizer(plan.base), [(text, None) for text in noise["text"]])
+
+    def spread(consistency: float) -> float:
+        made = train(noise, noise, replace(plan, consistency=consistency), tmp_path / str(consistency))
+        network = load_network(made.folder).train()
+        torch.manual_seed(0)
+        with torch.no_grad():
+            said = torch.stack([network(*padded(encoded)).softmax(-1) for _ in range(8)])
+        return float(said.std(0).mean())
+
+    assert spread(1.0) < 0.8 * spread(0.0)
 
 
 @pytest.mark.parametrize("killed_at", [50, 75, 110])
