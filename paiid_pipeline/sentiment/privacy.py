@@ -16,6 +16,7 @@ _EMAIL_IN_WORDS = re.compile(
     r"(?i)(?<![\w.+-])[\w.+-]{1,64} ?[\[(] ?at ?[\])] ?(?:[\w-]{1,63}(?:\.| ?[\[(] ?dot ?[\])] ?)){1,8}"
     r"[a-z]{2,24}(?!\w)"
 )
+_AT_IN_WORDS = re.compile(r"[\[(] ?[Aa][Tt] ?[\])]")
 _HANDLE = re.compile(r"(?<![\w@])@\w{2,30}(?![\w@])")
 _CARD = re.compile(
     r"(?<![\w.,-])(?:\d{13,19}|\d{4}([ .–_-])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ .–_-])\d{6}\2\d{4,5})(?![\w-]|[.,]\d)"
@@ -57,7 +58,7 @@ def mask(text: str) -> tuple[str, tuple[str, ...]]:
     And which of email | card | account | phone | handle were found. Expects normalised text; linear time.
     """
     found: list[str] = []
-    if "at]" in (lower := text.lower()) or "at)" in lower:
+    if _AT_IN_WORDS.search(text):
         text = _sub(_EMAIL_IN_WORDS, lambda _m: "[email]", text, "email", found)
     if "@" in text:
         text = _sub(_EMAIL, lambda _m: "[email]", text, "email", found)

@@ -31,6 +31,7 @@ from paiid_pipeline_tests.sentiment.texts import mixed_texts
         ("thanks @elonmusk and @a_b", "thanks @user and @user", ("handle",)),
         (".@bob via medium.com/@ann", ".@user via medium.com/@user", ("handle",)),
         ("ann(at)mail.example.com, bo [at] mail [dot] org", "[email], [email]", ("email",)),
+        ("ann ( AT ) mail.example.com, bo [at ] mail [dot] org", "[email], [email]", ("email",)),
         ("ann@192.0.2.7", "[email]", ("email",)),
         (
             "call me at 555-0143, tel: 2025550143, mobile 040-1234567",
