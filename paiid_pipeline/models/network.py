@@ -94,7 +94,7 @@ def save_network(network: torch.nn.Module, tokenizer: Tokenizer, folder: Path) -
 
 
 def average_networks(folders: Sequence[Path], out: Path) -> None:
-    """Write the mean of networks that were trained from one start with several seeds (model soup, Wortsman 2022)."""
+    """Write the mean of networks that have a start in common, or are it (model soups, Wortsman 2022)."""
     from safetensors.torch import load_file
 
     states = [load_file(folder / WEIGHTS) for folder in folders]

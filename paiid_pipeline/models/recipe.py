@@ -3,8 +3,9 @@
 The order is what lets one general training serve all folds of the phrase bank, and it gives the model that has
 never seen the phrase bank, which is the honest measure of how far the training carries. The general training
 has two steps: teachers, which learn from labelled rows, and their pupil, which learns from them as well, on
-news that nobody labelled (`distillation`). The last training is run with several seeds and their weights
-averaged.
+news that nobody labelled (`distillation`). The last training is run with several seeds, and their weights
+are averaged with those of the general model, which keeps what it knows of other texts and helps on new ones
+(Wortsman 2022, "Robust fine-tuning").
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ class Recipe:
     articles: int = 8000
     """At most this many articles are taught to the pupil."""
     teachers: int = 2
-    seeds: int = 2
-    """Trainings on the phrase bank whose weights are averaged."""
+    seeds: int = 3
+    """Trainings on the phrase bank whose weights are averaged, with the general model's."""
     general: Plan = field(default_factory=lambda: Plan("", epochs=3))
     pupil: Plan = field(
         default_factory=lambda: Plan("", epochs=1, learning_rate=1.2e-4, averaging=0.99, smoothing=0.08)
@@ -106,7 +107,8 @@ def train_further(
 ) -> Trained:
     """Train the general model of :func:`train_general` on the phrase bank in ``rows``, and a little of the rest.
 
-    One training a seed lies in ``folder`` under ``seed-0`` and so on, their mean in ``folder`` itself.
+    One training a seed lies in ``folder`` under ``seed-0`` and so on, their mean with the general model in
+    ``folder`` itself.
     """
     bank = rows.filter(pl.col("source") == PHRASEBANK)
     _, validation = split(bank)
@@ -116,7 +118,7 @@ def train_further(
         seed = recipe.seed + 100 * place
         plan = replace(recipe.further, base=str(general), seed=seed, shares=dict(FURTHER_SHARES))
         found.append(train(fit, validation, plan, folder / f"seed-{place}", progress))
-    average_networks([each.folder for each in found], folder)
+    average_networks([general, *(each.folder for each in found)], folder)
     return replace(found[0], folder=folder, validation_macro_f1=validate(folder, validation, recipe.further))
 
 
