@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -87,8 +87,7 @@ def open_analyzer(
 def save_blend(blend: Blend, folder: Path) -> None:
     """Write a blend as :func:`load_blend` reads it; the caller signs the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    document = {"version": blend.version, "weights": dict(blend.weights), "temperature": blend.temperature}
-    (folder / BLEND).write_text(json.dumps(document, indent=1, sort_keys=True))
+    (folder / BLEND).write_text(json.dumps({**asdict(blend), "weights": dict(blend.weights)}, indent=1, sort_keys=True))
 
 
 def load_blend(models: Path, environ: Mapping[str, str] | None = None, own_key: Path | None = None) -> Blend:
@@ -153,7 +152,7 @@ def read_blend(folder: Path) -> Blend:
     try:
         found = json.loads((folder / BLEND).read_text())
         weights = {str(name): float(weight) for name, weight in found["weights"].items()}
-        return Blend(str(found["version"]), weights, float(found["temperature"]))
+        return Blend(str(found["version"]), weights, float(found["temperature"]), float(found.get("floor", 0.0)))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / BLEND} is no blend: it lacks {error}; fit and register it again") from None
 

@@ -1,4 +1,4 @@
-"""The ensemble's weights and temperature, fitted to the installed members, compared with the seed's, registered."""
+"""The ensemble's weights and calibration, fitted to the installed members, compared with the seed's, registered."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ def fit_ensemble(data: Dataset, workshop: Workshop, say: Callable[[str], None]) 
     facts = {
         **{f"weight of {name}": weight for name, weight in blend.weights.items()},
         "temperature": blend.temperature,
+        "floor": blend.floor,
         "p against seed": mcnemar(labels(parts.test), found[MODEL], found[SEEDS]),
     }
     images = plots(measured[MODEL][ALL], {name: each[ALL] for name, each in measured.items()})

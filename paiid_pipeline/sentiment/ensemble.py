@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from paiid_pipeline.sentiment.members import NOTHING, Member, Opinion, Probabilities
 
 MODEL = "ensemble"
+LEFT = 0.001
+"""The least that a class is left with where a floor is taken off."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Blend:
     """Of each member by name, at least 0; they need not add up to one."""
     temperature: float = 1.0
     """Above 1 the mix was too sure, below too timid; fitted on the mix, since mixing undoes calibration."""
+    floor: float = 0.0
+    """Taken off every class before: so much a member leaves on each that was trained on smoothed labels."""
 
     def __post_init__(self) -> None:
         if not all(weight >= 0 for weight in self.weights.values()) or not any(self.weights.values()):
@@ -28,13 +32,15 @@ class Blend:
             )
         if not self.temperature > 0:
             raise ValueError(f"blend {self.version}: temperature {self.temperature} must be above 0")
+        if not 0 <= self.floor < 1 / 3:
+            raise ValueError(f"blend {self.version}: floor {self.floor} must be at least 0 and under a third")
 
     def mix(self, opinions: Mapping[str, Opinion]) -> Opinion:
         """One opinion of several; a member without a weight is not heard.
 
         p = sum(w c p_member) / sum(w c) over the members heard, with c the member's confidence, then
-        p ** (1 / temperature) normalised. Confidence is the greatest probability, or the members' weighted
-        mean confidence where that is lower. Without any evidence it is neutral with confidence 0.
+        (p - floor) ** (1 / temperature) normalised. Confidence is the greatest probability, or the members'
+        weighted mean confidence where that is lower. Without any evidence it is neutral with confidence 0.
         """
         heard = [(self.weights[name], opinions[name]) for name in sorted(opinions) if self.weights.get(name, 0) > 0]
         evidence = math.fsum(weight * opinion.confidence for weight, opinion in heard)
@@ -44,12 +50,21 @@ class Blend:
         mixed = _weighted(shares, [opinion.probabilities for _, opinion in heard])
         total = math.fsum(weight for weight, _ in heard)
         mean = math.fsum(weight / total * opinion.confidence for weight, opinion in heard)
-        tempered = temper(mixed, self.temperature)
+        tempered = temper(without_floor(mixed, self.floor), self.temperature)
         return Opinion(tempered, min(max(tempered), mean, 1.0))
 
 
 SEED = Blend("seed.1", {"vader": 0.3, "finbert": 0.4, "custom_bert": 0.3})
 """The weights that the design starts from, and no calibration."""
+
+
+def without_floor(probabilities: Probabilities, floor: float) -> Probabilities:
+    """Probabilities less ``floor`` each, at least 0.001, normalised; those given where it is 0."""
+    if floor == 0.0:
+        return probabilities
+    negative, neutral, positive = (max(p - floor, LEFT) for p in probabilities)
+    total = math.fsum((negative, neutral, positive))
+    return negative / total, neutral / total, positive / total
 
 
 def temper(probabilities: Probabilities, temperature: float) -> Probabilities:

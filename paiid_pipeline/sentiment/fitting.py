@@ -1,20 +1,23 @@
-"""Weights and temperature of an ensemble, fitted on validation rows that no member was trained on."""
+"""Weights and calibration of an ensemble, fitted on validation rows that no member was trained on."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paiid_pipeline.sentiment.ensemble import SEED, Blend
+from paiid_pipeline.sentiment.ensemble import LEFT, SEED, Blend
 from paiid_pipeline.sentiment.members import Opinion
 
 STEPS = 10
 """Weights are multiples of 1 / STEPS."""
 _COLDEST, _HOTTEST, _TEMPERATURES = 0.2, 5.0, 49
+_FLOORS: Final = tuple(step / 400 for step in range(17))
+"""From none to what smoothing by 0.12 leaves on each of three classes."""
 _LEAST = 1e-9
 
 Floats = NDArray[np.float64]
@@ -23,8 +26,8 @@ Floats = NDArray[np.float64]
 def fit_blend(labels: Sequence[int], said: Mapping[str, Sequence[Opinion]]) -> Blend:
     """The blend with the least mean negative log-likelihood of ``labels`` (0 negative, 1 neutral, 2 positive).
 
-    ``said``: by member its opinion of each row. All weights on a grid are tried, each with all temperatures on
-    another; the temperature is of the mix, since mixing undoes what calibration the members had. The version
+    ``said``: by member its opinion of each row. All weights on a grid are tried, each with all floors and
+    temperatures on others; those are of the mix, since mixing undoes what calibration the members had. The version
     names the content, so that the same fit has the same name. Raises ValueError without rows or members, or
     where there are not as many opinions as labels.
     """
@@ -36,14 +39,16 @@ def fit_blend(labels: Sequence[int], said: Mapping[str, Sequence[Opinion]]) -> B
     names, truth = sorted(said), np.asarray(labels)
     evidence, shares = _arrays(names, said)
     tried = (
-        (loss, weights, temperature)
+        (loss, weights, temperature, floor)
         for weights in _grid(len(names))
-        for loss, temperature in [_best_temperature(_mixed(np.array(weights), evidence, shares), truth)]
+        for mixed in [_mixed(np.array(weights), evidence, shares)]
+        for floor in _FLOORS
+        for loss, temperature in [_best_temperature(np.maximum(mixed - floor, LEFT) if floor else mixed, truth)]
     )
-    _, weights, temperature = min(tried)
+    _, weights, temperature, floor = min(tried)
     found = {name: weight / STEPS for name, weight in zip(names, weights, strict=True)}
-    digest = hashlib.sha256(repr((sorted(found.items()), temperature)).encode()).hexdigest()[:8]
-    return Blend(f"fitted.{digest}", found, temperature)
+    digest = hashlib.sha256(repr((sorted(found.items()), temperature, floor)).encode()).hexdigest()[:8]
+    return Blend(f"fitted.{digest}", found, temperature, floor)
 
 
 def log_loss(labels: Sequence[int], said: Mapping[str, Sequence[Opinion]], blend: Blend = SEED) -> float:

@@ -33,13 +33,15 @@ def test_the_formula_of_the_seed() -> None:
         assert mixed.probabilities[place] == pytest.approx(wanted)
 
 
-@given(st.dictionaries(st.sampled_from(NAMES), opinions, min_size=1), st.floats(0.2, 5))
-def test_a_mix_is_probabilities_between_those_of_its_members(said: dict[str, Opinion], temperature: float) -> None:
+@given(st.dictionaries(st.sampled_from(NAMES), opinions, min_size=1), st.floats(0.2, 5), st.floats(0, 0.05))
+def test_a_mix_is_probabilities_between_those_of_its_members(
+    said: dict[str, Opinion], temperature: float, floor: float
+) -> None:
     plain = SEED.mix(said)
     for place in range(3):
         heard = [opinion.probabilities[place] for opinion in said.values()]
         assert min(heard) - 1e-12 <= plain.probabilities[place] <= max(heard) + 1e-12
-    tempered = Blend("t", SEED.weights, temperature).mix(said)
+    tempered = Blend("t", SEED.weights, temperature, floor).mix(said)
     assert math.fsum(tempered.probabilities) == pytest.approx(1, abs=1e-12)
     assert 0 <= tempered.confidence <= 1
     order = sorted(range(3), key=lambda place: plain.probabilities[place])
@@ -71,7 +73,8 @@ def test_a_temperature_of_one_changes_no_bit() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"weights": {"vader": -0.1}}, {"weights": {"vader": 0.0}}, {"weights": {}}, {"temperature": 0.0}]
+    "wrong",
+    [{"weights": {"vader": -0.1}}, {"weights": {"vader": 0.0}}, {"weights": {}}, {"temperature": 0.0}, {"floor": 0.4}],
 )
 def test_a_blend_that_cannot_mix_is_refused_by_name(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="blend mine"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,16 @@ def noise(count: int = 600) -> list[Opinion]:
 def test_the_temperature_undoes_what_a_member_is_too_sure_of() -> None:
     labels, opinions = rows(1, 2.0)
     assert fit_blend(labels, {"custom_bert": opinions}).temperature == pytest.approx(2.0, rel=0.15)
+
+
+def test_the_floor_undoes_what_smoothed_labels_left_on_every_class() -> None:
+    labels, opinions = rows(4, 1.0, 3000)
+    smoothed = [Opinion(tuple(0.91 * p + 0.03 for p in o.probabilities), o.confidence) for o in opinions]  # type: ignore[arg-type]
+    fitted = fit_blend(labels, {"custom_bert": smoothed})
+    assert fitted.floor == pytest.approx(0.03, abs=0.006)
+    assert log_loss(labels, {"custom_bert": smoothed}, fitted) < log_loss(
+        labels, {"custom_bert": smoothed}, replace(fitted, floor=0.0)
+    )
 
 
 def test_a_member_that_knows_nothing_loses_its_weight_and_the_fit_beats_the_seed() -> None:
