@@ -1,13 +1,13 @@
 """What every asset of the pipeline declares, in one place: partitions, owners, kinds, tags, freshness."""
 
 from collections.abc import Callable, Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 import polars as pl
 
-from paiid_pipeline.defs.partitions import UNIVERSE
+from paiid_pipeline.defs.partitions import UNIVERSE, dimensions
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.settings import TTL, CacheKind
 
@@ -54,23 +54,46 @@ def freshness(cadence: timedelta) -> dg.FreshnessPolicy:
 def describe(
     context: dg.AssetExecutionContext, pipeline: Pipeline, table: str, rows: pl.DataFrame, moment: str
 ) -> None:
-    """Report the columns of what was made, and of each partition its row count, symbols and range of ``moment``."""
+    """Report the columns of what was made, and of each partition what it holds now and how much this run gave it.
+
+    ``rows`` is what the run made; ``moment`` places a row in a partition.
+    """
     meanings = pipeline.warehouse.comments(table)
     columns = [dg.TableColumn(name, _type_name(kind), meanings.get(name)) for name, kind in rows.schema.items()]
     context.add_asset_metadata({"dagster/column_schema": dg.TableSchema(columns=columns)})
-    for key, found in by_partition(context.partition_keys, pipeline, rows, moment).items():
-        facts: dict[str, Any] = {"dagster/row_count": found.height}
+    keys = context.partition_keys
+    stored = _stored(keys, pipeline, table)
+    for key, made in by_partition(keys, pipeline, rows, moment).items():
+        found = stored[key]
+        facts: dict[str, Any] = {"dagster/row_count": found["rows"].sum(), "rows of this run": made.height}
         if found.height:
-            low, high = found[moment].min(), found[moment].max()
+            low, high = found["first"].min(), found["last"].max()
             facts |= {"first": dg.MetadataValue.timestamp(low), "last": dg.MetadataValue.timestamp(high)}
-        if "symbol" in found.columns:
+        if found["symbol"].count():
             facts["symbols"] = found["symbol"].n_unique()
         context.add_asset_metadata(facts, partition_key=key)
 
 
+def _stored(keys: Sequence[str], pipeline: Pipeline, table: str) -> dict[str, pl.DataFrame]:
+    """What the warehouse holds of each partition: rows, first, last a symbol."""
+    days = sorted({dimensions(key)[0] for key in keys})
+    calendar = pipeline.calendar
+    after = [calendar.sessions(day + timedelta(days=1), day + timedelta(days=14))[0].day for day in days]
+    spans = [(calendar.day_start(day), calendar.day_start(end)) for day, end in zip(days, after, strict=True)]
+    found = pipeline.warehouse.extents(table, UNIVERSE.symbols, spans)
+    stored = {}
+    for key in keys:
+        day, segment = dimensions(key)
+        part = found.filter(pl.col("span") == days.index(day))
+        if segment is not None:
+            part = part.filter(pl.col("symbol").is_in(list(UNIVERSE.segments[segment])))
+        stored[key] = part
+    return stored
+
+
 def by_partition(keys: Sequence[str], pipeline: Pipeline, rows: pl.DataFrame, moment: str) -> dict[str, pl.DataFrame]:
     """The rows of each partition key; a moment belongs to the newest session that starts by its exchange-local date."""
-    days = sorted({_dimensions(key)[0] for key in keys})
+    days = sorted({dimensions(key)[0] for key in keys})
     calendar = pipeline.calendar
     after = calendar.sessions(days[-1] + timedelta(days=1), days[-1] + timedelta(days=14))[:1]
     starts = pl.DataFrame(
@@ -80,19 +103,12 @@ def by_partition(keys: Sequence[str], pipeline: Pipeline, rows: pl.DataFrame, mo
     dated = rows.with_columns(local=local).sort("local").join_asof(starts, on="local", strategy="backward")
     found = {}
     for key in keys:
-        day, segment = _dimensions(key)
+        day, segment = dimensions(key)
         part = dated.filter(pl.col("session") == day)
         if segment is not None and "symbol" in rows.columns:
             part = part.filter(pl.col("symbol").is_in(list(UNIVERSE.segments[segment])))
         found[key] = part
     return found
-
-
-def _dimensions(key: str) -> tuple[date, str | None]:
-    """Date and segment of a partition key; the segment of a date partition is None."""
-    if isinstance(key, dg.MultiPartitionKey):
-        return date.fromisoformat(key.keys_by_dimension["date"]), key.keys_by_dimension["segment"]
-    return date.fromisoformat(key), None
 
 
 def _type_name(kind: pl.DataType) -> str:

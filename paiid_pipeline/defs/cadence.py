@@ -25,12 +25,15 @@ RunConfig = Callable[[datetime, TradingCalendar], Mapping[str, Any]]
 
 
 def refresh_job(name: str, *assets: dg.AssetsDefinition, minutes: float, description: str) -> Any:
-    """A job over assets of one kind of partition, killed and retried after ``minutes``."""
+    """A job over assets of one kind of partition, ahead of others in the queue, given up and retried after ``minutes``.
+
+    A worker that hangs holds its cadence up for no longer, so this is of the order of the TTL of what it publishes.
+    """
     return dg.define_asset_job(
         name,
         selection=dg.AssetSelection.assets(*assets),
         executor_def=dg.in_process_executor,
-        tags={CADENCE_TAG: name, "dagster/max_runtime": str(int(minutes * 60))},
+        tags={CADENCE_TAG: name, "dagster/priority": "10", "dagster/max_runtime": str(int(minutes * 60))},
         description=description,
     )
 

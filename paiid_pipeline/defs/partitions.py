@@ -3,15 +3,16 @@
 The universe and the calendar come from the settings of the process that loads the definitions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
 from paiid_pipeline.clock import ReplayClock, clock_from_environment
 from paiid_pipeline.settings import load_settings
-from paiid_pipeline.universe import TradingCalendar, Universe
+from paiid_pipeline.universe import Session, TradingCalendar, Universe
 
 _SETTINGS = load_settings()
 UNIVERSE: Universe = _SETTINGS.universe
@@ -26,26 +27,52 @@ def _days() -> tuple[date, date | None]:
     return (start - timedelta(days=60)).replace(day=1), start + timedelta(days=61)
 
 
-def _holidays(calendar: TradingCalendar, first: date, last: date) -> list[datetime]:
-    """Days on which the exchange is closed, as local midnights."""
-    sessions = {session.day for session in calendar.sessions(first, last)}
-    days = (first + timedelta(days=offset) for offset in range((last - first).days + 1))
-    return [datetime.combine(day, time(), calendar.timezone) for day in days if day not in sessions]
+def date_partitions(
+    calendar: TradingCalendar, first: date, last: date | None = None, *, today: date
+) -> dg.TimeWindowPartitionsDefinition:
+    """One partition a session, from the first minute of its date on, so that the grid never ends in the future.
+
+    A market without closed days has Dagster's own daily partitions. Elsewhere Dagster would show the next session
+    on every closed day (its offset skips what is excluded), so a partition is the first minute of its date, which
+    has passed where the date has begun. The definition changes once in five years, not every day, and with it what
+    Dagster remembers of the partitions.
+    """
+    horizon = date((today.year + 1) // 5 * 5 + 4, 12, 31)
+    sessions = calendar.sessions(first, last or horizon)
+    zone = _zone(sessions, calendar)
+    begin, end = first.isoformat(), last.isoformat() if last else None
+    closed = _closed({session.day for session in sessions}, first, last or horizon, zone)
+    if not closed:
+        return dg.DailyPartitionsDefinition(start_date=begin, end_date=end, timezone=str(zone), end_offset=1)
+    return dg.TimeWindowPartitionsDefinition(
+        start=begin, end=end, fmt="%Y-%m-%d", timezone=str(zone), cron_schedule="0,1 0 * * *",
+        exclusions=["1 0 * * *", *closed],
+    )  # fmt: skip
 
 
-def _date_partitions() -> dg.DailyPartitionsDefinition:
-    first, last = _days()
-    horizon = last or clock_from_environment().now().date() + timedelta(days=366)
-    return dg.DailyPartitionsDefinition(
-        start_date=first.isoformat(),
-        end_date=last.isoformat() if last else None,
-        timezone=str(UNIVERSE.calendar.timezone),
-        end_offset=1,
-        exclusions=_holidays(UNIVERSE.calendar, first, horizon) or None,
+def _zone(sessions: Sequence[Session], calendar: TradingCalendar) -> ZoneInfo:
+    """The exchange's time zone; where sessions open on the evening before, one whose midnight is no later."""
+    early = max(
+        (datetime.combine(session.day, time(), UTC) - session.open for session in sessions), default=timedelta(0)
     )
+    if all(session.open.astimezone(calendar.timezone).date() >= session.day for session in sessions):
+        return calendar.timezone
+    return ZoneInfo(f"Etc/GMT-{-(-early // timedelta(hours=1))}")
 
 
-DATE = _date_partitions()
+def _closed(sessions: Set[date], first: date, last: date, zone: ZoneInfo) -> list[str | datetime]:
+    """What is no session: whole weekdays as cron strings, other days as local midnights."""
+    days = [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
+    never = set(range(1, 8)) - {day.isoweekday() for day in sessions}
+    single = [day for day in days if day not in sessions and day.isoweekday() not in never]
+    return [
+        *(f"0 0 * * {weekday % 7}" for weekday in sorted(never)),
+        *(datetime.combine(day, time(), zone) for day in single),
+    ]
+
+
+_FIRST, _LAST = _days()
+DATE = date_partitions(UNIVERSE.calendar, _FIRST, _LAST, today=clock_from_environment().now().date())
 SEGMENT = dg.StaticPartitionsDefinition(list(UNIVERSE.segments))
 DATE_BY_SEGMENT = dg.MultiPartitionsDefinition({"date": DATE, "segment": SEGMENT})
 
@@ -62,7 +89,7 @@ def selected(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) 
     """The dates and symbols of the partitions that a run is to make; all symbols for a date partition."""
     days: set[date] = set()
     segments: dict[str, None] = {}
-    for key in _partition_keys(context):
+    for key in partition_keys(context):
         if isinstance(key, dg.MultiPartitionKey):
             days.add(date.fromisoformat(key.keys_by_dimension["date"]))
             segments[key.keys_by_dimension["segment"]] = None
@@ -72,10 +99,18 @@ def selected(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) 
     return Slice(tuple(sorted(days)), symbols)
 
 
-def _partition_keys(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Sequence[str]:
+def partition_keys(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Sequence[str]:
+    """The keys of the partitions that a run is to make."""
     op = context.op_execution_context
     keys: Sequence[str] = op.partition_keys
     return keys
+
+
+def dimensions(key: str) -> tuple[date, str | None]:
+    """Date and segment of a partition key; the segment of a date partition is None."""
+    if isinstance(key, dg.MultiPartitionKey):
+        return date.fromisoformat(key.keys_by_dimension["date"]), key.keys_by_dimension["segment"]
+    return date.fromisoformat(key), None
 
 
 def run_tags(first: date, last: date, *, by_segment: bool) -> dict[str, str]:

@@ -23,10 +23,18 @@ from paiid_pipeline.contracts import (
     empty,
 )
 from paiid_pipeline.universe import HORIZONS, Horizon, Timeframe
-from paiid_pipeline.warehouse.tables import Schema
+from paiid_pipeline.warehouse.tables import Schema, Table
 from paiid_pipeline.warehouse.transfer import copy_out, copy_out_binary
 
 DecisionTable = Literal["symbol_sentiment", "technical_indicators", "signals"]
+
+EXTENTS: Schema = {
+    "span": pl.Int64,
+    "symbol": pl.String,
+    "rows": pl.Int64,
+    "first": pl.Datetime("us", "UTC"),
+    "last": pl.Datetime("us", "UTC"),
+}
 
 LONGEST_BAR = {"1Min": timedelta(minutes=1), "1Day": timedelta(hours=48)}
 """No bar lasts longer; the table refuses one that does."""
@@ -304,6 +312,27 @@ def _decisions(
         {"symbols": list(symbols or ()), "horizon": horizon, "first": first, "last": last},
         schema,
     )
+
+
+def extents(
+    cursor: Cursor, table: Table, symbols: Sequence[str], starts: Sequence[datetime], ends: Sequence[datetime]
+) -> pl.DataFrame:
+    """EXTENTS: of each span and symbol how many rows are stored, and their first and last moment.
+
+    The moment is the one by which the table is partitioned; it counts where start < moment <= end, and for bars,
+    which stand under their start, where start <= moment < end. Every version of a row counts. A table whose rows
+    speak of several symbols is counted whole, under no symbol.
+    """
+    moment = table.partition
+    low, high = (">=", "<") if moment == "bar_start" else (">", "<=")
+    of, whose = ("t.symbol", "t.symbol = ANY(%s)") if "symbol" in table.schema else ("NULL::text", "t.symbols && %s")
+    cursor.execute(
+        f"SELECT s.span - 1, {of}, count(*), min(t.{moment}), max(t.{moment})"
+        " FROM unnest(%s::timestamptz[], %s::timestamptz[]) WITH ORDINALITY s (low, high, span)"
+        f" JOIN {table.name} t ON t.{moment} {low} s.low AND t.{moment} {high} s.high WHERE {whose} GROUP BY 1, 2",
+        (list(starts), list(ends), list(symbols)),
+    )
+    return pl.DataFrame(cursor.fetchall(), schema=EXTENTS, orient="row")
 
 
 def comments(cursor: Cursor, table: str) -> dict[str, str]:

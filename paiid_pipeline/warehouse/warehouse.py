@@ -282,6 +282,13 @@ class Warehouse:
         with self._connections.transaction("symbol_sentiment") as cursor:
             return readers.latest_sentiment(cursor, symbols, now)
 
+    def extents(self, table: str, symbols: Sequence[str], spans: Sequence[tuple[datetime, datetime]]) -> pl.DataFrame:
+        """span (its number), symbol, rows, first, last: what a table partitioned by time holds of some spans."""
+        found = next(one for one in PARTITIONED if one.name == table)
+        starts, ends = [start for start, _ in spans], [end for _, end in spans]
+        with self._connections.transaction(table) as cursor:
+            return readers.extents(cursor, found, symbols, starts, ends)
+
     def comments(self, table: str) -> dict[str, str]:
         """What each column of a table means."""
         with self._connections.transaction(table) as cursor:

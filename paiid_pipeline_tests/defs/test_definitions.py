@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import dagster as dg
 
@@ -29,6 +30,7 @@ GRAPH = {
     "signal_drift": ("models", "", {"signal_model", "technical_indicators", "symbol_sentiment"}),
     "backtest": ("models", "", {"trading_signals", "market_bars"}),
     "retention": ("operations", "", set()),
+    "months_ahead": ("operations", "", set()),
 }
 JOBS = {
     "market_refresh": {"market_bars", "hot_results"},
@@ -42,9 +44,9 @@ JOBS = {
     "signal_training_job": {"signal_dataset", "signal_model"},
     "signal_drift_job": {"signal_drift"},
     "backtest_job": {"backtest"},
-    "retention_job": {"retention"},
+    "retention_job": {"retention", "months_ahead"},
 }
-DATA = GRAPH.keys() - {"retention"}
+DATA = GRAPH.keys() - {"retention", "months_ahead"}
 BY_HAND = {"sentiment_dataset", "custom_bert", "sentiment_ensemble", "signal_dataset", "signal_model"}
 
 
@@ -83,6 +85,20 @@ def test_the_jobs_are_the_cadences_and_the_whole_pass() -> None:
         if not job.name.startswith("__")
     }
     assert seen == JOBS
+
+
+def test_every_job_and_schedule_says_what_it_is_for() -> None:
+    for job in defs.resolve_all_job_defs():
+        assert job.description or job.name.startswith("__"), job.name
+    for schedule in defs.schedules or ():
+        assert schedule.description
+
+
+def test_the_readme_calls_the_schedules_by_their_names() -> None:
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    table = text[text.index("| schedule | cadence | makes |") :].split("\n\n")[0]
+    named = {line.split("`")[1] for line in table.splitlines()[2:]}
+    assert named == {schedule.name for schedule in defs.schedules or ()}
 
 
 def test_loading_the_definitions_imports_nothing_heavy() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+import dagster as dg
 import polars as pl
 import pytest
 
 from paiid_pipeline.cache import CacheManager
+from paiid_pipeline.defs.partitions import UNIVERSE
 from paiid_pipeline_tests.defs.conftest import MakeWorld
 from paiid_pipeline_tests.defs.world import DATA, DERIVED, START, World, metadata
 
@@ -46,8 +48,25 @@ def test_every_materialization_reports_rows_time_range_and_schema(world: World) 
         columns = reported["dagster/column_schema"].columns
         assert columns, asset
         assert all(column.description for column in columns), asset
-    assert len(result.get_asset_check_evaluations()) == 5
+    evaluations = result.get_asset_check_evaluations()
+    assert len({evaluation.asset_check_key for evaluation in evaluations}) == 5
     assert all(evaluation.passed for evaluation in result.get_asset_check_evaluations())
+
+
+def test_what_a_partition_holds_is_told_apart_from_what_a_run_gave_it(world: World) -> None:
+    world.everything(NOW, DAY)
+    later = NOW + timedelta(minutes=5)
+    refresh = {"only_new": True}
+    again = world.run(
+        "signals_refresh", later, DAY, symbol_sentiment=refresh, technical_indicators=refresh, trading_signals=refresh
+    )
+    assert again.success
+    held = {event.partition: event.metadata for event in again.asset_materializations_for_node("symbol_sentiment")}
+    for segment, members in UNIVERSE.segments.items():
+        metadata_of = held[dg.MultiPartitionKey({"date": f"{DAY}", "segment": segment})]
+        where = f"symbol = any(array{list(members)!r}) and as_of > '{DAY}'"
+        assert metadata_of["dagster/row_count"].value == len(world.rows("symbol_sentiment", where=where))
+        assert metadata_of["rows of this run"].value == len(members)
 
 
 def test_running_everything_twice_changes_no_row(world: World) -> None:

@@ -6,7 +6,7 @@ market_refresh = refresh_job(
     "market_refresh",
     market_bars,
     hot_results,
-    minutes=5,
+    minutes=1,
     description="Every minute: the newest bars and prices.",
 )
 market_schedule = cadence(
@@ -14,6 +14,6 @@ market_schedule = cadence(
 )
 
 news_refresh = refresh_job(
-    "news_refresh", news_articles, minutes=15, description="Every 30 minutes: the newest articles."
+    "news_refresh", news_articles, minutes=10, description="Every 30 minutes: the newest articles."
 )
 news_schedule = cadence(news_refresh, "*/30 * * * *", by_segment=False)

@@ -20,5 +20,5 @@ def _news(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
     return pipeline.warehouse.news(part.symbols, start, end, pipeline.clock.now())
 
 
-market_bars_are_sound = rules_check(market_bars, quality.BARS, _bars)
-news_articles_are_sound = rules_check(news_articles, quality.NEWS, _news)
+market_bars_are_sound = rules_check(market_bars, quality.BARS, _bars, "bar_end")
+news_articles_are_sound = rules_check(news_articles, quality.NEWS, _news, "published_at")

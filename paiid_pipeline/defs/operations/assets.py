@@ -1,46 +1,109 @@
-from datetime import timedelta
+"""Housekeeping."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import islice
 
 import dagster as dg
 
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.defs.asset import OWNERS
 from paiid_pipeline.defs.cadence import ACTIVE
+from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.storage import forget_checks
 
 KEPT = timedelta(days=3)
 KEPT_FAILED = timedelta(days=30)
 """How long Dagster remembers runs: an event log has no retention of its own, and grows by about 30 KB a run."""
-BATCH = 2000
+BATCH = 1000
+"""Most runs looked at each time, at about 20 ms each; an hour brings about a hundred."""
+PAGE = 500
+
+KEPT_TAG = "paiid/kept"
+"""On an old run that stays: the newest of a partition of an asset when it was looked at."""
+_ENDED = [status for status in dg.DagsterRunStatus if status not in ACTIVE]
+_FAILED = [dg.DagsterRunStatus.FAILURE]
 
 
 @dg.asset(group_name="operations", owners=OWNERS, kinds={"dagster"}, tags={"layer": "operations"})
 def retention(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
     """Forgets Dagster runs after 3 days, failed ones after 30; the warehouse keeps all it knows.
 
-    The newest run of each asset stays, with its report, however seldom it is made.
+    The newest run of each partition of each asset stays, with its report: what was made is never shown as
+    missing. Results of checks are forgotten after 3 days too, but for the newest of each partition.
     """
-    now = SystemClock().now()
-    newest = {
-        record.asset_entry.last_materialization_record.run_id
-        for record in context.instance.get_asset_records()
-        if record.asset_entry.last_materialization_record
-    }
-    deleted = 0
-    for record in context.instance.get_run_records(
-        dg.RunsFilter(created_before=now - KEPT), limit=BATCH, ascending=True
-    ):
-        run = record.dagster_run
-        kept = KEPT_FAILED if run.status == dg.DagsterRunStatus.FAILURE else KEPT
-        if run.status not in ACTIVE and run.run_id not in newest and record.create_timestamp < now - kept:
-            context.instance.delete_run(run.run_id)
+    instance, now = context.instance, SystemClock().now()
+    newest = _newest_materializations(instance)
+    deleted = kept = 0
+    old = list(islice(_old_runs(instance, now), BATCH))
+    for run in old:
+        if _made(instance, run.run_id, newest):
+            instance.add_run_tags(run.run_id, {KEPT_TAG: "the newest of a partition"})
+            kept += 1
+        else:
+            instance.delete_run(run.run_id)
             deleted += 1
-    return dg.MaterializeResult(metadata={"runs deleted": deleted})
+    return dg.MaterializeResult(
+        metadata={
+            "runs deleted": deleted,
+            "runs kept as the newest of a partition": kept,
+            "perhaps more to delete": len(old) == BATCH,
+            "results of checks deleted": forget_checks(instance, now - KEPT),
+        }
+    )
 
 
-retention_job = dg.define_asset_job("retention_job", selection=[retention], executor_def=dg.in_process_executor)
+def _old_runs(instance: dg.DagsterInstance, now: datetime) -> Iterator[dg.DagsterRun]:
+    """Ended runs whose time is over, oldest first; what is kept longer never hides what comes after it."""
+    ended = [status for status in _ENDED if status not in _FAILED]
+    for statuses, age in ((ended, KEPT), (_FAILED, KEPT_FAILED)):
+        wanted = dg.RunsFilter(statuses=statuses, created_before=now - age)
+        cursor = None
+        while records := instance.get_run_records(wanted, limit=PAGE, ascending=True, cursor=cursor):
+            cursor = records[-1].dagster_run.run_id
+            yield from (record.dagster_run for record in records if KEPT_TAG not in record.dagster_run.tags)
+
+
+def _newest_materializations(instance: dg.DagsterInstance) -> set[int]:
+    """The ids in the event log of the newest materialization of each asset, and of each partition of one."""
+    found: set[int] = set()
+    for record in instance.get_asset_records():
+        last = record.asset_entry.last_materialization_record
+        if last is not None:
+            found.add(last.storage_id)
+        found.update(
+            instance.get_latest_storage_id_by_partition(
+                record.asset_entry.asset_key, dg.DagsterEventType.ASSET_MATERIALIZATION
+            ).values()
+        )
+    return found
+
+
+def _made(instance: dg.DagsterInstance, run_id: str, materializations: set[int]) -> bool:
+    """Whether one of some materializations is this run's."""
+    records = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
+    return any(record.storage_id in materializations for record in records)
+
+
+@dg.asset(group_name="operations", owners=OWNERS, kinds={"postgres"}, tags={"layer": "operations"})
+def months_ahead(pipeline: Pipeline) -> dg.MaterializeResult[None]:
+    """The tables' partitions of this month and the next, made before the first row that needs them."""
+    now = pipeline.clock.now()
+    pipeline.warehouse.ensure_partitions(now)
+    return dg.MaterializeResult(metadata={"made for": f"the month of {now:%Y-%m-%d} and the next"})
+
+
+retention_job = dg.define_asset_job(
+    "retention_job",
+    selection=[retention, months_ahead],
+    executor_def=dg.in_process_executor,
+    tags={"dagster/max_runtime": "900"},
+    description="Every hour: forgets old runs, and makes next month's partitions of the tables.",
+)
 retention_schedule = dg.ScheduleDefinition(
     job=retention_job,
     cron_schedule="10 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every hour: forgets old runs.",
+    description="Every hour: forgets old runs, and makes next month's partitions of the tables.",
 )

@@ -15,7 +15,7 @@ sentiment_refresh = refresh_job(
     "sentiment_refresh",
     symbol_sentiment,
     hot_results,
-    minutes=10,
+    minutes=2,
     description="Once articles are scored: sentiment per symbol, and both in Redis.",
 )
 

@@ -19,5 +19,5 @@ def _symbols(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
     return pl.concat(pipeline.warehouse.symbol_sentiment(part.symbols, horizon, start, end) for horizon in HORIZONS)
 
 
-article_sentiment_is_sound = rules_check(article_sentiment, quality.ARTICLE_SENTIMENT, _articles)
-symbol_sentiment_is_sound = rules_check(symbol_sentiment, quality.SYMBOL_SENTIMENT, _symbols)
+article_sentiment_is_sound = rules_check(article_sentiment, quality.ARTICLE_SENTIMENT, _articles, "published_at")
+symbol_sentiment_is_sound = rules_check(symbol_sentiment, quality.SYMBOL_SENTIMENT, _symbols, "as_of")

@@ -1,18 +1,27 @@
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import get_args
 
 import dagster as dg
 
-from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT, selected
+from paiid_pipeline.defs.checking import Evaluations, evaluated
+from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT, UNIVERSE, dimensions, partition_keys
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.defs.serving.assets import hot_results
 from paiid_pipeline.settings import CacheKind
 
 
-@dg.asset_check(asset=hot_results, name="readable_keys", blocking=True, partitions_def=DATE_BY_SEGMENT)
-def hot_results_are_readable(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> dg.AssetCheckResult:
+@dg.asset_check(asset=hot_results, name="readable_keys", blocking=True, partitions_def=DATE_BY_SEGMENT)  # type: ignore[arg-type]
+def hot_results_are_readable(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> Evaluations:
     """Every key of the segment reads back as an envelope of its own symbol, dated no later than now."""
-    symbols, now = selected(context).symbols, pipeline.clock.now()
+    now = pipeline.clock.now()
+    segments = {key: dimensions(key)[1] or "" for key in partition_keys(context)}
+    found = {segment: _readable(pipeline, UNIVERSE.members([segment]), now) for segment in set(segments.values())}
+    results = {key: found[segment] for key, segment in segments.items()}
+    yield from evaluated(context, hot_results.key, "readable_keys", results)
+
+
+def _readable(pipeline: Pipeline, symbols: Sequence[str], now: datetime) -> dg.AssetCheckResult:
     found: dict[str, int] = {}
     wrong: list[str] = []
     for kind in get_args(CacheKind):

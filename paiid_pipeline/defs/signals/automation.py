@@ -27,7 +27,7 @@ signals_refresh = refresh_job(
     technical_indicators,
     trading_signals,
     hot_results,
-    minutes=10,
+    minutes=2,
     description="Every 5 minutes: sentiment, indicators and signals of the newest decision time.",
 )
 signals_schedule = cadence(signals_refresh, "*/5 * * * *", by_segment=True, config=newest_decision, decides=True)

@@ -13,4 +13,4 @@ def _signals(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
     return pl.concat(pipeline.warehouse.signals(part.symbols, horizon, start, end) for horizon in HORIZONS)
 
 
-trading_signals_are_sound = rules_check(trading_signals, quality.SIGNALS, _signals)
+trading_signals_are_sound = rules_check(trading_signals, quality.SIGNALS, _signals, "as_of")

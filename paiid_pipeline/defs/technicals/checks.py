@@ -13,4 +13,4 @@ def _indicators(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
     return pl.concat(pipeline.warehouse.indicators(part.symbols, horizon, start, end) for horizon in HORIZONS)
 
 
-technical_indicators_are_sound = rules_check(technical_indicators, quality.INDICATORS, _indicators)
+technical_indicators_are_sound = rules_check(technical_indicators, quality.INDICATORS, _indicators, "as_of")
