@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from paiid_pipeline_tests.defs.world import defs
 
@@ -113,3 +114,11 @@ def _dimensions(partitions: dg.PartitionsDefinition[str] | None) -> str:
     if isinstance(partitions, dg.MultiPartitionsDefinition):
         return "|".join(dimension.name for dimension in partitions.partitions_defs)
     return "date" if partitions else ""
+
+
+@pytest.mark.parametrize("kinds", [["signal"], ["market", "Signals"], ["prices"], [""], "market"])
+def test_hot_results_of_an_unknown_kind_are_refused_before_a_run_and_the_known_ones_named(kinds: object) -> None:
+    job = defs.resolve_job_def("market_refresh")
+    with pytest.raises(dg.DagsterInvalidConfigError, match=r"market, signals, sentiment, news|list"):
+        dg.validate_run_config(job, {"ops": {"hot_results": {"config": {"kinds": kinds}}}})
+    assert dg.validate_run_config(job, {"ops": {"hot_results": {"config": {"kinds": ["market", "news"]}}}})

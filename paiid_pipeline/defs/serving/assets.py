@@ -1,3 +1,6 @@
+from enum import StrEnum
+from typing import Any
+
 import dagster as dg
 from pydantic import Field
 
@@ -10,11 +13,14 @@ from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
 from paiid_pipeline.defs.signals.assets import trading_signals
 from paiid_pipeline.serving import KINDS, envelopes
 
+# Dagster refuses a value outside an enum before a run starts, and quotes the enum's name: so the name says what fits.
+Kind = StrEnum(f"one of {', '.join(KINDS)}", [(kind, kind) for kind in KINDS])  # type: ignore[misc]
+
 
 class Publish(dg.Config):
     """What to publish."""
 
-    kinds: list[str] = Field(default=list(KINDS), description="Some of market, signals, sentiment and news.")
+    kinds: list[Kind] = Field(default=list[Any](KINDS), min_length=1, description="Which hot results; by default all.")
 
 
 @partitioned(
