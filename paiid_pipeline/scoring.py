@@ -24,7 +24,7 @@ from paiid_pipeline.models.signing import UntrustedModelError, key_from_environm
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.ensemble import MODEL, SEED, Blend, route
 from paiid_pipeline.sentiment.entities import Names
-from paiid_pipeline.sentiment.members import Member, MemberError, Reading
+from paiid_pipeline.sentiment.members import Member, MemberError, Reading, predictions
 from paiid_pipeline.sentiment.spelling import speller
 from paiid_pipeline.sentiment.transformer import Encode, Forward, Transformer
 from paiid_pipeline.sentiment.vader import Vader
@@ -138,7 +138,9 @@ def open_member(name: str, folder: Path, public: bytes, device: Device = "cpu") 
         made = _served(name, folder, public)
     else:
         made = _torch(name, folder, verify_folder(folder, public), device)
-    made.score([_TRIAL])  # what cannot score at all is better left out, with its reason, than missed at every text
+    _, failure = predictions(made, [_TRIAL])
+    if failure:  # what cannot score at all is better left out, with its reason, than missed at every text
+        raise MemberError(f"{folder} cannot be used: {failure.reason}; train it, or fetch it, again")
     return made
 
 

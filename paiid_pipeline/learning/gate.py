@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from paiid_pipeline.learning.ensemble import installed_members
-from paiid_pipeline.learning.measuring import Shares, labels, mixed, opinions, readings, shares
+from paiid_pipeline.learning.measuring import NoPredictionError, Shares, labels, mixed, opinions, readings, shares
 from paiid_pipeline.learning.workshop import Workshop
 from paiid_pipeline.models.evaluation import majority_baseline
 from paiid_pipeline.models.promotion import Verdict, judge, judge_blend
@@ -21,9 +21,9 @@ from paiid_pipeline.sentiment.vader import Vader
 def promote(name: str, version: int, workshop: Workshop, rows: pl.DataFrame) -> Verdict:
     """Put a version to the gate on ``rows`` (text, entity, label, group); one that passes is in use at once.
 
-    A model of sentiment must have more rows right, beyond noise, than the champion, VADER and the commonest
-    label; an ensemble than the latter two, and must beat the champion's and the seed's weights and be no worse than
-    any of its members (`judge_blend`).
+    A model of sentiment must make a prediction for every row, and must have more of them right, beyond noise, than the
+    champion, VADER and the commonest label; an ensemble than the latter two, and must beat the champion's and the
+    seed's weights and be no worse than any of its members (`judge_blend`).
     Raises LookupError where there is no such version, ValueError where there is no gate for the model.
     """
     champion = workshop.registry.champion(name)
@@ -51,10 +51,19 @@ def _settle(name: str, version: int, verdict: Verdict, workshop: Workshop) -> Ve
 
 
 def _judge_member(name: str, version: int, champion: Version | None, workshop: Workshop, rows: pl.DataFrame) -> Verdict:
+    try:
+        challenger = _heard(name, version, workshop, rows)
+    except NoPredictionError as error:
+        return Verdict(False, (str(error),))
     rivals = _naive(rows)
+    reasons: tuple[str, ...] = ()
     if champion is not None:
-        rivals = {_called(champion): _heard(name, champion.version, workshop, rows), **rivals}
-    return judge(labels(rows), _heard(name, version, workshop, rows), rivals)
+        try:
+            rivals = {_called(champion): _heard(name, champion.version, workshop, rows), **rivals}
+        except NoPredictionError as error:
+            reasons = (f"{_called(champion)}, is no rival: {error}",)
+    verdict = judge(labels(rows), challenger, rivals)
+    return Verdict(verdict.promote, (*reasons, *verdict.reasons))
 
 
 def _judge_ensemble(version: int, champion: Version | None, workshop: Workshop, rows: pl.DataFrame) -> Verdict:

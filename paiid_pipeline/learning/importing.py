@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from paiid_pipeline.learning.gate import force, promote
-from paiid_pipeline.learning.measuring import labels, opinions, shares
+from paiid_pipeline.learning.measuring import all_predictions, labels, opinions, shares
 from paiid_pipeline.learning.workshop import Workshop
 from paiid_pipeline.models.evaluation import evaluate
 from paiid_pipeline.models.export import Precision, export_model
@@ -19,6 +19,14 @@ from paiid_pipeline.models.promotion import Verdict
 from paiid_pipeline.models.registry import Version
 from paiid_pipeline.models.signing import sign_folder
 from paiid_pipeline.scoring import TRANSFORMERS, open_member
+from paiid_pipeline.sentiment.members import Reading
+
+_TRIALS = (
+    Reading("Up"),
+    Reading("Northfield beats Hartwell to the $1.2 billion order, and raises its outlook by 5%", "Northfield"),
+    Reading("Shares of the company fell on Monday after it reported a loss for the third quarter. " * 60),
+)
+"""What every model must be able to score: a word, a headline for an entity, more than any takes in."""
 
 
 def import_model(
@@ -28,8 +36,9 @@ def import_model(
 
     It is served in int8 where there are ``calibration`` texts, else in float32. With labelled ``rows`` it goes
     through the gate; without, it is put to use where it is the first of its name. Raises ValueError where it
-    cannot be used: another name, labels without names, another model's vocabulary; UntrustedModelError where the
-    folder holds what could run code; LookupError where it is not to be had; each with the remedy.
+    cannot be used: another name, labels without names, another model's vocabulary, no prediction for some text;
+    UntrustedModelError where the folder holds what could run code; LookupError where it is not to be had; each
+    with the remedy.
     """
     if name not in TRANSFORMERS:
         raise ValueError(f"{name!r} is no member of the ensemble: import a model as one of {', '.join(TRANSFORMERS)}")
@@ -59,9 +68,11 @@ def _register(
             folder, Path(scratch) / "served", calibration, precision=precision, reads_entities=entities
         )
         sign_folder(served, workshop.key)
+        member = open_member(name, served, public)
+        all_predictions(member, [*_TRIALS, *(Reading(text, entity) for text, entity in calibration)])
         measured = {}
         if rows is not None:
-            said = shares(opinions([open_member(name, served, public)], rows)[name])
+            said = shares(opinions([member], rows)[name])
             measured = dict(evaluate(labels(rows), said, groups=rows["group"].to_numpy()).flat())
         return workshop.registry.register(
             name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from paiid_pipeline.models.labels import INDEX
 from paiid_pipeline.models.recipe import PHRASEBANK
 from paiid_pipeline.sentiment.ensemble import Blend
 from paiid_pipeline.sentiment.entities import read_for
-from paiid_pipeline.sentiment.members import Member, Opinion, Reading
+from paiid_pipeline.sentiment.members import Member, Opinion, Reading, predictions
 
 Said = Mapping[str, Sequence[Opinion]]
 """By member, its opinion of each row."""
@@ -39,10 +40,26 @@ def readings(rows: pl.DataFrame) -> list[Reading]:
     return [read_for(text, entity, {}) for text, entity in rows.select("text", "entity").iter_rows()]
 
 
+class NoPredictionError(ValueError):
+    """A model that makes no usable prediction for some text, so that it cannot be measured. One line says which."""
+
+
 def opinions(members: Sequence[Member], rows: pl.DataFrame) -> dict[str, list[Opinion]]:
-    """What each member says of each row."""
+    """What each member predicts of each row. Raises NoPredictionError where one does not."""
     read = readings(rows)
-    return {member.name: member.score(read) for member in members}
+    return {member.name: all_predictions(member, read) for member in members}
+
+
+def all_predictions(member: Member, read: Sequence[Reading]) -> list[Opinion]:
+    """One prediction a reading. Raises NoPredictionError where one is missing."""
+    found, failure = predictions(member, read)
+    if failure:
+        first = next(reading.text for reading, each in zip(read, found, strict=True) if each is None)
+        raise NoPredictionError(
+            f"{member.name} {member.version} makes no prediction for {failure.texts} of {len(read)} texts, such as "
+            f"{shorten(first, 60)!r}: {shorten(failure.reason, 200)}; train it, or fetch it, again"
+        )
+    return [each for each in found if each is not None]
 
 
 def shares(said: Sequence[Opinion]) -> Shares:

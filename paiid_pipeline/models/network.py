@@ -78,7 +78,17 @@ def load_network(folder: Path) -> torch.nn.Module:
         return _from_hub(folder, columns_of(config.get("id2label") or {0: "LABEL_0"}))
     network = _classifier(cast(Any, AutoModel).from_config(AutoConfig.from_pretrained(str(folder))))
     network.load_state_dict(load_file(folder / WEIGHTS))
-    return network.eval()
+    return _finite(network.eval(), folder)
+
+
+def _finite(network: torch.nn.Module, folder: Path) -> torch.nn.Module:
+    """``network``, unless it would answer NaN. Raises ValueError naming the weights that are no numbers."""
+    wrong = [name for name, values in network.named_parameters() if not values.isfinite().all()]
+    if wrong:
+        raise ValueError(
+            f"{folder}: its weights hold NaN or infinities ({', '.join(wrong[:3])}): fetch it again, or train it again"
+        )
+    return network
 
 
 def save_network(network: torch.nn.Module, tokenizer: Tokenizer, folder: Path) -> None:
@@ -216,7 +226,7 @@ def _from_hub(folder: Path, columns: tuple[int, int, int]) -> torch.nn.Module:
             logits = self.model(input_ids=ids, attention_mask=mask, token_type_ids=types).logits
             return cast("torch.Tensor", logits[:, list(columns)])
 
-    return Renamed().eval()
+    return _finite(Renamed().eval(), folder)
 
 
 @contextmanager

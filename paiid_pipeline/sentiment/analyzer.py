@@ -12,7 +12,7 @@ from paiid_pipeline.contracts import ARTICLE_SENTIMENT
 from paiid_pipeline.sentiment import ensemble
 from paiid_pipeline.sentiment.ensemble import SEED, Blend, Route
 from paiid_pipeline.sentiment.entities import Names, read_for
-from paiid_pipeline.sentiment.members import Failure, Member, MemberError, Opinion, Reading
+from paiid_pipeline.sentiment.members import Failure, Member, Opinion, Reading, predictions
 from paiid_pipeline.sentiment.normalise import NormalisedText, normalise
 from paiid_pipeline.sentiment.novelty import fingerprint
 from paiid_pipeline.sentiment.privacy import mask
@@ -85,7 +85,7 @@ class SentimentAnalyzer:
     ) -> list[SentimentResult]:
         """Score raw texts, in order, each as :meth:`analyze_sentiment` would.
 
-        A member that fails is left out of all of them, and written into ``failed`` under its name.
+        A member that fails on a text is left out of that text's score, and written into ``failed`` under its name.
         """
         prepared = {text: normalise(text) for text in dict.fromkeys(texts)}
         clean = [prepared[text] for text in texts]
@@ -94,7 +94,7 @@ class SentimentAnalyzer:
         said = self._opinions(readings, {} if failed is None else failed)
         unnamed = [symbol is not None and each.entity is None for symbol, each in zip(about, readings, strict=True)]
         return [
-            self._result(each, {name: rows[row] for name, rows in said.items()}, unnamed[row])
+            self._result(each, {name: found for name, rows in said.items() if (found := rows[row])}, unnamed[row])
             for row, each in enumerate(clean)
         ]
 
@@ -120,13 +120,12 @@ class SentimentAnalyzer:
         ]  # fmt: skip
         return pl.DataFrame(rows, schema=ARTICLE_SENTIMENT, orient="row")
 
-    def _opinions(self, readings: Sequence[Reading], failed: dict[str, Failure]) -> dict[str, list[Opinion]]:
-        said: dict[str, list[Opinion]] = {}
+    def _opinions(self, readings: Sequence[Reading], failed: dict[str, Failure]) -> dict[str, list[Opinion | None]]:
+        said: dict[str, list[Opinion | None]] = {}
         for member in self.route.members:
-            try:
-                said[member.name] = member.score(readings)
-            except MemberError as error:  # seen in the version and the flags of every result as well
-                failed[member.name] = Failure(_reason(error), len(readings))
+            said[member.name], failure = predictions(member, readings)
+            if failure:  # seen in the version and the flags of the results as well
+                failed[member.name] = Failure(_one_line(failure.reason), failure.texts)
         return said
 
     def _result(self, clean: NormalisedText, opinions: Mapping[str, Opinion], unnamed: bool) -> SentimentResult:
@@ -153,9 +152,9 @@ class SentimentAnalyzer:
         )
 
 
-def _reason(error: MemberError) -> str:
+def _one_line(reason: str) -> str:
     # A runtime may quote what it was given.
-    return mask(" ".join(str(error).split()))[0][:_LONGEST_REASON]
+    return mask(" ".join(reason.split()))[0][:_LONGEST_REASON]
 
 
 def _numbers(opinion: Opinion) -> tuple[float, float, float, float, float]:

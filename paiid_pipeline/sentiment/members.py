@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,12 +19,12 @@ class MemberError(RuntimeError):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a member was not heard of a batch."""
+    """Why a member made no prediction for some texts."""
 
     reason: str
-    """One line, without personal data: the kind of the error and what it says."""
+    """The kind of the first error and what it says."""
     texts: int
-    """How many readings it left unscored."""
+    """For how many readings."""
 
 
 @dataclass(frozen=True)
@@ -73,3 +74,55 @@ class Member(Protocol):
 
     def score(self, readings: Sequence[Reading]) -> list[Opinion]:
         """One opinion a reading, in order. Raises MemberError where the model fails."""
+
+
+_SUM_WITHIN = 1e-3
+"""Probabilities may be rounded, each to four decimals."""
+
+
+def predictions(member: Member, readings: Sequence[Reading]) -> tuple[list[Opinion | None], Failure | None]:
+    """One prediction a reading, in order, and why some are missing.
+
+    None stands where the member fails on that reading or predicts what is no probability: NaN, an infinity, too few
+    numbers or such as do not add up to one. A batch that fails is tried reading by reading, so that one text costs
+    the others nothing.
+    """
+    try:
+        found = _as_many(member.score(readings), len(readings))
+        first = None
+    except Exception as error:  # noqa: BLE001 - the runtimes' own exceptions have no common base
+        first = _said(error)
+        found = [_alone(member, reading) for reading in readings] if len(readings) > 1 else [None] * len(readings)
+    sound = [each if each is not None and is_sound(each) else None for each in found]
+    missing = sound.count(None)
+    if not missing:
+        return sound, None
+    unsound = next((each.probabilities for each in found if each is not None and not is_sound(each)), None)
+    return sound, Failure(first or f"{member.name} predicts {unsound}, which are no probabilities", missing)
+
+
+def is_sound(prediction: Opinion) -> bool:
+    """Whether it is three probabilities that add up to one, and a confidence in [0, 1]."""
+    numbers = prediction.probabilities
+    return (
+        len(numbers) == len(LABELS)
+        and all(0 <= number <= 1 for number in (*numbers, prediction.confidence))  # NaN is neither
+        and abs(math.fsum(numbers) - 1) <= _SUM_WITHIN
+    )
+
+
+def _alone(member: Member, reading: Reading) -> Opinion | None:
+    try:
+        return _as_many(member.score([reading]), 1)[0]
+    except Exception:  # noqa: BLE001
+        return None
+
+
+def _as_many(found: Sequence[Opinion | None], expected: int) -> list[Opinion | None]:
+    if len(found) != expected:
+        raise MemberError(f"{len(found)} predictions for {expected} texts")
+    return list(found)
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, MemberError) else f"{type(error).__name__}: {error}"

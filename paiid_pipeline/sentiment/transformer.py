@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paiid_pipeline.sentiment.members import NOTHING, Opinion, Probabilities, Reading
+from paiid_pipeline.sentiment.members import NOTHING, MemberError, Opinion, Probabilities, Reading
 
 Forward = Callable[[list[list[int]], list[list[int]]], NDArray[np.floating[Any]]]
 """Token ids and their types of texts of one length to their logits (texts, 3), in the model's own order.
@@ -62,7 +62,10 @@ class Transformer:
         batches = self._batches([len(ids) for ids, _ in encoded])
 
         def run(rows: list[int]) -> NDArray[np.floating[Any]]:
-            return self.forward([encoded[row][0] for row in rows], [encoded[row][1] for row in rows])
+            logits = self.forward([encoded[row][0] for row in rows], [encoded[row][1] for row in rows])
+            if logits.shape != (len(rows), len(self.columns)):
+                raise MemberError(f"{self.name}: logits of shape {logits.shape} for {len(rows)} texts of three classes")
+            return logits
 
         if self.threads == 1 or len(batches) < 2:
             logits = list(map(run, batches))

@@ -6,16 +6,20 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from paiid_pipeline.learning.gate import promote
 from paiid_pipeline.learning.importing import import_model
 from paiid_pipeline.learning.workshop import Workshop
 from paiid_pipeline.models.network import load_tokenizer
 from paiid_pipeline.models.signing import KEY_VARIABLE, UntrustedModelError
 from paiid_pipeline.scoring import open_analyzer
+from paiid_pipeline.sentiment.members import Opinion, Reading
+from paiid_pipeline.sentiment.transformer import Transformer
 from paiid_pipeline_tests.learning.conftest import made_up, renamed
 from paiid_pipeline_tests.learning.hub import hub
 from paiid_pipeline_tests.sources.serving import serving
@@ -108,6 +112,41 @@ def test_what_cannot_be_trusted_or_understood_is_refused_and_nothing_is_register
         import_model("gpt", str(finbert), workshop)
     assert workshop.registry.names() == []
     assert not (workshop.models / "finbert").exists()
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_weights_that_are_no_numbers_are_refused_whatever_text_they_would_show_on(
+    finbert: Path, workshop: Workshop, tmp_path: Path, value: str
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = renamed(finbert, tmp_path / "odd")
+    weights = load_file(folder / "model.safetensors")
+    weights["bert.embeddings.word_embeddings.weight"][-1] = float(value)  # of one rare word
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match="word_embeddings"):
+        import_model("finbert", str(folder), workshop)
+    assert workshop.registry.names() == []
+
+
+def test_the_gate_turns_back_what_makes_no_prediction_for_some_text(
+    learnt: Path, workshop: Workshop, rows: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = float("nan")
+
+    def silent(_self: Transformer, readings: Sequence[Reading]) -> list[Opinion]:
+        shares = [(nothing,) * 3 if "beats" in reading.text else (0.1, 0.2, 0.7) for reading in readings]
+        return [Opinion((a, b, c), 0.7) for a, b, c in shares]
+
+    first, _ = import_model("custom_bert", str(learnt), workshop)
+    second, _ = import_model("custom_bert", str(learnt), workshop)
+    assert (first.version, second.version) == (1, 2)
+    monkeypatch.setattr(Transformer, "score", silent)
+    telling = pl.concat([rows, rows.head(1).with_columns(text=pl.lit("the company profit beats"))])
+    verdict = promote("custom_bert", 2, workshop, telling)
+    assert not verdict.promote
+    assert "makes no prediction for" in verdict.reasons[0]
+    assert "\n" not in verdict.reasons[0]
 
 
 def paiid(home: Path, hub_url: str, *arguments: str, offline: str = "0") -> subprocess.CompletedProcess[str]:

@@ -164,6 +164,72 @@ def test_a_member_that_fails_is_left_out_and_named() -> None:
     assert result.score == SentimentAnalyzer().analyze_sentiment("Great profit").score
 
 
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    "prediction",
+    [
+        Opinion((NAN, NAN, NAN), NAN),
+        Opinion((0.2, 0.3, 0.5), NAN),
+        Opinion((INF, 0.0, 0.0), 1.0),
+        Opinion((-0.5, 0.5, 1.0), 1.0),
+        Opinion((0.9, 0.9, 0.9), 0.9),
+        Opinion((0.5, 0.5), 0.5),  # type: ignore[arg-type]
+        None,
+    ],
+)
+def test_what_is_no_prediction_is_missing_for_its_text_alone(prediction: Opinion) -> None:
+    class Odd(Scripted):
+        def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+            return [prediction if "odd" in reading.text else GLAD for reading in readings]
+
+    failed: dict[str, Failure] = {}
+    analyzer = with_members(Odd("finbert", {}))
+    news = pl.concat([article("a", "An odd loss", "", ["X"]), article("b", "A great profit", "", ["X"])])
+    found = ensemble_rows(analyzer.score_articles(news, failed)).to_dicts()
+    rows = {row["article_id"]: row for row in found}
+    assert "missing:finbert" in rows["a"]["flags"]
+    assert rows["a"]["score"] == SentimentAnalyzer().analyze_sentiment("An odd loss").score
+    assert rows["a"]["model_version"] == VADER_ALONE
+    assert "missing:finbert" not in rows["b"]["flags"]
+    assert rows["b"]["model_version"] == analyzer.model_version.replace("custom_bert 7, ", "")
+    assert failed["finbert"].texts == 1
+
+
+@pytest.mark.parametrize("error", [MemberError("no"), ValueError("bad"), IndexError("out"), MemoryError("full")])
+def test_a_text_on_which_a_member_fails_costs_the_others_nothing(error: Exception) -> None:
+    class Touchy(Scripted):
+        def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+            if any("odd" in reading.text for reading in readings):
+                raise error
+            return [GLAD for _ in readings]
+
+    analyzer = with_members(Touchy("custom_bert", {}))
+    odd, plain = analyzer.analyze_batch(["An odd loss", "A great profit"])
+    assert ("missing:custom_bert" in odd.flags, "missing:custom_bert" in plain.flags) == (True, False)
+    assert plain == analyzer.analyze_sentiment("A great profit")
+
+
+@pytest.mark.parametrize("answers", [[], [GLAD] * 3])
+def test_a_member_that_answers_for_another_number_of_texts_is_missing(answers: list[Opinion]) -> None:
+    class Short(Scripted):
+        def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+            return answers[: len(readings) + 1]
+
+    assert all("missing:finbert" in one.flags for one in with_members(Short("finbert", {})).analyze_batch(["a", "b"]))
+
+
+def test_where_no_member_predicts_the_score_counts_for_nothing() -> None:
+    class Blind(Vader):
+        def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+            return [Opinion((NAN, NAN, NAN), NAN) for _ in readings]
+
+    result = SentimentAnalyzer(route([Blind()], {}, SEED)).analyze_sentiment("Great profit")
+    assert (result.score, result.confidence, result.members) == (0.0, 0.0, ())
+    assert {"missing:vader", "missing:finbert"} <= set(result.flags)
+
+
 def test_an_article_about_several_symbols_has_a_score_for_each() -> None:
     analyzer = with_members(
         Scripted("finbert", {"*": GLAD, "Apple": GLAD, "Nokia": SAD}), names={"AAPL": ["Apple"], "NOK": ["Nokia"]}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from paiid_pipeline.sentiment.members import NOTHING, Reading
+from paiid_pipeline.sentiment.members import NOTHING, MemberError, Reading
 from paiid_pipeline.sentiment.transformer import Transformer
 
 
@@ -44,6 +44,13 @@ def test_columns_are_put_in_order() -> None:
     shares = np.exp(logits) / np.exp(logits).sum()
     assert opinion.probabilities == pytest.approx((shares[2], shares[0], shares[1]))
     assert opinion.confidence == max(opinion.probabilities)
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (1, 5), (0, 3), (2, 3), (3,)])
+def test_logits_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    broken = Transformer("custom_bert", "1", Model().encode, lambda _i, _t: np.zeros(shape), (2, 0, 1))
+    with pytest.raises(MemberError, match="logits of shape"):
+        broken.score([Reading("a")])
 
 
 def test_each_distinct_text_is_run_once_and_an_empty_one_never() -> None:
