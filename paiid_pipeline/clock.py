@@ -6,7 +6,6 @@ timezone-aware and UTC.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from dataclasses import dataclass, field
@@ -75,6 +74,8 @@ class FixedClock:
         self.moment = max(self.moment, moment)
 
 
+_FIRST_YEAR, _LAST_YEAR = 1980, 2100
+_FASTEST = 86_400
 _REPLAY = re.compile(r"replay:(?P<start>.+?)(?:@(?P<speed>[0-9.]+))?$")
 
 
@@ -97,15 +98,11 @@ def parse_clock(spec: str, origin: datetime | None = None) -> Clock:
         raise ValueError(f"PAIID_CLOCK={spec!r}: {error}; {remedy}") from None
     if start.tzinfo is None:
         raise ValueError(f"PAIID_CLOCK={spec!r} has no UTC offset, so its moment is ambiguous: {remedy}")
-    if speed <= 0:
-        raise ValueError(f"PAIID_CLOCK={spec!r}: the speed must be above 0; {remedy}")
+    if not _FIRST_YEAR <= start.year < _LAST_YEAR:
+        raise ValueError(f"PAIID_CLOCK={spec!r}: no exchange's calendar reaches there; {remedy}")
+    if not 0 < speed <= _FASTEST:
+        raise ValueError(f"PAIID_CLOCK={spec!r}: the speed must be above 0 and at most {_FASTEST}; {remedy}")
     return ReplayClock(start.astimezone(UTC), speed, origin or datetime.now(UTC))
-
-
-def clock_from_environment() -> Clock:
-    """The clock of this process: ``PAIID_CLOCK``, and for a replay ``PAIID_CLOCK_ORIGIN`` (ISO)."""
-    origin = os.environ.get("PAIID_CLOCK_ORIGIN")
-    return parse_clock(os.environ.get("PAIID_CLOCK", ""), datetime.fromisoformat(origin) if origin else None)
 
 
 def _sleep(seconds: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 import polars as pl
 
@@ -35,6 +35,12 @@ def due_decisions(
     schema = {name: kind for name, kind in DECISIONS.items() if name != "symbol"}
     moments = pl.DataFrame(grid, schema=schema, orient="row")
     return pl.DataFrame({"symbol": list(symbols)}, schema={"symbol": pl.String}).join(moments, how="cross")
+
+
+def news_window(day: date, calendar: TradingCalendar, lookback: timedelta) -> tuple[datetime, datetime]:
+    """When articles of the partition ``day`` are published: ``lookback`` before it, to the next session's date."""
+    after = calendar.sessions(day + timedelta(days=1), day + timedelta(days=14))[0].day
+    return calendar.day_start(day) - lookback, calendar.day_start(after)
 
 
 def undecided(decisions: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:

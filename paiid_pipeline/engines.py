@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -12,7 +11,7 @@ import polars as pl
 
 from paiid_pipeline.contracts import SIGNALS, STAKES, WITHHELD, empty
 from paiid_pipeline.models.signal_shelf import Shelf
-from paiid_pipeline.models.signing import key_from_environment
+from paiid_pipeline.models.signing import key_of
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.features import FEATURES
 from paiid_pipeline.signals.generator import SignalGenerator
@@ -31,10 +30,9 @@ def model_engine(settings: Settings, model: Model, columns: Mapping[str, pl.Expr
     return ModelGenerator(model, columns=columns, **_arguments(settings))
 
 
-def open_shelf(settings: Settings, environ: Mapping[str, str] | None = None) -> Shelf:
+def open_shelf(settings: Settings) -> Shelf:
     """The signal models installed under the settings' folder."""
-    env = os.environ if environ is None else environ
-    return Shelf(settings.models_dir, lambda: key_from_environment(env, settings.own_model_key).public)
+    return Shelf(settings.models_dir, lambda: key_of(settings).public)
 
 
 class MlEngine:

@@ -12,6 +12,7 @@ import polars as pl
 
 from paiid_pipeline.clock import Clock
 from paiid_pipeline.contracts import REFUSALS
+from paiid_pipeline.decisions import news_window
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.sources import Fetched, Source, Wanted, fetch
 from paiid_pipeline.sources.fetch import Kind
@@ -105,13 +106,8 @@ class Ingestion:
     def needed_news(self, days: Iterable[date]) -> list[Needed]:
         """Articles that the decisions of the sessions ``days`` may use, up to the next session's date."""
         now = self.clock.now()
-        windows = (self.news_window(day) for day in days)
+        windows = (news_window(day, self.calendar, self.settings.news_lookback) for day in days)
         return _merged([Needed("news", start, min(end, now)) for start, end in windows])
-
-    def news_window(self, day: date) -> tuple[datetime, datetime]:
-        """When articles of the partition ``day`` are published: the look-back before it, to the next session's date."""
-        after = self.calendar.sessions(day + timedelta(days=1), day + timedelta(days=14))[0].day
-        return self.calendar.day_start(day) - self.settings.news_lookback, self.calendar.day_start(after)
 
     def gather(self, needed: Sequence[Needed], symbols: Sequence[str], log: Callable[[str], None]) -> Gathered:
         """Fetch what the warehouse lacks of ``needed`` for ``symbols``, and store it.

@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 
 from paiid_pipeline.cache import CacheError, CacheManager, Envelope
-from paiid_pipeline.clock import Clock, clock_from_environment
+from paiid_pipeline.clock import Clock
 from paiid_pipeline.contracts import DECISIONS, STORED_ARTICLE_SENTIMENT
-from paiid_pipeline.scoring import open_analyzer
+from paiid_pipeline.scoring import installed_analyzer
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import Settings, load_settings
@@ -64,12 +64,10 @@ class MLDataPipeline:
         """Whatever is not given is opened as the settings, and without those the environment, say."""
         self._settings = settings or load_settings()
         self._universe = self._settings.universe
-        self._clock = clock or clock_from_environment()
-        self._warehouse = warehouse or Warehouse(self._settings.require_postgres())
+        self._clock = clock or self._settings.open_clock()
+        self._warehouse = warehouse or Warehouse(self._settings.require_postgres(), self._settings.settle)
         self._cache = cache or CacheManager.connect(self._settings.require_redis())
-        self._analyzer = analyzer or open_analyzer(
-            self._settings.models_dir, self._universe.names, own_key=self._settings.own_model_key
-        )
+        self._analyzer = analyzer or installed_analyzer(self._settings)
 
     def get_sentiment_analysis(self, symbol: str, lookback_days: int = 3) -> SentimentAnalysis:
         """The sentiment on ``symbol`` now, over the articles of the last ``lookback_days`` (1 to 365).

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -20,7 +21,7 @@ from paiid_pipeline.models.evaluation import Evaluation, evaluate
 from paiid_pipeline.models.labels import INDEX
 from paiid_pipeline.models.registry import installed
 from paiid_pipeline.models.runtime import ABOUT, load_served
-from paiid_pipeline.models.signing import UntrustedModelError, key_from_environment, verify_folder
+from paiid_pipeline.models.signing import KeySource, UntrustedModelError, key_of, verify_folder
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.ensemble import MODEL, SEED, Blend, route
 from paiid_pipeline.sentiment.entities import Names
@@ -28,6 +29,7 @@ from paiid_pipeline.sentiment.members import Member, MemberError, Reading, predi
 from paiid_pipeline.sentiment.spelling import speller
 from paiid_pipeline.sentiment.transformer import Encode, Forward, Transformer
 from paiid_pipeline.sentiment.vader import Vader
+from paiid_pipeline.settings import Settings
 
 TRANSFORMERS = ("custom_bert", "finbert")
 Device = Literal["cpu", "cuda"]
@@ -53,13 +55,12 @@ def open_analyzer(
     blend: Blend | None = None,
     budget_ms: float | None = None,
     device: Device = "cpu",
-    environ: Mapping[str, str] | None = None,
-    own_key: Path | None = None,
+    key: KeySource,
 ) -> SentimentAnalyzer:
     """The analyzer over VADER and what is installed in the folder ``models``, within a budget a text.
 
-    A model that is absent, not signed with our key (``PAIID_MODEL_KEY`` of the environment, else the file
-    ``own_key``), or in no form that this machine can run is left out; the reason stands in ``route.left_out``.
+    A model that is absent, not signed with our ``key``, or in no form that this machine can run is left out; the
+    reason stands in ``route.left_out``.
     Never raises for it. Without a ``blend``, the fitted one in ``models/ensemble`` is taken, and where there is
     none the seed's.
     """
@@ -67,11 +68,11 @@ def open_analyzer(
     absent: dict[str, str] = {}
     for name in TRANSFORMERS:
         try:
-            loaded.append(load_member(name, models, environ, device, own_key))
+            loaded.append(load_member(name, models, key, device))
         except Exception as error:  # noqa: BLE001 - what a signed folder of rubbish raises has no common base
             absent[name] = str(error) or repr(error)
     try:
-        blend = blend or load_blend(models, environ, own_key)
+        blend = blend or load_blend(models, key)
     except LookupError:
         blend = SEED
     except Exception as error:  # noqa: BLE001
@@ -84,19 +85,26 @@ def open_analyzer(
     return SentimentAnalyzer(replace(made, left_out={**_refused(absent), **made.left_out}), blend, names or {})
 
 
+def installed_analyzer(settings: Settings, *, budget_ms: float | None = None) -> SentimentAnalyzer:
+    """The analyzer over what is installed where the settings say, for their universe; as :func:`open_analyzer`."""
+    return open_analyzer(
+        settings.models_dir, settings.universe.names, budget_ms=budget_ms, key=partial(key_of, settings)
+    )
+
+
 def save_blend(blend: Blend, folder: Path) -> None:
     """Write a blend as :func:`load_blend` reads it; the caller signs the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / BLEND).write_text(json.dumps({**asdict(blend), "weights": dict(blend.weights)}, indent=1, sort_keys=True))
 
 
-def load_blend(models: Path, environ: Mapping[str, str] | None = None, own_key: Path | None = None) -> Blend:
+def load_blend(models: Path, key: KeySource) -> Blend:
     """The fitted blend in ``models/ensemble``: the pinned version there, or a signed folder that lies there itself.
 
     Raises LookupError where there is none, UntrustedModelError where it is not as our key signed it, ValueError
     where it is no blend.
     """
-    return read_blend(_verified(MODEL, models, environ, own_key)[0])
+    return read_blend(_verified(MODEL, models, key)[0])
 
 
 def evaluate_file(analyzer: SentimentAnalyzer, path: Path) -> dict[str, Evaluation]:
@@ -115,13 +123,7 @@ def evaluate_file(analyzer: SentimentAnalyzer, path: Path) -> dict[str, Evaluati
     return {name: evaluate(labels, np.array(shares)) for name, shares in found.items()}
 
 
-def load_member(
-    name: str,
-    models: Path,
-    environ: Mapping[str, str] | None = None,
-    device: Device = "cpu",
-    own_key: Path | None = None,
-) -> Transformer:
+def load_member(name: str, models: Path, key: KeySource, device: Device = "cpu") -> Transformer:
     """The model in ``models/<name>``: the pinned version there, or a signed folder that lies there itself.
 
     In the served form it runs on ONNX Runtime; a folder of safetensors runs on torch. Raises LookupError
@@ -129,7 +131,7 @@ def load_member(
     its labels have no names or its vocabulary is another model's, RuntimeError where it cannot be loaded; each
     with the remedy.
     """
-    return open_member(name, *_verified(name, models, environ, own_key), device)
+    return open_member(name, *_verified(name, models, key), device)
 
 
 def open_member(name: str, folder: Path, public: bytes, device: Device = "cpu") -> Transformer:
@@ -159,11 +161,11 @@ def read_blend(folder: Path) -> Blend:
         raise ValueError(f"{folder / BLEND} is no blend: it lacks {error}; fit and register it again") from None
 
 
-def _verified(name: str, models: Path, environ: Mapping[str, str] | None, own_key: Path | None) -> tuple[Path, bytes]:
+def _verified(name: str, models: Path, key: KeySource) -> tuple[Path, bytes]:
     """The folder of what is installed under a name, as it was signed with our key, and that key."""
     _require_folder(name, models)
     try:
-        public = key_from_environment(os.environ if environ is None else environ, own_key).public
+        public = key().public
     except (LookupError, ValueError, OSError) as error:
         raise UntrustedModelError(f"{name} cannot be verified: {error}") from None
     return _folder(name, models, public), public

@@ -1,21 +1,37 @@
-"""One typed object for everything that an operator may set, read from the environment.
+"""One typed object for everything that an operator may set: every ``PAIID_*`` variable, read and checked here alone.
 
-Secrets come from the environment or, with ``_FILE`` appended to the name, from a file; they are never
-shown in a repr.
+A secret comes from its variable or, with ``_FILE`` appended to the name, from a file; it is never shown, neither in a
+repr nor in an error.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import date, timedelta
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, cast, get_args
 
-from paiid_pipeline.clock import parse_clock
-from paiid_pipeline.universe import Horizon, Universe, load_universe
+from pydantic import (
+    AfterValidator,
+    AliasGenerator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from paiid_pipeline.clock import Clock, parse_clock
+from paiid_pipeline.universe import SETTLE, Horizon, Universe, load_universe
 
 Environment = Literal["dev", "staging", "prod"]
 SourceName = Literal["synthetic", "replay", "alpaca", "tradier"]
@@ -32,19 +48,17 @@ TTL: Mapping[CacheKind, timedelta] = {
 STAND_INS: tuple[SourceName, ...] = ("synthetic", "replay")
 """Sources that `paiid` serves itself, in Alpaca's shapes."""
 
-_MOST = 366.0
-
+_TESTS = "PAIID_TEST_"
 _OWN_UNIVERSE = Path(__file__).with_name("universe.toml")
 _OWN_RULES = Path(__file__).with_name("signals") / "rules.toml"
 
-_KNOWN = (
-    "PAIID_ENV", "PAIID_HOME", "PAIID_SOURCE", "PAIID_SOURCE_URL", "PAIID_DATA_DIR", "PAIID_UNIVERSE", "PAIID_RULES",
-    "PAIID_CLOCK", "PAIID_CLOCK_ORIGIN", "PAIID_POSTGRES_URL", "PAIID_DAGSTER_POSTGRES_URL",
-    "PAIID_REDIS_URL", "PAIID_FEED_DELAY_SECONDS", "PAIID_ALPACA_FEED", "PAIID_ALPACA_KEY_ID",
-    "PAIID_ALPACA_SECRET_KEY", "PAIID_TRADIER_TOKEN", "PAIID_ANALYST_PASSWORD", "PAIID_WEB_PORT",
-    "PAIID_PARTITIONS_START", "PAIID_TEST_POSTGRES_URL", "PAIID_TEST_REDIS_URL",
-    "PAIID_MODELS", "PAIID_MODEL_KEY", "PAIID_MLFLOW_URL", "PAIID_NEWS_LOOKBACK_DAYS", "PAIID_NEWS_HALF_LIFE_HOURS",
-)  # fmt: skip
+
+class SettingsError(ValueError):
+    """What is wrong with the environment: in ``problems`` every wrong variable, each with its value and the remedy."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 @dataclass(frozen=True)
@@ -57,42 +71,162 @@ class Lookback:
     """A decision whose newest bar ended earlier than this before it is withheld."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Where things are and how the pipeline behaves. Build it with :func:`load_settings`."""
+def _path(given: str | Path) -> Path:
+    try:
+        return Path(given).expanduser().resolve()
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{given!s}: {error}") from None
 
-    environment: Environment
-    home: Path
-    source: SourceName
-    source_url: str | None
-    data_dir: Path | None
-    universe_path: Path
-    rules_path: Path
-    clock: str
-    postgres_url: str | None = field(repr=False)
-    dagster_postgres_url: str | None = field(repr=False)
-    redis_url: str | None = field(repr=False)
-    alpaca_key_id: str | None = field(repr=False)
-    alpaca_secret_key: str | None = field(repr=False)
-    tradier_token: str | None = field(repr=False)
-    alpaca_feed: str = "iex"
-    feed_delay: timedelta = timedelta(0)
-    first_day: date = date(2026, 1, 1)
-    """The first partition. A replay has the weeks around its start instead."""
-    settle: timedelta = timedelta(seconds=15)
-    news_lookback: timedelta = timedelta(days=3)
-    """How far back a decision hears articles."""
-    news_half_life: timedelta = timedelta(hours=12)
-    """The age at which an article weighs half of a new one."""
-    lookback: Mapping[Horizon, Lookback] = field(
-        default_factory=lambda: {
-            "intraday": Lookback(sessions=3, max_bar_age=timedelta(minutes=15)),
-            "daily": Lookback(sessions=500, max_bar_age=timedelta(0)),
-        }
+
+def _iso(read: Callable[[str], Any]) -> BeforeValidator:
+    # ISO alone: pydantic would take 20260131 for a number of seconds.
+    return BeforeValidator(lambda given: read(given) if isinstance(given, str) else given)
+
+
+def _matching(form: str) -> AfterValidator:
+    pattern = re.compile(form)
+
+    def check(secret: SecretStr) -> SecretStr:
+        if not pattern.fullmatch(secret.get_secret_value()):
+            raise ValueError("another form")
+        return secret
+
+    return AfterValidator(check)
+
+
+def _address(schemes: str, path: str) -> AfterValidator:
+    """Whole addresses only, their special characters percent-encoded: else a library would show parts of a password."""
+    word = r"(?:[^\s:/?#\[\]@%]|%[0-9A-Fa-f]{2})*"
+    host = rf"(?:\[[0-9A-Fa-f:.]+\]|{word})(?::[0-9]{{1,5}})?"
+    return _matching(rf"(?:{schemes})://(?:{word}(?::{word})?@)?{host}{path}(?:\?[^\s@#]*)?")
+
+
+_Path = Annotated[Path, BeforeValidator(_path)]
+_PostgresUrl = Annotated[SecretStr, _address("postgresql", r"/[^\s@#?/]+")]
+_RedisUrl = Annotated[SecretStr, _address("rediss?", "/?[0-9]*")]
+_POSTGRES = "an address such as postgresql://user:password@host:5432/database, special characters written as %40"
+_REDIS = "an address such as rediss://:password@host:6379/0, special characters written as %40"
+_MOST = 366
+
+
+def _zoned(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("no UTC offset")
+    return moment
+
+
+class Settings(BaseSettings):
+    """Where things are and how the pipeline behaves. Build it with :func:`load_settings`.
+
+    A field's variable is its name in capitals after ``PAIID_``, unless it says otherwise; its description is what the
+    variable must hold. A field of type SecretStr is a secret.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        loc_by_alias=False,
+        alias_generator=AliasGenerator(validation_alias=lambda name: f"PAIID_{name.upper()}"),
     )
 
-    models: Path | None = None
-    own_mlflow_url: str | None = field(default=None, repr=False)
+    environment: Environment = Field("dev", validation_alias="PAIID_ENV")
+    home: _Path = Field(Path(".paiid"), description="the name of a folder")
+    source: SourceName = "synthetic"
+    source_url: str | None = Field(
+        None, pattern=r"^https?://[^\s@/]+(/[^\s@]*)?$", description="an address such as https://data.alpaca.markets"
+    )
+    data_dir: _Path | None = Field(None, description="a folder")
+    universe_path: _Path = Field(_OWN_UNIVERSE, validation_alias="PAIID_UNIVERSE", description="the name of a file")
+    rules_path: _Path = Field(_OWN_RULES, validation_alias="PAIID_RULES", description="the name of a file")
+    clock: str = Field("", description="a clock: use 'system' or 'replay:2014-06-09T15:00:00-04:00@1'")
+    clock_origin: Annotated[datetime, _iso(_zoned)] | None = Field(
+        None, description="a moment such as 2026-01-31T12:00:00+00:00"
+    )
+    """When the replay's clock started, so that several processes share one replay."""
+    postgres_url: _PostgresUrl | None = Field(None, description=_POSTGRES)
+    dagster_postgres_url: _PostgresUrl | None = Field(None, description=_POSTGRES)
+    redis_url: _RedisUrl | None = Field(None, description=_REDIS)
+    alpaca_key_id: SecretStr | None = None
+    alpaca_secret_key: SecretStr | None = None
+    tradier_token: SecretStr | None = None
+    alpaca_feed: str = "iex"
+    analyst_password: SecretStr | None = None
+    model_key: Annotated[SecretStr, _matching("[0-9A-Fa-f]{64}")] | None = Field(
+        None, description="a model key: give 64 hex digits (`openssl rand -hex 32` makes them)"
+    )
+    own_mlflow_url: SecretStr | None = Field(None, validation_alias="PAIID_MLFLOW_URL")
+    models: _Path | None = Field(None, description="a folder")
+    feed_delay_seconds: float = Field(
+        0, ge=0, le=86_400, description="a number of seconds from 0 to 86400, such as 900"
+    )
+    news_lookback_days: float = Field(3, gt=0, le=_MOST, description=f"a number of days above 0, at most {_MOST}")
+    news_half_life_hours: float = Field(12, gt=0, le=_MOST, description=f"a number of hours above 0, at most {_MOST}")
+    first_day: Annotated[date, _iso(date.fromisoformat)] = Field(
+        date(2026, 1, 1),
+        validation_alias="PAIID_PARTITIONS_START",
+        ge=date(1980, 1, 1),
+        lt=date(2100, 1, 1),
+        description="a date from 1980 on: write it as 2026-01-31",
+    )
+    """The first partition. A replay has the weeks around its start instead."""
+    web_port: int = Field(3000, gt=0, lt=65536, description="a port: use a number from 1 to 65535")
+
+    settle: ClassVar[timedelta] = SETTLE
+    """How long after its time a decision is made."""
+    lookback: ClassVar[Mapping[Horizon, Lookback]] = {
+        "intraday": Lookback(sessions=3, max_bar_age=timedelta(minutes=15)),
+        "daily": Lookback(sessions=500, max_bar_age=timedelta(0)),
+    }
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """From an environment. Raises pydantic's ValidationError; :func:`load_settings` puts it into words."""
+        super().__init__(environ=environ)
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment that the settings are made from, and nothing else: no files that happen to lie around."""
+        return (_Variables(settings_cls, cast(InitSettingsSource, init_settings).init_kwargs["environ"]),)
+
+    @field_validator("home")
+    @classmethod
+    def _is_no_file(cls, home: Path) -> Path:
+        nearest = next(folder for folder in (home, *home.parents) if folder.exists())
+        if not nearest.is_dir():
+            raise ValueError(f"PAIID_HOME={str(home)!r}: {nearest} is a file: name a folder, or one to be made")
+        return home
+
+    @field_validator("clock")
+    @classmethod
+    def _is_a_clock(cls, spec: str) -> str:
+        parse_clock(spec)
+        return spec
+
+    @field_validator("data_dir")
+    @classmethod
+    def _has_what_a_replay_needs(cls, folder: Path | None, info: ValidationInfo) -> Path | None:
+        if info.data.get("source") == "replay" and not (folder and folder.is_dir()):
+            raise ValueError(
+                "PAIID_SOURCE=replay needs PAIID_DATA_DIR to be a folder with bars/ and news/, "
+                f"not {str(folder) if folder else 'unset'}"
+            )
+        return folder
+
+    @property
+    def feed_delay(self) -> timedelta:
+        """How long after a bar's end the source gives it."""
+        return timedelta(seconds=self.feed_delay_seconds)
+
+    @property
+    def news_lookback(self) -> timedelta:
+        """How far back a decision reads articles."""
+        return timedelta(days=self.news_lookback_days)
+
+    @property
+    def news_half_life(self) -> timedelta:
+        """The age at which an article weighs half of a new one."""
+        return timedelta(hours=self.news_half_life_hours)
 
     @property
     def models_dir(self) -> Path:
@@ -107,18 +241,23 @@ class Settings:
     @property
     def mlflow_url(self) -> str:
         """Where models are registered: a server's address, or by default a database under the home."""
-        return self.own_mlflow_url or f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
+        own = self.own_mlflow_url
+        return own.get_secret_value() if own else f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"
 
     @property
     def mlflow_artifacts(self) -> Path | None:
         """Where the default register keeps files; None where the server at ``PAIID_MLFLOW_URL`` decides."""
         return None if self.own_mlflow_url else self.home / "mlflow" / "artifacts"
 
-    @property
+    @cached_property
     def universe(self) -> Universe:
-        """The symbols, segments and calendar; the synthetic exchange never closes."""
+        """The symbols, segments and calendar, read once; the synthetic exchange never closes."""
         default = "24/7" if self.source == "synthetic" else "XNYS"
         return load_universe(self.universe_path, default, self.home / "calendars")
+
+    def open_clock(self) -> Clock:
+        """The clock of this process; a replay without an origin starts now."""
+        return parse_clock(self.clock, self.clock_origin)
 
     def require_postgres(self) -> str:
         """The warehouse's address. Raises LookupError with the remedy where none is set."""
@@ -129,90 +268,100 @@ class Settings:
         return _require(self.redis_url, "PAIID_REDIS_URL")
 
 
+class _Variables(PydanticBaseSettingsSource):
+    """Each setting from its variable, and a secret from the file that the variable with ``_FILE`` names, too.
+
+    An empty variable is one that is not set. What cannot be read as text stands as the error that says why.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
+        super().__init__(settings_cls)
+        self._environ = environ
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        variable = str(field.validation_alias or field_name)
+        file = self._environ.get(f"{variable}_FILE") if _is_secret(field) else None
+        return _content(file) if file else self._environ.get(variable) or None, variable, False
+
+    def __call__(self) -> dict[str, Any]:
+        fields = self.settings_cls.model_fields
+        found = (self.get_field_value(field, name) for name, field in fields.items())
+        return {variable: value for value, variable, _ in found if value is not None}
+
+
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings from the environment. Raises ValueError naming the variable, the value and the remedy."""
+    """Read the settings from the environment. Raises SettingsError, a ValueError, that has all that is wrong."""
     env = os.environ if environ is None else environ
-    _refuse_unknown(env)
-    source = _choice(env, "PAIID_SOURCE", "synthetic", get_args(SourceName))
-    data_dir = Path(env["PAIID_DATA_DIR"]).expanduser().resolve() if env.get("PAIID_DATA_DIR") else None
-    if source == "replay" and (data_dir is None or not data_dir.is_dir()):
-        raise ValueError(
-            "PAIID_SOURCE=replay needs PAIID_DATA_DIR to be a folder with bars/ and news/, "
-            f"not {env.get('PAIID_DATA_DIR')!r}"
-        )
-    parse_clock(env.get("PAIID_CLOCK", ""))
-    return Settings(
-        environment=_choice(env, "PAIID_ENV", "dev", get_args(Environment)),  # type: ignore[arg-type]
-        home=Path(env.get("PAIID_HOME") or ".paiid").expanduser().resolve(),
-        source=source,  # type: ignore[arg-type]
-        source_url=env.get("PAIID_SOURCE_URL") or None,
-        data_dir=data_dir,
-        universe_path=Path(env.get("PAIID_UNIVERSE") or _OWN_UNIVERSE).expanduser().resolve(),
-        rules_path=Path(env.get("PAIID_RULES") or _OWN_RULES).expanduser().resolve(),
-        clock=env.get("PAIID_CLOCK", ""),
-        postgres_url=_secret(env, "PAIID_POSTGRES_URL"),
-        dagster_postgres_url=_secret(env, "PAIID_DAGSTER_POSTGRES_URL"),
-        redis_url=_secret(env, "PAIID_REDIS_URL"),
-        alpaca_key_id=_secret(env, "PAIID_ALPACA_KEY_ID"),
-        alpaca_secret_key=_secret(env, "PAIID_ALPACA_SECRET_KEY"),
-        tradier_token=_secret(env, "PAIID_TRADIER_TOKEN"),
-        alpaca_feed=env.get("PAIID_ALPACA_FEED") or "iex",
-        feed_delay=timedelta(seconds=_number(env, "PAIID_FEED_DELAY_SECONDS", 0)),
-        news_lookback=timedelta(days=_positive(env, "PAIID_NEWS_LOOKBACK_DAYS", 3)),
-        news_half_life=timedelta(hours=_positive(env, "PAIID_NEWS_HALF_LIFE_HOURS", 12)),
-        first_day=_day(env, "PAIID_PARTITIONS_START", Settings.first_day),
-        own_mlflow_url=_secret(env, "PAIID_MLFLOW_URL"),
-        models=Path(env["PAIID_MODELS"]).expanduser().resolve() if env.get("PAIID_MODELS") else None,
+    problems = [*_unknown(env), *_twice(env)]
+    try:
+        settings = Settings(env)
+    except ValidationError as error:
+        raise SettingsError(problems + [_in_words(each, env) for each in error.errors()]) from None
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _fields() -> dict[str, FieldInfo]:
+    return {str(field.validation_alias): field for field in Settings.model_fields.values()}
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return "SecretStr" in str(field.annotation)
+
+
+def _content(file: str) -> str | Exception:
+    try:
+        return Path(file).read_text().strip() or ValueError("it is empty")
+    except OSError as error:
+        return ValueError(error.strerror)
+    except UnicodeDecodeError:
+        return ValueError("it is no text")
+
+
+def _unknown(env: Mapping[str, str]) -> list[str]:
+    """Variables that nothing reads, and files for what is no secret."""
+    fields, problems = _fields(), list[str]()
+    files = {f"{variable}_FILE" for variable, field in fields.items() if _is_secret(field)}
+    for name in sorted(env):
+        if not name.upper().startswith("PAIID_") or name.startswith(_TESTS) or name in fields or name in files:
+            continue
+        if name.removesuffix("_FILE") in fields:
+            problems.append(f"{name}: only secrets are read from files, and this is none: set {name[:-5]} itself")
+        else:
+            close = difflib.get_close_matches(name.upper(), [*fields, *files], n=1)
+            problems.append(f"unknown variable {name}: {f'did you mean {close[0]}?' if close else 'unset it'}")
+    return problems
+
+
+def _twice(env: Mapping[str, str]) -> list[str]:
+    both = (
+        name for name, field in _fields().items() if _is_secret(field) and env.get(name) and env.get(f"{name}_FILE")
     )
+    return [f"{name} and {name}_FILE are both set: keep one" for name in both]
 
 
-def _secret(env: Mapping[str, str], name: str) -> str | None:
-    path = env.get(f"{name}_FILE")
-    if path:
-        return Path(path).read_text().strip() or None
-    return env.get(name) or None
+def _in_words(error: ErrorDetails, env: Mapping[str, str]) -> str:
+    """One wrong variable: its value, unless that is a secret, and what it must be."""
+    field = Settings.model_fields[str(error["loc"][0])]
+    variable = str(field.validation_alias)
+    file = f"{variable}_FILE"
+    if isinstance(error["input"], ValueError):
+        return f"{file}={env[file]!r} cannot be read: {error['input']}"
+    detail = str(error.get("ctx", {}).get("error", ""))
+    if detail.startswith("PAIID_"):
+        return detail
+    given = f"{variable} (not shown)" if _is_secret(field) else f"{variable}={env.get(variable)!r}"
+    return f"{given} is not {field.description or _choices(field, env[variable])}"
 
 
-def _number(env: Mapping[str, str], name: str, default: float) -> float:
-    try:
-        return float(env.get(name) or default)
-    except ValueError:
-        raise ValueError(f"{name}={env[name]!r} is not a number: give one, such as {default:g}") from None
+def _choices(field: FieldInfo, value: str) -> str:
+    allowed = get_args(field.annotation)
+    close = difflib.get_close_matches(value, allowed, n=1)
+    return f"one of {', '.join(allowed)}" + (f"; did you mean {close[0]!r}?" if close else "")
 
 
-def _positive(env: Mapping[str, str], name: str, default: float) -> float:
-    value = _number(env, name, default)
-    if not 0 < value <= _MOST:
-        raise ValueError(f"{name}={env[name]!r} is not above 0 and at most {_MOST:g}: try {default:g}")
-    return value
-
-
-def _day(env: Mapping[str, str], name: str, default: date) -> date:
-    try:
-        return date.fromisoformat(env[name]) if env.get(name) else default
-    except ValueError:
-        raise ValueError(f"{name}={env[name]!r} is not a date: write it as 2026-01-31") from None
-
-
-def _choice(env: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
-    value = env.get(name) or default
-    if value not in allowed:
-        close = difflib.get_close_matches(value, allowed, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"{name}={value!r} is not one of {', '.join(allowed)}{hint}")
-    return value
-
-
-def _refuse_unknown(env: Mapping[str, str]) -> None:
-    for name in env:
-        known = name.removesuffix("_FILE") in _KNOWN or name in _KNOWN
-        if name.startswith("PAIID_") and not known:
-            close = difflib.get_close_matches(name, _KNOWN, n=1)
-            if close:
-                raise ValueError(f"unknown variable {name}: did you mean {close[0]}?")
-
-
-def _require(value: str | None, name: str) -> str:
+def _require(value: SecretStr | None, name: str) -> str:
     if value is None:
         raise LookupError(f"{name} is not set: run through `paiid with-services …`, or set it to your server's address")
-    return value
+    return value.get_secret_value()

@@ -29,6 +29,8 @@ Timeframe = Literal["1Min", "1Day"]
 HORIZONS: tuple[Horizon, ...] = ("intraday", "daily")
 TIMEFRAME: Mapping[Horizon, Timeframe] = {"intraday": "1Min", "daily": "1Day"}
 INTRADAY_STEP = timedelta(minutes=5)
+SETTLE = timedelta(seconds=15)
+"""How long after its time a decision is made, so that the bar ending at that time can be in it."""
 
 _KEYS = ("calendar", "segments", "names")
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,14}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +20,18 @@ from paiid_pipeline.models.network import load_tokenizer, new_network, save_netw
 from paiid_pipeline.models.signing import (
     KEY_VARIABLE,
     SIGNATURE,
+    SigningKey,
     UntrustedModelError,
-    key_from_environment,
+    key_of,
     sign_folder,
 )
 from paiid_pipeline.scoring import load_member, open_analyzer, save_blend
 from paiid_pipeline.sentiment.ensemble import SEED, Blend
 from paiid_pipeline.sentiment.members import Reading
 from paiid_pipeline.sentiment.transformer import Transformer
+from paiid_pipeline.settings import load_settings
 
-ENVIRONMENT = {KEY_VARIABLE: "17" * 32}
+KEY = partial(SigningKey, b"\x17" * 32)
 WORDS = re.findall(
     r"\w+", "profit loss fraud great bad the of and shares rise fall apple nokia beats report net sales strong weak up"
 )
@@ -92,7 +94,7 @@ def copy(source: Path, target: Path, change: Mapping[str, object] | None = None)
 
 
 def sign(folder: Path) -> None:
-    sign_folder(folder, key_from_environment(ENVIRONMENT))
+    sign_folder(folder, KEY())
 
 
 def probabilities(member: Transformer, *texts: str) -> list[tuple[float, float, float]]:
@@ -110,46 +112,49 @@ def test_labels_are_mapped_by_name(base: Path, models_dir: Path) -> None:
     with torch.inference_mode():
         shares = model(torch.tensor([ids])).logits.softmax(-1)[0].tolist()
     by_name = {model.config.id2label[place]: share for place, share in enumerate(shares)}
-    (got,) = probabilities(load_member("finbert", models_dir, ENVIRONMENT), text)
+    (got,) = probabilities(load_member("finbert", models_dir, KEY), text)
     assert got == pytest.approx([by_name[name] for name in ("negative", "neutral", "positive")], abs=1e-5)
     assert len({round(share, 3) for share in got}) == 3  # or another order would pass as well
 
 
 def test_an_order_that_is_declared_otherwise_is_followed(base: Path, tmp_path: Path, models_dir: Path) -> None:
     copy(base, tmp_path / "finbert", {"id2label": {"0": "positive", "1": "Negative", "2": "NEUTRAL"}})
-    (tone,) = probabilities(load_member("finbert", models_dir, ENVIRONMENT), "great profit")
-    (other,) = probabilities(load_member("finbert", tmp_path, ENVIRONMENT), "great profit")
+    (tone,) = probabilities(load_member("finbert", models_dir, KEY), "great profit")
+    (other,) = probabilities(load_member("finbert", tmp_path, KEY), "great profit")
     assert other == (tone[2], tone[0], tone[1])
 
 
 def test_labels_without_names_are_refused_with_the_remedy(base: Path, tmp_path: Path) -> None:
     copy(base, tmp_path / "finbert", {"id2label": {str(i): f"LABEL_{i}" for i in range(3)}})
     with pytest.raises(ValueError, match="id2label"):
-        load_member("finbert", tmp_path, ENVIRONMENT)
+        load_member("finbert", tmp_path, KEY)
 
 
 def test_another_models_vocabulary_is_refused(base: Path, tmp_path: Path) -> None:
     copy(base, tmp_path / "finbert", {"vocab_size": 30873})
     with pytest.raises(ValueError, match="vocabulary"):
-        load_member("finbert", tmp_path, ENVIRONMENT)
+        load_member("finbert", tmp_path, KEY)
 
 
 @pytest.mark.parametrize("name", ["finbert", "custom_bert"])
 def test_what_is_not_signed_by_us_is_left_out_and_said(models_dir: Path, tmp_path: Path, name: str) -> None:
     copy(models_dir / name, tmp_path / name)
-    assert open_analyzer(tmp_path, environ=ENVIRONMENT).route.left_out.keys() == {"custom_bert", "finbert"} - {name}
-    heard = open_analyzer(tmp_path, environ={KEY_VARIABLE: "18" * 32}).route
+    assert open_analyzer(tmp_path, key=KEY).route.left_out.keys() == {"custom_bert", "finbert"} - {name}
+    heard = open_analyzer(tmp_path, key=partial(SigningKey, b"\x18" * 32)).route
     assert [member.name for member in heard.members] == ["vader"]
     assert "not signed with our key" in heard.left_out[name]
-    assert KEY_VARIABLE in open_analyzer(tmp_path, environ={}).route.left_out[name]
+    assert (
+        KEY_VARIABLE
+        in open_analyzer(tmp_path, key=partial(key_of, load_settings({"PAIID_ENV": "prod"}))).route.left_out[name]
+    )
     weights = max((tmp_path / name).iterdir(), key=lambda path: path.stat().st_size)
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 1
     weights.write_bytes(bytes(content))
-    assert "changed after signing" in open_analyzer(tmp_path, environ=ENVIRONMENT).route.left_out[name]
+    assert "changed after signing" in open_analyzer(tmp_path, key=KEY).route.left_out[name]
     (tmp_path / name / SIGNATURE).unlink()
     with pytest.raises(UntrustedModelError, match=SIGNATURE):
-        load_member(name, tmp_path, ENVIRONMENT)
+        load_member(name, tmp_path, KEY)
 
 
 def test_signed_rubbish_is_left_out_and_said(base: Path, tmp_path: Path) -> None:
@@ -163,7 +168,7 @@ def test_signed_rubbish_is_left_out_and_said(base: Path, tmp_path: Path) -> None
         for file, content in files.items():
             (tmp_path / name / file).write_text(content)
         sign(tmp_path / name)
-    made = open_analyzer(tmp_path, environ=ENVIRONMENT)
+    made = open_analyzer(tmp_path, key=KEY)
     assert made.route.left_out.keys() == {"custom_bert", "finbert"}
     assert made.analyze_sentiment("great profit").flags == ("missing:custom_bert", "missing:finbert")
 
@@ -186,12 +191,12 @@ def test_no_signed_rubbish_raises(models_dir: Path, tmp_path: Path, name: str, r
         (folder / file.name).write_text(rubbish)
         if file.name != SIGNATURE:
             sign(folder)
-        result = open_analyzer(tmp_path / file.stem, environ=ENVIRONMENT).analyze_sentiment("great profit")
+        result = open_analyzer(tmp_path / file.stem, key=KEY).analyze_sentiment("great profit")
         assert "vader" in [member.model for member in result.members], file.name
 
 
 def test_all_members_are_heard(models_dir: Path) -> None:
-    analyzer = open_analyzer(models_dir, {"AAPL": ["apple"], "NOK": ["nokia"]}, environ=ENVIRONMENT)
+    analyzer = open_analyzer(models_dir, {"AAPL": ["apple"], "NOK": ["nokia"]}, key=KEY)
     result = analyzer.analyze_sentiment("apple beats nokia, a great profit")
     assert [member.model for member in result.members] == ["custom_bert", "finbert", "vader"]
     assert analyzer.route.left_out == {}
@@ -203,21 +208,21 @@ def test_all_members_are_heard(models_dir: Path) -> None:
 def test_a_fitted_blend_is_used_where_it_is_signed_and_the_seed_where_it_is_not(tmp_path: Path) -> None:
     fitted = Blend("fitted.1", {"vader": 0.5, "custom_bert": 0.5}, 1.7)
     save_blend(fitted, tmp_path / "ensemble")
-    left = open_analyzer(tmp_path, environ=ENVIRONMENT).route.left_out
+    left = open_analyzer(tmp_path, key=KEY).route.left_out
     assert SIGNATURE in left["ensemble"]
     sign(tmp_path / "ensemble")
-    analyzer = open_analyzer(tmp_path, environ=ENVIRONMENT)
+    analyzer = open_analyzer(tmp_path, key=KEY)
     assert analyzer.blend == fitted
     assert analyzer.route.left_out.keys() == {"custom_bert"}
     assert analyzer.analyze_sentiment("great profit").model_version.startswith("fitted.1(vader")
     save_blend(Blend("fitted.2", {"vader": 0.0, "custom_bert": 1.0}), tmp_path / "ensemble")
     sign(tmp_path / "ensemble")
-    deaf = open_analyzer(tmp_path, environ=ENVIRONMENT)
+    deaf = open_analyzer(tmp_path, key=KEY)
     assert deaf.blend == SEED
     assert "hears none" in deaf.route.left_out["ensemble"]
     (tmp_path / "ensemble" / "blend.json").write_text('{"weights": {}}')
     sign(tmp_path / "ensemble")
-    broken = open_analyzer(tmp_path, environ=ENVIRONMENT)
+    broken = open_analyzer(tmp_path, key=KEY)
     assert broken.blend == SEED
     assert "no blend" in broken.route.left_out["ensemble"]
 
@@ -233,7 +238,7 @@ texts = st.lists(
 @given(texts, st.randoms())
 def test_a_text_has_the_same_bits_in_any_company_and_order(models_dir: Path, batch: list[str], order: object) -> None:
     for name in ("custom_bert", "finbert"):
-        member = MEMBERS.setdefault(f"{models_dir}/{name}", load_member(name, models_dir, ENVIRONMENT))
+        member = MEMBERS.setdefault(f"{models_dir}/{name}", load_member(name, models_dir, KEY))
         alone = {text: probabilities(member, text)[0] for text in batch}
         shuffled = list(batch)
         order.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -247,20 +252,19 @@ def test_another_process_gives_the_same_bits_without_importing_torch(models_dir:
     headlines = ["apple beats nokia", "net loss and fraud " * 5]
     code = (
         "import sys; from pathlib import Path; from paiid_pipeline.scoring import load_member\n"
+        "from paiid_pipeline.models.signing import SigningKey\n"
         "from paiid_pipeline.sentiment.members import Reading\n"
-        f"member = load_member('custom_bert', Path({str(models_dir)!r}))\n"
+        f"member = load_member('custom_bert', Path({str(models_dir)!r}), lambda: SigningKey(bytes([23]) * 32))\n"
         f"print([[p.hex() for p in o.probabilities] for o in member.score([Reading(t) for t in {headlines!r}])])\n"
         "assert not {'torch', 'transformers', 'mlflow'} & set(sys.modules)"
     )
-    made = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, check=True
-    )
-    here = probabilities(load_member("custom_bert", models_dir, ENVIRONMENT), *headlines)
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    here = probabilities(load_member("custom_bert", models_dir, KEY), *headlines)
     assert made.stdout.strip() == repr([[share.hex() for share in each] for each in here])
 
 
 def test_a_text_longer_than_the_model_reads_is_cut(models_dir: Path) -> None:
     for name in ("custom_bert", "finbert"):
-        member = load_member(name, models_dir, ENVIRONMENT)
+        member = load_member(name, models_dir, KEY)
         (got,) = probabilities(member, "profit " * 5000)
         assert np.isfinite(got).all()

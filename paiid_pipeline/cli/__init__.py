@@ -7,11 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paiid_pipeline.cli.output import tell
-from paiid_pipeline.settings import Settings, load_settings
 from paiid_pipeline.universe import HORIZONS
+
+if TYPE_CHECKING:
+    from paiid_pipeline.settings import Settings
 
 _EPILOG = """\
 settings come from the environment; the most used:
@@ -33,17 +35,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.run is None:
         parser.print_help()
         return 0
-    try:
-        settings = load_settings()
-        options.web_port = _web_port()
-        if options.run in (_up, _demo, _with_services, _score):
-            settings.universe  # noqa: B018  (a wrong file must be known before anything is started)
-    except (ValueError, OSError) as error:
-        tell(f"paiid: {error}")
-        return 2
+    from paiid_pipeline.settings import SettingsError, load_settings  # costs more than all of `paiid --help`
+
     run: Callable[[argparse.Namespace, Settings], int] = options.run
     try:
+        settings = load_settings()
+        if run in (_up, _demo, _with_services, _score):
+            settings.universe  # noqa: B018  (a wrong file must be known before anything is started)
         return run(options, settings)
+    except SettingsError as error:
+        for problem in error.problems:
+            tell(f"paiid: {problem}")
+        return 2
+    except (ValueError, LookupError) as error:
+        tell(f"paiid: {error}")
+        return 2
     except BrokenPipeError:  # `paiid sql … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -144,10 +150,10 @@ def _model_commands(of: Any) -> None:
     sub.add_argument("--out", type=Path, metavar="FILE", help="ending in .md or .json; by default it is printed")
 
 
-def _up(options: argparse.Namespace, settings: Settings) -> int:
+def _up(_options: argparse.Namespace, settings: Settings) -> int:
     from paiid_pipeline.cli.up import up
 
-    return up(settings, options.web_port)
+    return up(settings, settings.web_port)
 
 
 def _demo(_options: argparse.Namespace, settings: Settings) -> int:
@@ -271,10 +277,3 @@ def _report(options: argparse.Namespace, settings: Settings) -> int:
 
     choice = Choice(options.base, options.seed, options.epochs)
     return report(settings, options.data, choice, options.folds, options.out)
-
-
-def _web_port() -> int:
-    text = os.environ.get("PAIID_WEB_PORT") or "3000"
-    if not text.isdigit() or not 0 < int(text) < 65536:
-        raise ValueError(f"PAIID_WEB_PORT={text!r} is not a port: use a number from 1 to 65535")
-    return int(text)

@@ -107,7 +107,7 @@ def _warehouse(settings: Settings) -> Iterator[Mapping[str, str]]:
         if state is not None:
             yield _environment_of(state, settings)
             return
-    if "PAIID_SOURCE" not in os.environ:
+    if "source" not in settings.model_fields_set:
         settings = load_settings({**homes.remembered(settings.home), **os.environ})
     with homes.own(settings.home, "sql"):
         services = start_warehouse(settings)
@@ -120,7 +120,7 @@ def _warehouse(settings: Settings) -> Iterator[Mapping[str, str]]:
 
 
 def _environment_of(state: State, settings: Settings) -> Mapping[str, str]:
-    if "PAIID_SOURCE" in os.environ and profile_of(settings) != state.profile:
+    if "source" in settings.model_fields_set and profile_of(settings) != state.profile:
         raise OccupiedError(
             f"{state} runs {state.profile}, not {profile_of(settings)}: unset PAIID_SOURCE to use it, "
             "or set PAIID_HOME to another folder"

@@ -26,7 +26,7 @@ from paiid_pipeline.lookahead import (
     pipeline_of,
     too_early,
 )
-from paiid_pipeline.scoring import open_analyzer
+from paiid_pipeline.scoring import installed_analyzer
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.generator import ENGINE
@@ -57,8 +57,8 @@ def audit_lookahead(settings: Settings, symbols: Sequence[str], sample: int, see
     if isinstance(chosen, str):
         tell(f"paiid: {chosen}")
         return 2
-    with Warehouse(settings.require_postgres()) as warehouse, timed(quiet=as_json) as words:
-        analyzer = open_analyzer(settings.models_dir, settings.universe.names, own_key=settings.own_model_key)
+    with Warehouse(settings.require_postgres(), settings.settle) as warehouse, timed(quiet=as_json) as words:
+        analyzer = installed_analyzer(settings)
         report = audited(warehouse, settings, SystemClock().now(), chosen, sample, seed, analyzer)
         words.append(f"audited {report.decisions} decisions")
     if as_json:

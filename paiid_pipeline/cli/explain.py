@@ -43,7 +43,7 @@ def explain(
     except ValueError:
         tell(f"paiid: --as-of {as_of!r} is not a moment: write it as 2014-06-09T15:00, or 2014-06-09 for all of a day")
         return 2
-    with Warehouse(settings.require_postgres()) as warehouse:
+    with Warehouse(settings.require_postgres(), settings.settle) as warehouse:
         signal = newest_signal(warehouse, symbol, horizon, moment, engine)
         missing = withheld(warehouse, settings, symbol, horizon or (signal["horizon"] if signal else None), moment)
         if signal is None:

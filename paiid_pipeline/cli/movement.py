@@ -10,13 +10,13 @@ from pathlib import Path
 from paiid_pipeline.cli.output import say, table, tell, timed
 from paiid_pipeline.models.evaluation import Interval
 from paiid_pipeline.models.movement import PUBLISHED, TEST, examples, measure, read
-from paiid_pipeline.scoring import open_analyzer
+from paiid_pipeline.scoring import installed_analyzer
 from paiid_pipeline.settings import Settings
 
 
 def movement(settings: Settings, folder: Path, *, as_json: bool) -> int:
     """Learn and measure on the bars and posts under a folder, and print it. Returns the exit code; 2 for bad files."""
-    analyzer = open_analyzer(settings.models_dir, settings.universe.names, own_key=settings.own_model_key)
+    analyzer = installed_analyzer(settings)
 
     def score(texts: Sequence[str]) -> list[float]:
         return [result.score for result in analyzer.analyze_batch(texts)]

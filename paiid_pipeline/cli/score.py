@@ -8,16 +8,14 @@ from pathlib import Path
 
 from paiid_pipeline.cli.output import say, table, tell
 from paiid_pipeline.models.evaluation import Evaluation, Interval
-from paiid_pipeline.scoring import evaluate_file, open_analyzer
+from paiid_pipeline.scoring import evaluate_file, installed_analyzer
 from paiid_pipeline.sentiment.analyzer import MemberResult, SentimentResult
 from paiid_pipeline.settings import Settings
 
 
 def score(settings: Settings, text: str, symbol: str | None, *, budget_ms: float | None, as_json: bool) -> int:
     """Print what each installed model and the ensemble read in a text. Returns the exit code."""
-    analyzer = open_analyzer(
-        settings.models_dir, settings.universe.names, budget_ms=budget_ms, own_key=settings.own_model_key
-    )
+    analyzer = installed_analyzer(settings, budget_ms=budget_ms)
     result = analyzer.analyze_sentiment(text, symbol)
     if as_json:
         document = {
@@ -44,7 +42,7 @@ def evaluate(settings: Settings, path: Path, *, as_json: bool) -> int:
 
     The file has the columns ``text`` and ``label``, and ``entity`` if the labels are about one.
     """
-    analyzer = open_analyzer(settings.models_dir, settings.universe.names, own_key=settings.own_model_key)
+    analyzer = installed_analyzer(settings)
     try:
         found = evaluate_file(analyzer, path)
     except (ValueError, OSError) as error:

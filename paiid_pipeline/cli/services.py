@@ -173,7 +173,7 @@ def _chosen(settings: Settings) -> dict[str, str]:
     if settings.data_dir is not None:
         chosen["PAIID_DATA_DIR"] = str(settings.data_dir)
     if settings.clock.startswith("replay:"):
-        chosen["PAIID_CLOCK_ORIGIN"] = os.environ.get("PAIID_CLOCK_ORIGIN") or SystemClock().now().isoformat()
+        chosen["PAIID_CLOCK_ORIGIN"] = (settings.clock_origin or SystemClock().now()).isoformat()
     return chosen
 
 
@@ -187,11 +187,12 @@ def _start_stand_in(settings: Settings, services: Services) -> None:
 
 
 def _start_postgres(settings: Settings, services: Services, *, quiet: bool) -> None:
+    own = settings.dagster_postgres_url.get_secret_value() if settings.dagster_postgres_url else None
     if settings.postgres_url is not None:
-        warehouse = settings.postgres_url
+        warehouse = settings.postgres_url.get_secret_value()
         name = urlsplit(warehouse).path.lstrip("/")
-        dagster = settings.dagster_postgres_url or with_database(warehouse, f"{name}_dagster")
-        if settings.dagster_postgres_url is None:
+        dagster = own or with_database(warehouse, f"{name}_dagster")
+        if own is None:
             ensure_database(warehouse, f"{name}_dagster")
     else:
         with timed(quiet=quiet) as words:
@@ -201,16 +202,16 @@ def _start_postgres(settings: Settings, services: Services, *, quiet: bool) -> N
             for kind in ("paiid", "dagster"):
                 ensure_database(server.url("postgres"), f"{kind}_{services.profile}")
         warehouse = server.url(f"paiid_{services.profile}")
-        dagster = settings.dagster_postgres_url or server.url(f"dagster_{services.profile}")
+        dagster = own or server.url(f"dagster_{services.profile}")
         services.environment["PAIID_ANALYST_PASSWORD"] = embedded.secret(settings.home, "analyst_password")
-    if given := os.environ.get("PAIID_ANALYST_PASSWORD"):
-        services.environment["PAIID_ANALYST_PASSWORD"] = given
+    if settings.analyst_password is not None:
+        services.environment["PAIID_ANALYST_PASSWORD"] = settings.analyst_password.get_secret_value()
     services.environment |= {"PAIID_POSTGRES_URL": warehouse, "PAIID_DAGSTER_POSTGRES_URL": dagster}
 
 
 def _start_redis(settings: Settings, services: Services, *, quiet: bool) -> None:
     if settings.redis_url is not None:
-        services.environment["PAIID_REDIS_URL"] = settings.redis_url
+        services.environment["PAIID_REDIS_URL"] = settings.redis_url.get_secret_value()
         return
     with timed(quiet=quiet) as words:
         server = start_redis(settings.home)

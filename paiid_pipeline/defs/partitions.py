@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
-from paiid_pipeline.clock import ReplayClock, clock_from_environment
+from paiid_pipeline.clock import ReplayClock
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.universe import Session, TradingCalendar, Universe
 
@@ -20,7 +20,7 @@ UNIVERSE: Universe = _SETTINGS.universe
 
 def _days() -> tuple[date, date | None]:
     """The first partition, and for a replay the day after the last: a few weeks around its start."""
-    clock = clock_from_environment()
+    clock = _SETTINGS.open_clock()
     if not isinstance(clock, ReplayClock):
         return _SETTINGS.first_day, None
     start = clock.start.astimezone(UNIVERSE.calendar.timezone).date()
@@ -72,7 +72,7 @@ def _closed(sessions: Set[date], first: date, last: date, zone: ZoneInfo) -> lis
 
 
 _FIRST, _LAST = _days()
-DATE = date_partitions(UNIVERSE.calendar, _FIRST, _LAST, today=clock_from_environment().now().date())
+DATE = date_partitions(UNIVERSE.calendar, _FIRST, _LAST, today=_SETTINGS.open_clock().now().date())
 SEGMENT = dg.StaticPartitionsDefinition(list(UNIVERSE.segments))
 DATE_BY_SEGMENT = dg.MultiPartitionsDefinition({"date": DATE, "segment": SEGMENT})
 

@@ -1,16 +1,17 @@
 """The one resource: the settings and clock of this process, and what they open."""
 
-import os
+from datetime import date, datetime
 from functools import cached_property
 
 import dagster as dg
 
 from paiid_pipeline.cache import CacheManager
-from paiid_pipeline.clock import Clock, clock_from_environment
+from paiid_pipeline.clock import Clock
+from paiid_pipeline.decisions import news_window
 from paiid_pipeline.ingestion import Ingestion
 from paiid_pipeline.learning.workshop import Workshop, open_registry
 from paiid_pipeline.models.registry import Registry
-from paiid_pipeline.models.signing import SigningKey, key_from_environment
+from paiid_pipeline.models.signing import SigningKey, key_of
 from paiid_pipeline.settings import Settings, load_settings
 from paiid_pipeline.sources import Source, open_source
 from paiid_pipeline.universe import TradingCalendar, Universe
@@ -26,7 +27,7 @@ class Pipeline(dg.ConfigurableResource["Pipeline"]):
 
     @cached_property
     def clock(self) -> Clock:
-        return clock_from_environment()
+        return self.settings.open_clock()
 
     @cached_property
     def universe(self) -> Universe:
@@ -36,13 +37,17 @@ class Pipeline(dg.ConfigurableResource["Pipeline"]):
     def calendar(self) -> TradingCalendar:
         return self.universe.calendar
 
+    def news_window(self, day: date) -> tuple[datetime, datetime]:
+        """When articles of the partition ``day`` are published; asks no vendor."""
+        return news_window(day, self.calendar, self.settings.news_lookback)
+
     @cached_property
     def source(self) -> Source:
         return open_source(self.settings)
 
     @cached_property
     def warehouse(self) -> Warehouse:
-        return Warehouse(self.settings.require_postgres())
+        return Warehouse(self.settings.require_postgres(), self.settings.settle)
 
     @cached_property
     def ingestion(self) -> Ingestion:
@@ -62,4 +67,4 @@ class Pipeline(dg.ConfigurableResource["Pipeline"]):
 
     @cached_property
     def model_key(self) -> SigningKey:
-        return key_from_environment(os.environ, self.settings.own_model_key)
+        return key_of(self.settings)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from paiid_pipeline.models.registry import Registry
-from paiid_pipeline.models.signing import SigningKey, key_from_environment
+from paiid_pipeline.models.signing import SigningKey, key_of
 from paiid_pipeline.settings import Settings
 
 
@@ -43,11 +41,11 @@ def open_registry(settings: Settings) -> Registry:
     return Registry(settings.mlflow_url, settings.mlflow_artifacts)
 
 
-def open_workshop(settings: Settings, environ: Mapping[str, str] | None = None) -> Workshop:
+def open_workshop(settings: Settings) -> Workshop:
     """The workshop of the settings. Raises LookupError with the remedy where the key must be given and is not."""
     return Workshop(
         open_registry(settings),
-        key_from_environment(os.environ if environ is None else environ, settings.own_model_key),
+        key_of(settings),
         settings.models_dir,
         settings.home,
     )

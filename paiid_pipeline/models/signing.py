@@ -11,16 +11,22 @@ import hmac
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from paiid_pipeline.settings import Settings
 
 SIGNATURE: Final = "signature.json"
 ALLOWED: Final = frozenset({".safetensors", ".onnx", ".json", ".txt", ".md"})
 """What a model folder may hold. Everything that a pickle could hide in is left out."""
 
 KEY_VARIABLE: Final = "PAIID_MODEL_KEY"
+
+KeySource = Callable[[], "SigningKey"]
+"""Opens the key when it is first needed, and raises LookupError with the remedy where there is none."""
 
 
 class UntrustedModelError(Exception):
@@ -67,19 +73,15 @@ def key_from_file(path: Path) -> SigningKey:
     return _key(path.read_text(), str(path))
 
 
-def key_from_environment(environ: Mapping[str, str], own: Path | None = None) -> SigningKey:
-    """The key in ``PAIID_MODEL_KEY`` (hex digits) or in the file that ``PAIID_MODEL_KEY_FILE`` names.
+def key_of(settings: Settings) -> SigningKey:
+    """The key that the settings give; in dev, where none is given, the one under the home, made when first needed.
 
-    Where neither is set, the one in the file ``own``, which is made when it is not there. Raises LookupError with
-    the remedy where that is not given either.
+    Raises LookupError with the remedy where it must be given and is not.
     """
-    path = environ.get(f"{KEY_VARIABLE}_FILE")
-    if path:
-        return key_from_file(Path(path))
-    if environ.get(KEY_VARIABLE):
-        return _key(environ[KEY_VARIABLE], KEY_VARIABLE)
-    if own is not None:
-        return new_key(own)
+    if settings.model_key is not None:
+        return _key(settings.model_key.get_secret_value(), KEY_VARIABLE)
+    if settings.own_model_key is not None:
+        return new_key(settings.own_model_key)
     raise LookupError(
         f"{KEY_VARIABLE} is not set: give 64 hex digits (`openssl rand -hex 32` makes them), or a file of them in "
         f"{KEY_VARIABLE}_FILE"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 import polars as pl
+from pydantic import SecretStr
 
 from paiid_pipeline.contracts import REFUSALS
 from paiid_pipeline.settings import STAND_INS, Settings
@@ -304,7 +305,7 @@ def _join(asked: Asked, want: Wanted, gatherings: Iterable[_Gathering]) -> Fetch
     )
 
 
-def _needed(value: str | None, variable: str, source: str) -> str:
+def _needed(value: SecretStr | None, variable: str, source: str) -> str:
     if value is None:
         raise LookupError(f"{variable} is not set: PAIID_SOURCE={source} needs it (or {variable}_FILE)")
-    return value
+    return value.get_secret_value()

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from paiid_pipeline.clock import Clock, SystemClock, clock_from_environment
+from paiid_pipeline.clock import Clock, SystemClock
 
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,14}")
 _PER_MINUTE = 1_000_000  # what it claims to allow
@@ -269,19 +269,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     import uvicorn
 
-    served = application(_backend(options.source, options.data_dir), clock_from_environment())
+    from paiid_pipeline.settings import load_settings
+
+    settings = load_settings()
+    served = application(_backend(options.source, options.data_dir or settings.data_dir), settings.open_clock())
     uvicorn.run(served, host="127.0.0.1", port=options.port, log_level="warning", access_log=False)
 
 
-def _backend(source: str, data_dir: Path | None) -> Backend:
+def _backend(source: str, folder: Path | None) -> Backend:
     if source == "synthetic":
         from paiid_pipeline.sources.synthetic_exchange import SyntheticExchange
 
         return SyntheticExchange()
-    from paiid_pipeline.settings import load_settings
     from paiid_pipeline.sources.replay import Replay
 
-    folder = data_dir or load_settings().data_dir
     if folder is None or not folder.is_dir():
         raise SystemExit(f"replay needs a folder of data, not {folder}: set PAIID_DATA_DIR, or give --data-dir")
     return Replay(folder)

@@ -9,7 +9,7 @@ from types import TracebackType
 import polars as pl
 
 from paiid_pipeline import contracts
-from paiid_pipeline.universe import Horizon, Timeframe
+from paiid_pipeline.universe import SETTLE, Horizon, Timeframe
 from paiid_pipeline.warehouse import coverage, derived, partitions, readers
 from paiid_pipeline.warehouse.connections import Connections
 from paiid_pipeline.warehouse.coverage import Kind, Span
@@ -30,7 +30,6 @@ from paiid_pipeline.warehouse.tables import (
 from paiid_pipeline.warehouse.transfer import checked
 from paiid_pipeline.warehouse.written import Written
 
-SETTLE = timedelta(seconds=15)
 _NOTHING = Written(0, 0, 0)
 
 

@@ -17,8 +17,9 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ import polars as pl
 from paiid_pipeline.models.labels import INDEX
 from paiid_pipeline.models.registry import installed
 from paiid_pipeline.models.runtime import load_served
-from paiid_pipeline.models.signing import KEY_VARIABLE, key_from_environment
+from paiid_pipeline.models.signing import KeySource, key_of
 from paiid_pipeline.scoring import load_member
 from paiid_pipeline.sentiment.language import is_english
 from paiid_pipeline.sentiment.members import Reading
@@ -173,10 +174,10 @@ def cleaned(given: Sequence[str]) -> list[str]:
     return [normalise(text).text for text in given]
 
 
-def flips(models: Path, environ: Mapping[str, str], count: int, seeds: Sequence[int]) -> list[Row]:
+def flips(models: Path, key: KeySource, count: int, seeds: Sequence[int]) -> list[Row]:
     """The flip rate of each attack over all seeds, ours against the undefended."""
-    defended = load_member("custom_bert", models, environ)
-    public = key_from_environment(environ).public
+    defended = load_member("custom_bert", models, key)
+    public = key().public
     plain = replace(defended, encode=load_served(folder_of(models, public), public).encode)
     given = opinions(count)
     ours, theirs = labels(defended, cleaned(given)), labels(plain, given)
@@ -199,15 +200,15 @@ def folder_of(models: Path, public: bytes) -> Path:
     return installed("custom_bert", models, public).folder if (folder / "champion.json").is_file() else folder
 
 
-def clean_cost(models: Path, environ: Mapping[str, str], rounds: int) -> list[Row]:
+def clean_cost(models: Path, key: KeySource, rounds: int) -> list[Row]:
     """What the defences take from the accuracy on untouched sentences, and from the time.
 
     Their time is that of all that is done to a text, less that of masking personal data and telling the language. Every
     round takes sentences that were not read before, once with a speller that has read those of the rounds before, as
     in a process that lives on, and once with a new one.
     """
-    defended = load_member("custom_bert", models, environ)
-    public = key_from_environment(environ).public
+    defended = load_member("custom_bert", models, key)
+    public = key().public
     served = load_served(folder_of(models, public), public)
     plain = replace(defended, encode=served.encode, threads=1)
     rows = phrasebank().unique("text", maintain_order=True).sample(fraction=1, shuffle=True, seed=4)
@@ -251,7 +252,7 @@ def main() -> None:
         print("Character attacks: needs real data, set PAIID_DATA_DIR to its folder")
         return
     settings = load_settings()
-    models, key = Path(sys.argv[1]) if len(sys.argv) > 1 else settings.models_dir, settings.own_model_key
+    models, key = Path(sys.argv[1]) if len(sys.argv) > 1 else settings.models_dir, partial(key_of, settings)
     if not (models / "custom_bert").is_dir():
         print(
             f"Character attacks: needs a trained custom_bert, and {models} has none: train one (paiid models train), "
@@ -260,9 +261,7 @@ def main() -> None:
         return
     full = os.environ.get("BENCH") == "full"
     count, seeds = (600, (1, 2, 3)) if full else (150, (1,))
-    own = {} if key is None or KEY_VARIABLE in os.environ else {f"{KEY_VARIABLE}_FILE": str(key)}
-    environ = {**own, **os.environ}
-    rows = flips(models, environ, count, seeds) + clean_cost(models, environ, 9 if full else 5)
+    rows = flips(models, key, count, seeds) + clean_cost(models, key, 9 if full else 5)
     show(f"Labels turned by character attacks: {count} opinions, {len(seeds)} seeds; ours is defended", rows)
 
 

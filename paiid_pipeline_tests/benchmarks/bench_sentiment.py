@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ import polars as pl
 from paiid_pipeline.models.export import export_model
 from paiid_pipeline.models.labels import LABELS
 from paiid_pipeline.models.network import TOKENIZER, bundled_base, load_tokenizer, new_network, save_network
-from paiid_pipeline.models.signing import KEY_VARIABLE, key_from_environment, sign_folder
+from paiid_pipeline.models.signing import SigningKey, sign_folder
 from paiid_pipeline.scoring import load_member
 from paiid_pipeline.sentiment.members import Reading
 from paiid_pipeline.sentiment.normalise import normalise
@@ -38,14 +39,17 @@ Score = Callable[[Sequence[str]], object]
 Build = Callable[[int], Score]
 """A way to score, by the number of threads it may take."""
 
-KEY = {KEY_VARIABLE: "5e" * 32}
+SECRET = bytes.fromhex("5e" * 32)
+KEY = partial(SigningKey, SECRET)
 CORES = len(os.sched_getaffinity(0))
 BATCHES = (1, 8, 32, 64)
 GOALS = {"transformers pipeline": ">= 8, stretch 10", "CTranslate2 int8": ">= 1", "ONNX Runtime dynamic int8": ">= 1"}
 SCORING = """
+from functools import partial
 from pathlib import Path
+from paiid_pipeline.models.signing import SigningKey
 from paiid_pipeline.scoring import open_analyzer
-analyzer = open_analyzer(Path({models!r}), environ={key!r})
+analyzer = open_analyzer(Path({models!r}), key=lambda: SigningKey({secret!r}))
 assert not analyzer.analyze_sentiment("Profit rose to EUR 3 mn.").flags == (), "FinBERT is missing, and said to be"
 assert "custom_bert" not in analyzer.route.left_out, analyzer.route.left_out
 """
@@ -71,7 +75,7 @@ def make_models(home: Path, calibration: Sequence[str]) -> Path:
     save_network(network, load_tokenizer(bundled_base()), home / "trained")
     served = home / "models" / "custom_bert"
     export_model(home / "trained", served, [(normalise(text).text, None) for text in calibration])
-    sign_folder(served, key_from_environment(KEY))
+    sign_folder(served, KEY())
     return home / "models"
 
 
@@ -231,7 +235,7 @@ def throughput(home: Path, count: int, turns: int) -> list[Row]:
 
 def start_up(models: Path, rounds: int) -> list[Row]:
     """CPU seconds of a process that scores one text, over one that only imports what every run imports."""
-    code = BARE + SCORING.format(models=str(models), key=KEY)
+    code = BARE + SCORING.format(models=str(models), secret=SECRET)
     cpu_seconds(code)
     pairs = [(cpu_seconds(code), cpu_seconds(BARE)) for _ in range(rounds)]
     over = statistics.median(a - b for a, b in pairs)

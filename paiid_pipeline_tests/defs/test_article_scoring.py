@@ -12,7 +12,7 @@ import pytest
 
 from paiid_pipeline import scoring
 from paiid_pipeline.defs.sentiment import assets
-from paiid_pipeline.models.signing import KEY_VARIABLE, key_from_environment, sign_folder
+from paiid_pipeline.models.signing import KEY_VARIABLE, SigningKey, sign_folder
 from paiid_pipeline.scoring import save_blend
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.ensemble import SEED, Blend, route
@@ -73,7 +73,7 @@ def test_a_new_version_of_the_ensemble_scores_again_and_keeps_what_was(world: Wo
     unsigned = score(world)
     assert "signature.json" in str(unsigned["missing members"])
     assert world.rows("article_sentiment") == before
-    sign_folder(blend, key_from_environment({KEY_VARIABLE: "21" * 32}))
+    sign_folder(blend, SigningKey(bytes.fromhex("21" * 32)))
     assert score(world)["articles scored"] > 0  # type: ignore[operator]
     after = world.rows("article_sentiment")
     assert set(before) < set(after)
@@ -137,7 +137,7 @@ def test_a_tampered_model_is_left_out_counted_and_never_read(world: World, model
     folder.mkdir(parents=True)
     for name, content in {"model.onnx": "rubbish", "served.json": "[]", "tokenizer.json": "no"}.items():
         (folder / name).write_text(content)
-    sign_folder(folder, key_from_environment({KEY_VARIABLE: "21" * 32}))
+    sign_folder(folder, SigningKey(bytes.fromhex("21" * 32)))
     reported = score(world)
     assert "cannot be loaded" in json_of(reported["missing members"])["custom_bert"]
     assert "| missing:custom_bert |" in str(reported["flags"])

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +17,7 @@ from paiid_pipeline.learning.gate import promote
 from paiid_pipeline.learning.importing import import_model
 from paiid_pipeline.learning.workshop import Workshop
 from paiid_pipeline.models.network import load_tokenizer
-from paiid_pipeline.models.signing import KEY_VARIABLE, UntrustedModelError
+from paiid_pipeline.models.signing import SigningKey, UntrustedModelError
 from paiid_pipeline.scoring import open_analyzer
 from paiid_pipeline.sentiment.members import Opinion, Reading
 from paiid_pipeline.sentiment.transformer import Transformer
@@ -24,7 +25,7 @@ from paiid_pipeline_tests.learning.conftest import made_up, renamed
 from paiid_pipeline_tests.learning.hub import hub
 from paiid_pipeline_tests.sources.serving import serving
 
-ENVIRONMENT = {KEY_VARIABLE: bytes(range(32)).hex()}
+KEY = partial(SigningKey, bytes(range(32)))
 TONE = {0: "Neutral", 1: "Positive", 2: "Negative"}
 
 
@@ -49,7 +50,7 @@ def rows() -> pl.DataFrame:
 
 
 def heard(workshop: Workshop, text: str = "the company profit beats") -> dict[str, tuple[float, float, float]]:
-    result = open_analyzer(workshop.models, environ=ENVIRONMENT).analyze_sentiment(text)
+    result = open_analyzer(workshop.models, key=KEY).analyze_sentiment(text)
     return {each.model: (each.p_negative, each.p_neutral, each.p_positive) for each in result.members}
 
 

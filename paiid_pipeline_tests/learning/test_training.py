@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,11 @@ from paiid_pipeline.learning.training import CUSTOM_BERT, Choice, Registered, tr
 from paiid_pipeline.learning.workshop import Workshop
 from paiid_pipeline.models import training
 from paiid_pipeline.models.datasets import Dataset
-from paiid_pipeline.models.signing import KEY_VARIABLE
+from paiid_pipeline.models.signing import SigningKey
 from paiid_pipeline.scoring import open_analyzer
 from paiid_pipeline.sentiment.ensemble import SEED
 
-ENVIRONMENT = {KEY_VARIABLE: bytes(range(32)).hex()}
+KEY = partial(SigningKey, bytes(range(32)))
 
 
 @pytest.fixture
@@ -47,19 +48,19 @@ def test_what_is_trained_is_measured_promoted_and_heard(data: Dataset, made: Reg
     assert made.facts["int8 labels as float32"] >= 0.95
     assert made.facts["ECE after temperature"] < own["all"].ece.value
     assert all(image.startswith(b"\x89PNG") for image in made.plots.values())
-    assert open_analyzer(workshop.models, environ=ENVIRONMENT).route.left_out.keys() == {"custom_bert", "finbert"}
+    assert open_analyzer(workshop.models, key=KEY).route.left_out.keys() == {"custom_bert", "finbert"}
     verdict = promote(CUSTOM_BERT, 1, workshop, test)
     assert verdict.promote
     assert [reason.split(":")[0] for reason in verdict.reasons] == [
         "better than VADER", "better than the commonest label",
     ]  # fmt: skip
-    with_seed = open_analyzer(workshop.models, environ=ENVIRONMENT)
+    with_seed = open_analyzer(workshop.models, key=KEY)
     assert with_seed.blend == SEED
     blended = fit_ensemble(data, workshop, lambda _: None)
     assert blended.measured["ensemble"]["all"].accuracy.value >= blended.measured[SEEDS]["all"].accuracy.value
     assert blended.facts["weight of vader"] + blended.facts["weight of custom_bert"] == pytest.approx(1)  # type: ignore[operator]
     assert promote("ensemble", 1, workshop, test).promote
-    analyzer = open_analyzer(workshop.models, environ=ENVIRONMENT)
+    analyzer = open_analyzer(workshop.models, key=KEY)
     assert analyzer.blend.version.startswith("fitted.")
     result = analyzer.analyze_sentiment("today the company profit beats")
     assert (result.label, [member.model for member in result.members]) == ("positive", ["custom_bert", "vader"])
@@ -74,7 +75,7 @@ def test_a_worse_challenger_is_turned_back_and_says_why_and_an_earlier_one_can_b
 ) -> None:
     test = split_held_out(texts.labelled.rows).test
     assert promote(CUSTOM_BERT, 1, workshop, test).promote
-    scored = open_analyzer(workshop.models, environ=ENVIRONMENT).model_version
+    scored = open_analyzer(workshop.models, key=KEY).model_version
     worse = train_custom_bert(texts, Choice(str(tiny_base), epochs=1), workshop, lambda _: None)
     assert worse.version.version == 2
     verdict = promote(CUSTOM_BERT, 2, workshop, test)
@@ -84,10 +85,10 @@ def test_a_worse_challenger_is_turned_back_and_says_why_and_an_earlier_one_can_b
     assert champion is not None
     assert champion.version == 1
     assert workshop.registry.versions(CUSTOM_BERT)[0].gate == verdict.reasons
-    assert open_analyzer(workshop.models, environ=ENVIRONMENT).model_version == scored
+    assert open_analyzer(workshop.models, key=KEY).model_version == scored
     for version in (2, 1):
         assert force(CUSTOM_BERT, version, workshop, "by hand").promote
-        now = open_analyzer(workshop.models, environ=ENVIRONMENT).model_version
+        now = open_analyzer(workshop.models, key=KEY).model_version
         assert (now == scored) == (version == 1)
     with pytest.raises(LookupError, match="no version 7"):
         promote(CUSTOM_BERT, 7, workshop, test)
@@ -102,10 +103,10 @@ def test_a_champion_that_was_tampered_with_is_not_heard_until_it_is_promoted_aga
     promote(CUSTOM_BERT, made.version.version, workshop, test)
     graph = workshop.models / CUSTOM_BERT / "1" / "model.onnx"
     graph.write_bytes(graph.read_bytes()[:-1] + b"\0")
-    left = open_analyzer(workshop.models, environ=ENVIRONMENT).route.left_out
+    left = open_analyzer(workshop.models, key=KEY).route.left_out
     assert "was changed after signing" in left[CUSTOM_BERT]
     assert "it is the champion already" in promote(CUSTOM_BERT, 1, workshop, test).reasons
-    assert CUSTOM_BERT not in open_analyzer(workshop.models, environ=ENVIRONMENT).route.left_out
+    assert CUSTOM_BERT not in open_analyzer(workshop.models, key=KEY).route.left_out
 
 
 def test_a_killed_training_goes_on_from_its_checkpoint_and_is_the_same_model(

@@ -18,11 +18,12 @@ from paiid_pipeline.models.signing import (
     SigningKey,
     UntrustedModelError,
     check_kinds,
-    key_from_environment,
+    key_of,
     new_key,
     sign_folder,
     verify_folder,
 )
+from paiid_pipeline.settings import load_settings
 
 
 @pytest.fixture
@@ -104,20 +105,18 @@ def test_the_key_comes_from_the_environment_and_is_never_shown(tmp_path: Path) -
     secret = bytes(range(32)).hex()
     file = tmp_path / "key"
     file.write_text(secret + "\n")
-    key = key_from_environment({"PAIID_MODEL_KEY": secret})
-    assert key.public == key_from_environment({"PAIID_MODEL_KEY_FILE": str(file)}).public
+    key = key_of(load_settings({"PAIID_MODEL_KEY": secret}))
+    assert key.public == key_of(load_settings({"PAIID_MODEL_KEY_FILE": str(file)})).public
     assert secret not in repr(key)
     with pytest.raises(LookupError, match="64 hex digits"):
-        key_from_environment({})
-    with pytest.raises(ValueError, match="does not hold a model key") as caught:
-        key_from_environment({"PAIID_MODEL_KEY": "secret-that-is-no-hex"})
-    assert "secret-that" not in str(caught.value)
+        key_of(load_settings({"PAIID_ENV": "prod"}))
 
 
 def test_without_one_in_the_environment_the_own_one_is_made_once_and_read_from_then_on(tmp_path: Path) -> None:
     own = tmp_path / "home" / "model.key"
+    home = {"PAIID_HOME": str(own.parent)}
     with ThreadPoolExecutor(8) as threads:
-        made = {key.public for key in threads.map(lambda _: key_from_environment({}, own), range(16))}
+        made = {key.public for key in threads.map(lambda _: key_of(load_settings(home)), range(16))}
     assert made == {new_key(own).public}
     assert [path.name for path in own.parent.iterdir()] == ["model.key"]
-    assert key_from_environment({"PAIID_MODEL_KEY": bytes(range(32)).hex()}, own).public not in made
+    assert key_of(load_settings({"PAIID_MODEL_KEY": bytes(range(32)).hex(), **home})).public not in made

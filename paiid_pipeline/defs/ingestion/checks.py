@@ -16,7 +16,7 @@ def _bars(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
 
 
 def _news(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
-    start, end = pipeline.calendar.day_start(part.days[0]), pipeline.ingestion.news_window(part.days[-1])[1]
+    start, end = pipeline.calendar.day_start(part.days[0]), pipeline.news_window(part.days[-1])[1]
     return pipeline.warehouse.news(part.symbols, start, end, pipeline.clock.now())
 
 

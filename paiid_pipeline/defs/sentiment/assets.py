@@ -10,7 +10,7 @@ from paiid_pipeline.defs.deciding import Made, Refresh, to_make
 from paiid_pipeline.defs.ingestion.assets import news_articles
 from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected
 from paiid_pipeline.defs.resources import Pipeline
-from paiid_pipeline.scoring import open_analyzer
+from paiid_pipeline.scoring import installed_analyzer
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.members import Failure
@@ -27,9 +27,8 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> 
     taken without it.
     """
     days = selected(context).days
-    start, end = pipeline.ingestion.news_window(days[0])[0], pipeline.ingestion.news_window(days[-1])[1]
-    settings = pipeline.settings
-    analyzer = open_analyzer(settings.models_dir, pipeline.universe.names, own_key=settings.own_model_key)
+    start, end = pipeline.news_window(days[0])[0], pipeline.news_window(days[-1])[1]
+    analyzer = installed_analyzer(pipeline.settings)
     news = pipeline.warehouse.news_to_score(start, end, analyzer.model, analyzer.model_version)
     failed: dict[str, Failure] = {}
     scores = analyzer.score_articles(news, failed)

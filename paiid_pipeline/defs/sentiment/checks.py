@@ -10,7 +10,7 @@ from paiid_pipeline.universe import HORIZONS
 
 
 def _articles(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
-    start, end = pipeline.calendar.day_start(part.days[0]), pipeline.ingestion.news_window(part.days[-1])[1]
+    start, end = pipeline.calendar.day_start(part.days[0]), pipeline.news_window(part.days[-1])[1]
     return pipeline.warehouse.article_sentiment(part.symbols, SentimentAnalyzer.model, start, end, pipeline.clock.now())
 
 
