@@ -156,7 +156,9 @@ def test_an_address_of_which_a_library_would_show_a_part_of_the_password_is_refu
     assert "pass@" not in said
 
 
-@pytest.mark.parametrize("url", ["redis://:pa/ss@h", "redis://:pa@ss@h/0", "redis://h/zero", "h:6379", "redis://:p s@h"])
+@pytest.mark.parametrize(
+    "url", ["redis://:pa/ss@h", "redis://:pa@ss@h/0", "redis://h/zero", "h:6379", "redis://:p s@h"]
+)
 def test_so_is_one_of_redis(url: str) -> None:
     said = refusal(PAIID_REDIS_URL=url)
     assert "PAIID_REDIS_URL (not shown) is not an address such as rediss://:password@host:6379/0" in said

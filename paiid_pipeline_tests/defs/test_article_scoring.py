@@ -26,10 +26,9 @@ NOW = START + timedelta(seconds=20)
 
 
 @pytest.fixture
-def models(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def models(world: World, tmp_path: Path) -> Path:
     """An empty folder of models that the world looks into, and the key that signs them."""
-    world.variables = {**world.variables, "PAIID_MODELS": str(tmp_path / "models")}
-    monkeypatch.setenv(KEY_VARIABLE, "21" * 32)
+    world.variables = {**world.variables, "PAIID_MODELS": str(tmp_path / "models"), KEY_VARIABLE: "21" * 32}
     return tmp_path / "models"
 
 
@@ -122,7 +121,7 @@ def test_a_member_that_fails_while_scoring_is_counted_with_its_reason(
     guarded = scoring._guarded("finbert", no_memory)
     finbert = Transformer("finbert", "1", encode=guarded, forward=no_memory, columns=(0, 1, 2))
     broken = SentimentAnalyzer(route([Vader(), finbert], {}, SEED))
-    monkeypatch.setattr(assets, "open_analyzer", lambda *_given, **_named: broken)
+    monkeypatch.setattr(assets, "installed_analyzer", lambda *_given, **_named: broken)
     reported = score(world)
     scored = world.rows("article_sentiment", where="model = 'ensemble'")
     why = "finbert failed on a batch: RuntimeError: out of memory: 3 of 2 GB"
