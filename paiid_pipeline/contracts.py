@@ -16,7 +16,7 @@ BARS: Schema = {
     "timeframe": pl.String,  # 1Min | 1Day
     "bar_start": MOMENT,
     "bar_end": MOMENT,  # a daily bar: its session's close
-    "open": pl.Float64,  # prices raw as traded
+    "open": pl.Float64,  # prices raw as traded; null where what came as open lies outside low..high
     "high": pl.Float64,
     "low": pl.Float64,
     "close": pl.Float64,

@@ -100,3 +100,12 @@ def frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
     nullable = {"score": pl.Float64, "newest_published_at": pl.Datetime("us", "UTC")}
     overrides = {name: kind for name, kind in nullable.items() if name in rows[0]}
     return pl.DataFrame(rows, schema_overrides=overrides, infer_schema_length=None)
+
+
+def test_a_fault_names_the_first_rule_that_a_row_breaks_and_a_sound_row_has_none() -> None:
+    rows = frame([INDICATORS, {**INDICATORS, "turnover_20": -1e-9}, {**INDICATORS, "close": None}])
+    assert rows.select(quality.fault(quality.INDICATORS)).to_series().to_list() == [
+        None,
+        "it breaks the rule 'ranges, volatility and volumes are not negative'",
+        "it breaks the rule 'the price is positive'",
+    ]

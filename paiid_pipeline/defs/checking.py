@@ -1,4 +1,4 @@
-"""From the rules of a table to the blocking check of the asset that writes it."""
+"""From the rules of a table to the check of the asset that writes it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -15,9 +15,21 @@ from paiid_pipeline.quality import Rules, broken
 Read = Callable[[Pipeline, Slice], pl.DataFrame]
 Evaluations = Iterator[dg.AssetCheckEvaluation | dg.Output[None]]
 
+_SHOWN = 5
 
-def rules_check(asset: dg.AssetsDefinition, rules: Rules, read: Read, moment: str) -> dg.AssetChecksDefinition:
-    """A blocking check that no row of the partitions just made breaks a rule; ``moment`` places a row in one."""
+
+def rules_check(
+    asset: dg.AssetsDefinition,
+    rules: Rules,
+    read: Read,
+    moment: str,
+    nothing: Callable[[Pipeline, Slice], bool] | None = None,
+) -> dg.AssetChecksDefinition:
+    """A check of the rows of the partitions just made; ``moment`` places a row in one.
+
+    A row that breaks a rule is a warning: whoever decides has withheld what rests on it, and the rest goes on. What
+    is wrong with the table blocks: a column that is missing and, where ``nothing`` is true, a run without any row.
+    """
 
     @dg.asset_check(  # type: ignore[arg-type]  # it also takes what yields evaluations
         asset=asset,
@@ -27,11 +39,15 @@ def rules_check(asset: dg.AssetsDefinition, rules: Rules, read: Read, moment: st
         description="Every row of the partition satisfies: " + "; ".join(rules) + ".",
     )
     def sound_rows(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> Evaluations:
-        rows = read(pipeline, selected(context))
+        part = selected(context)
+        rows = read(pipeline, part)
         parts = by_partition(partition_keys(context), pipeline, rows, moment)
-        yield from evaluated(
-            context, asset.key, "sound_rows", {key: soundness(part, rules) for key, part in parts.items()}
-        )
+        if rows.is_empty() and nothing is not None and nothing(pipeline, part):
+            none = dg.AssetCheckResult(passed=False, description="nothing has arrived", metadata={"rows checked": 0})
+            results = dict.fromkeys(parts, none)
+        else:
+            results = {key: soundness(found, rules, dg.AssetCheckSeverity.WARN) for key, found in parts.items()}
+        yield from evaluated(context, asset.key, "sound_rows", results)
 
     return sound_rows
 
@@ -77,13 +93,30 @@ def _materializations(
     }
 
 
-def soundness(rows: pl.DataFrame, rules: Rules) -> dg.AssetCheckResult:
-    """Passed where no row breaks a rule; says how many break which."""
-    counts = broken(rows, rules)
-    said = "; ".join(f"{count} rows break '{name}'" for name, count in counts.items() if count)
-    return dg.AssetCheckResult(
-        passed=not said, metadata={"rows checked": rows.height, **counts}, description=said or "all rows are sound"
+def soundness(
+    rows: pl.DataFrame, rules: Rules, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+) -> dg.AssetCheckResult:
+    """Passed where no row breaks a rule; says how many break which, and of which symbols."""
+    try:
+        counts = broken(rows, rules)
+    except pl.exceptions.ColumnNotFoundError as error:
+        return dg.AssetCheckResult(passed=False, description=f"a column is missing: {error}")
+    found = "; ".join(
+        f"{count} rows break '{name}'{_symbols(rows, rules[name])}" for name, count in counts.items() if count
     )
+    return dg.AssetCheckResult(
+        passed=not found,
+        severity=severity,
+        metadata={"rows checked": rows.height, **counts},
+        description=found or "all rows are sound",
+    )
+
+
+def _symbols(rows: pl.DataFrame, rule: pl.Expr) -> str:
+    if "symbol" not in rows.columns:
+        return ""
+    names = rows.filter((~rule).fill_null(True))["symbol"].unique().sort().to_list()
+    return f" ({', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''})"
 
 
 def moments(pipeline: Pipeline, part: Slice) -> tuple[datetime, datetime]:

@@ -25,7 +25,9 @@ class _Lines(logging.Handler):
             cause = error.cause or error if error else None
             self._print(f"  {name} FAILED: {cause.message.strip() if cause else 'no reason was given'}")
         elif event.event_type_value == "ASSET_CHECK_EVALUATION" and not event.asset_check_evaluation_data.passed:
-            self._print(f"  {name} CHECK FAILED: {event.asset_check_evaluation_data.description}")
+            evaluation = event.asset_check_evaluation_data
+            word = "CHECK WARNS" if evaluation.severity == dg.AssetCheckSeverity.WARN else "CHECK FAILED"
+            self._print(f"  {name} {word}: {evaluation.description}")
 
     def _print(self, line: str) -> None:
         sys.stdout.write(line + "\n")

@@ -45,7 +45,8 @@ class Costs:
 class Market:
     """Adjusted prices on one grid of bars: ``opens``, ``closes``, ``highs`` and ``lows`` are (bars, symbols).
 
-    NaN where a symbol has no bar. ``starts`` and ``ends`` are microseconds UTC, ascending. Prices carry
+    NaN where a symbol has no bar; an open alone may be NaN, at which nothing is traded. ``starts`` and ``ends``
+    are microseconds UTC, ascending. Prices carry
     splits and dividends, so that the ratio of any two is what a holder earned between them.
     """
 
@@ -59,13 +60,15 @@ class Market:
 
     @cached_property
     def live(self) -> Mask:
-        """Where a symbol has a bar, and so can be traded at its open."""
+        """Where a symbol can be traded at the open of a bar."""
         return np.isfinite(self.opens)
 
     @cached_property
     def marks(self) -> Floats:
         """The newest close at the end of each bar; NaN before a symbol's first."""
-        newest = np.maximum.accumulate(np.where(self.live, np.arange(len(self.starts))[:, None], -1), axis=0)
+        newest = np.maximum.accumulate(
+            np.where(np.isfinite(self.closes), np.arange(len(self.starts))[:, None], -1), axis=0
+        )
         return np.where(newest >= 0, np.take_along_axis(self.closes, np.maximum(newest, 0), axis=0), np.nan)
 
     @property
@@ -96,14 +99,16 @@ def market(bars: pl.DataFrame, actions: pl.DataFrame) -> Market:
 
     ``bars``: `contracts.STORED_BARS`, one version a bar; ``actions``: `contracts.STORED_CORPORATE_ACTIONS`,
     one version an action; both as known at the moment of the backtest. A bar with a price that is null,
-    not finite or not above 0 counts as missing. Raises ValueError for more than one timeframe.
+    not finite or not above 0 counts as missing; one that lacks its open alone counts, and cannot be traded at. Raises
+    ValueError for more than one timeframe.
     """
     if bars["timeframe"].n_unique() > 1:
         raise ValueError(f"bars of {bars['timeframe'].unique().sort().to_list()}: a grid holds one timeframe")
     priced = ("open", "close", "high", "low")
     usable = (
         owned(bars, actions)
-        .filter(pl.col(name).is_finite() & (pl.col(name) > 0) for name in priced)
+        .filter(pl.col(name).is_finite() & (pl.col(name) > 0) for name in priced if name != "open")
+        .with_columns(open=pl.when(pl.col("open").is_finite() & (pl.col("open") > 0)).then("open"))
         .sort("symbol", "bar_start")
     )
     adjusted = adjust(usable.select("symbol", "bar_start", "bar_end", *priced), actions)
@@ -165,12 +170,13 @@ def simulate(grid: Market, targets: Floats, cost_rates: Floats, borrow_rate: flo
     equity, turnover, gross = (np.empty((bars, count)) for _ in range(3))
     earned, paid = np.zeros((count, names)), np.zeros(count)
     years = np.diff(grid.starts, prepend=grid.starts[0]) / _YEAR
-    last = np.where(grid.live.any(axis=0), bars - 1 - np.argmax(grid.live[::-1], axis=0), -1)
+    priced = np.isfinite(grid.closes)
+    last = np.where(priced.any(axis=0), bars - 1 - np.argmax(priced[::-1], axis=0), -1)
     rates = cost_rates[:, None]
     for bar in range(bars):
         live, target = grid.live[bar], targets[:, bar]
         opens = np.where(live, grid.opens[bar], mark)
-        closes = np.where(live, grid.closes[bar], mark)
+        closes = np.where(priced[bar], grid.closes[bar], mark)
         borrowed = np.maximum(-shares, 0.0) * mark * (borrow_rate * years[bar])
         cash -= borrowed.sum(axis=1)
         worth = np.maximum(cash + shares @ opens, 0.0)

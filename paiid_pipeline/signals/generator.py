@@ -13,8 +13,9 @@ from typing import Any, Literal
 import orjson
 import polars as pl
 
+from paiid_pipeline import quality
 from paiid_pipeline.contracts import SIGNALS, WITHHELD
-from paiid_pipeline.signals.features import joined
+from paiid_pipeline.signals.features import KEY, joined
 from paiid_pipeline.signals.risk import Book, RiskManager
 from paiid_pipeline.signals.rules import Classes, Row, Rule, Rulebook, is_news, load_rules
 from paiid_pipeline.signals.validation import unsound_inputs, unsound_signal
@@ -29,6 +30,7 @@ Validity = Callable[[Horizon, datetime], datetime]
 
 _STEPS: Mapping[Horizon, timedelta] = {"intraday": INTRADAY_STEP, "daily": timedelta(days=1)}
 _NOTHING = Book()
+_OF_A_MOVE = ("rsi_14", "sma_50", "sma_200", "adx_14", "macd_cross", "macd_divergence", "rsi_divergence")
 
 Reason = dict[str, Any]
 """rule, contribution (its share of the strength) and text, in an analyst's words."""
@@ -110,7 +112,11 @@ class SignalGenerator:
         published; neither becomes a HOLD. ``reasons`` is a JSON list of rule, contribution and text, the largest
         contribution first; the contributions add up to the strength (but for rounding to four decimals).
         """
-        inputs = joined(indicators, sentiment).with_columns(unsound_inputs(self._max_bar_age).alias("reason"))
+        judged = sentiment.with_columns(quality.fault(quality.SYMBOL_SENTIMENT).alias("fault"))
+        inputs = joined(indicators, sentiment).join(judged.select(*KEY, "fault"), on=list(KEY), how="left")
+        inputs = inputs.with_columns(
+            pl.coalesce(unsound_inputs(self._max_bar_age), pl.format("of its news, {}", "fault")).alias("reason")
+        )
         unfit = inputs.filter(pl.col("reason").is_not_null())
         scored = self._scored(inputs.filter(pl.col("reason").is_null()))
         sized = self._risk.size(self._dated(scored), book)
@@ -120,7 +126,11 @@ class SignalGenerator:
             pl.lit(self.version).alias("model_version"),
             pl.Series("reasons", [self._reasons(row) for row in rows], dtype=pl.String),
             pl.Series("inputs_hash", [self._inputs_hash(row) for row in rows], dtype=pl.String),
-        ).with_columns(unsound_signal(self.rulebook.limits, self.rulebook.classes).alias("reason"))
+        ).with_columns(
+            pl.coalesce(
+                unsound_signal(self.rulebook.limits, self.rulebook.classes), quality.fault(quality.SIGNALS)
+            ).alias("reason")
+        )
         unsound = signals.filter(pl.col("reason").is_not_null()).with_columns(
             pl.format("refused by the validator: {}", "reason").alias("reason")
         )
@@ -152,7 +162,7 @@ class SignalGenerator:
     def _scored(self, inputs: pl.DataFrame) -> pl.DataFrame:
         """Add value, score and weight (0 without a reading) a rule, and what follows from them."""
         rules, limit = self._rules, self.rulebook.conflict
-        scored = inputs.with_columns(
+        scored = _moving(inputs).with_columns(
             column
             for rule in rules
             for column in (rule.value.alias(f"{rule.name}|value"), rule.score.alias(f"{rule.name}|score"))
@@ -218,6 +228,12 @@ class SignalGenerator:
         history = (row["position_fraction"], *row["limited"])
         inputs = (row["inputs_hash"], row["sentiment_inputs_hash"], self.version, history)
         return hashlib.sha256(repr(inputs).encode()).hexdigest()
+
+
+def _moving(inputs: pl.DataFrame) -> pl.DataFrame:
+    """``inputs`` without the readings that tell of the move before, where the price has stood still since."""
+    still = pl.col("bb_percent_b").is_null()  # 20 bars without a width
+    return inputs.with_columns(pl.when(~still).then(name).alias(name) for name in _OF_A_MOVE)
 
 
 def class_of(classes: Classes) -> pl.Expr:

@@ -86,8 +86,8 @@ def _first_met(
         now = np.minimum(bar + step, len(grid.starts) - 1)
         opens, highs, lows = (prices[now, column] for prices in (grid.opens, grid.highs, grid.lows))
         for sign, met, level in (
-            (-1, lows <= lower, np.minimum(opens, lower)),
-            (1, highs >= upper, np.maximum(opens, upper)),
+            (-1, lows <= lower, np.fmin(opens, lower)),
+            (1, highs >= upper, np.fmax(opens, upper)),
         ):
             hit = waiting & met
             side[hit], price[hit], exit_bar[hit] = sign, level[hit], now[hit]

@@ -27,7 +27,7 @@ from paiid_pipeline.technicals.measures import REGIMES
 Row = Mapping[str, Any]
 
 OWN_RULES = Path(__file__).with_name("rules.toml")
-_ENGINE = "2"
+_ENGINE = "3"
 """Part of every version: raise it when the same file would decide otherwise."""
 
 _COLUMNS = tuple(name for name, kind in INDICATORS.items() if kind == pl.Float64)

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from paiid_pipeline import quality
 from paiid_pipeline.contracts import DECISIONS, INDICATORS, WITHHELD, empty
 from paiid_pipeline.technicals.indicators import (
     MINIMUM_BARS,
@@ -43,7 +44,8 @@ def decide_indicators(
     `contracts.STORED_CORPORATE_ACTIONS`, likewise; ``decisions``: `contracts.DECISIONS`. What a decision
     may see is said in :func:`take_snapshots`; prices are adjusted as of it. A decision is withheld, with
     the reason in words, where it sees no bars, where its newest bar ended more than ``max_bar_age`` of its
-    horizon before it, with fewer than ``MINIMUM_BARS`` bars, and where the price never moved.
+    horizon before it, with fewer than ``MINIMUM_BARS`` bars, where the price never moved, and where a value breaks a
+    rule of `quality.INDICATORS`.
     """
     read, withheld = [empty(INDICATORS)], [empty(WITHHELD)]
     keys = [*ONE_HISTORY, "_settle"]
@@ -82,6 +84,7 @@ def _reason(max_bar_age: timedelta) -> pl.Expr:
         .then(few)
         .when(pl.col("rsi_14").is_null())
         .then(flat)
+        .otherwise(quality.fault(quality.INDICATORS))
     )
 
 

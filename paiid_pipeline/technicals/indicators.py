@@ -8,6 +8,7 @@ three are prefix-pure: the value at a bar does not depend on how many bars follo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from importlib.metadata import version
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-VERSION = f"indicators.1(TA-Lib {version('TA-Lib')})"
+VERSION = f"indicators.2(TA-Lib {version('TA-Lib')})"
 """Its number is raised whenever a value or a reading of the same bars changes."""
 
 MINIMUM_BARS = 250
@@ -56,7 +57,22 @@ def series_values(close: Floats, bounds: Iterable[tuple[int, int]]) -> Iterator[
     rsi, macd, bbands = _talib()
     for start, stop in bounds:
         prices = close[start:stop]
-        yield start, stop, (rsi(prices, *RSI), *macd(prices, *MACD), *bbands(prices, *BBANDS))
+        unit = unit_of(prices[0]) if stop > start else 1.0
+        if unit == 1.0:
+            yield start, stop, (rsi(prices, *RSI), *macd(prices, *MACD), *bbands(prices, *BBANDS))
+        else:
+            scaled = prices * unit
+            bands = (band / unit for band in bbands(scaled, *BBANDS))
+            yield start, stop, (rsi(scaled, *RSI), *macd(prices, *MACD), *bands)
+
+
+def unit_of(first: float) -> float:
+    """The power of two that brings a series that starts below 1 to between 2 ** 20 and 2 ** 21; else 1.
+
+    TA-Lib takes what is below 1e-14 for zero whatever the price is, and would see neither width nor move in prices
+    of a small part of a cent. A power of two changes no other bit.
+    """
+    return 1.0 if first >= 1.0 else math.ldexp(1.0, min(21 - math.frexp(first)[1], 900))
 
 
 def defined_rsi(prices: Floats, rsi: Floats) -> Floats:

@@ -7,6 +7,7 @@ is dated by the bar that confirms it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +17,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from paiid_pipeline.technicals.indicators import unit_of
+
 Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 MEASURES = (
     "sma_20",
@@ -59,6 +64,11 @@ TREND_ADX = 25.0
 HIGH_VOLATILITY = 1.5
 """Volatility of this multiple of its mean over ``VOLATILITY_BARS`` bars is high."""
 VOLATILITY_BARS = 200
+STILL_BARS = 20
+"""Where the close has been the same for so many bars there is no trend: ADX would tell of the move before."""
+FAINT = 1e-6
+"""A window whose largest value is less than this share of the series' largest is less than the rounding that a
+running sum carries on: it is summed anew."""
 EMA_200_BARS = 431
 """From here on, the SMA that the EMA 200 starts from weighs less than a tenth in it; no value before."""
 
@@ -69,7 +79,7 @@ RUNNING: Mapping[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
     "ema_50": ("EMA", ("close",), (50,)),
     "ema_200": ("EMA", ("close",), (200,)),
     "atr_14": ("ATR", ("high", "low", "close"), (14,)),
-    "adx_14": ("ADX", ("high", "low", "close"), (14,)),
+    "adx_14": ("ADX", ("scaled_high", "scaled_low", "scaled_close"), (14,)),
     "obv": ("OBV", ("close", "volume"), ()),
     "mean_volume": ("SMA", ("volume",), (20,)),
     "mean_value": ("SMA", ("value",), (20,)),
@@ -77,6 +87,9 @@ RUNNING: Mapping[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
     "mean_volatility": ("SMA", ("volatility_20",), (VOLATILITY_BARS,)),
 }
 """What remembers more than a window of bars: the TA-Lib function, the columns it reads, and its parameters."""
+
+PEAKS = ("peak_volume", "peak_value", "peak_return")
+"""Of :func:`inputs`: the largest so far, in the order of ``Carried.peaks``."""
 
 REMEMBERED = SQUEEZE_BARS
 """From the newest so many bars of what :func:`derived` reads, its newest values are those of the whole series."""
@@ -102,6 +115,16 @@ class Prices:
     volume: Floats
 
 
+@dataclass(frozen=True)
+class Carried:
+    """What :func:`inputs` must know of the bars before; by default there are none."""
+
+    close: float = np.nan
+    unit: float | None = None
+    peaks: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """The largest volume, value and size of a return so far."""
+
+
 @cache
 def _talib(name: str) -> Callable[..., Any]:
     # Late and unwrapped: as in `indicators`.
@@ -121,32 +144,49 @@ def measures(prices: Prices, rsi: Floats, macd: Floats, bands: tuple[Floats, ...
     ``volatility_20`` (standard deviation of 20 returns, a bar), ``volatility_ratio`` (that over its mean),
     ``vwap_distance`` (close / volume-weighted price of 20 bars - 1).
     """
-    columns = inputs(prices)
+    columns = inputs(prices, Carried())
     for name, (function, reads, parameters) in RUNNING.items():
         columns[name] = _talib(function)(*(columns[read] for read in reads), *parameters)
     columns |= {"rsi_14": rsi, "macd": macd, **dict(zip(("bb_upper", "bb_middle", "bb_lower"), bands, strict=True))}
     return derived(columns)
 
 
-def inputs(prices: Prices, before: float = np.nan) -> dict[str, Floats]:
-    """The columns that ``RUNNING`` and :func:`derived` read of bars that follow on one with the close ``before``."""
-    closes = np.concatenate([[before], prices.close])
-    return {
+def inputs(prices: Prices, carried: Carried) -> dict[str, Floats]:
+    """The columns that ``RUNNING`` and :func:`derived` read of bars that follow on those that ``carried`` tells of."""
+    closes = np.concatenate([[carried.close], prices.close])
+    returns = closes[1:] / closes[:-1] - 1.0
+    value = prices.traded * prices.volume
+    unit = carried.unit or (unit_of(prices.close[0]) if len(prices.close) else 1.0)
+    columns = {
         "close": prices.close,
         "high": prices.high,
         "low": prices.low,
         "volume": prices.volume,
-        "value": prices.traded * prices.volume,
-        "returns": closes[1:] / closes[:-1] - 1.0,
+        "value": value,
+        "returns": returns,
     }
+    for name in ("close", "high", "low"):
+        columns[f"scaled_{name}"] = columns[name] if unit == 1.0 else columns[name] * unit
+    for name, sizes, peak in zip(PEAKS, (prices.volume, value, np.abs(returns)), carried.peaks, strict=True):
+        columns[name] = np.fmax.accumulate(np.concatenate([[peak], sizes]))[1:]
+    return columns
+
+
+def still(close: Floats) -> Mask:
+    """Where the close has been the same for ``STILL_BARS`` bars."""
+    unmoved: Mask = _talib("MAX")(close, STILL_BARS) == _talib("MIN")(close, STILL_BARS)
+    return unmoved
 
 
 def derived(columns: Mapping[str, Floats], start: int = 0) -> tuple[Floats, ...]:
     """:func:`measures` from :func:`inputs`, ``RUNNING``, RSI, MACD and bands, of bars from the one at ``start`` on."""
-    close, volume, mean_volume, obv = (columns[name] for name in ("close", "volume", "mean_volume", "obv"))
+    close, volume, obv = (columns[name] for name in ("close", "volume", "obv"))
+    mean_volume = _mean_20(columns["mean_volume"], volume, columns["peak_volume"])
+    mean_value = _mean_20(columns["mean_value"], columns["value"], columns["peak_value"])
     bands = (columns["bb_upper"], columns["bb_middle"], columns["bb_lower"])
-    volatility = columns["volatility_20"]
+    volatility = _deviation_20(columns["volatility_20"], columns["returns"], columns["peak_return"])
     unusual = _ratio(volatility, columns["mean_volatility"])
+    adx = np.where(still(close), np.nan, columns["adx_14"])
     pivots = [(side, _pivots(close, side)) for side in (1, -1)]
     settled = np.arange(start, start + len(close)) >= EMA_200_BARS - 1
     return (
@@ -158,18 +198,18 @@ def derived(columns: Mapping[str, Floats], start: int = 0) -> tuple[Floats, ...]
         np.where(settled, columns["ema_200"], np.nan),
         columns["atr_14"],
         columns["atr_14"] / close,
-        columns["adx_14"],
+        adx,
         obv,
         np.clip(_ratio(_change(obv, 20), 20.0 * mean_volume), -1.0, 1.0),
         _ratio(volume, mean_volume),
         volatility,
         unusual,
-        _ratio(close * mean_volume, columns["mean_value"]) - 1.0,
-        columns["mean_value"],
+        _ratio(close * mean_volume, mean_value) - 1.0,
+        mean_value,
         _squeeze(bands),
         _divergence(close, columns["macd"], pivots),
         _divergence(close, columns["rsi_14"], pivots),
-        _regime(columns["adx_14"], unusual),
+        _regime(adx, unusual),
     )
 
 
@@ -177,6 +217,42 @@ def in_words(frame: pl.DataFrame) -> pl.DataFrame:
     """``frame`` with the codes of :func:`measures` as its readers see them: words and true or false."""
     words = [pl.col(name).cast(pl.Int64).replace_strict(words, return_dtype=pl.String) for name, words in WORDS.items()]
     return frame.with_columns(*words, pl.col("bb_squeeze").cast(pl.Boolean))
+
+
+def _window(values: Floats, faint: Indices) -> Floats:
+    """The 20 values that end at each of some bars: (bars, 20)."""
+    window: Floats = values[faint[:, None] - np.arange(20)]
+    return window
+
+
+def _faint(values: Floats, peak: Floats, share: float) -> tuple[Indices, Indices]:
+    """The ends of the windows of 20 values, none below 0, that hold nothing, and next to nothing beside the peak."""
+    largest = _talib("MAX")(values, 20)
+    return np.flatnonzero(largest == 0.0), np.flatnonzero((largest > 0.0) & (largest < peak * share))
+
+
+def _mean_20(running: Floats, values: Floats, peak: Floats) -> Floats:
+    """TA-Lib's mean of 20 values, none below 0, without the rest that its running sum keeps of larger ones before."""
+    empty, faint = _faint(values, peak, FAINT)
+    if not len(empty) + len(faint):
+        return running
+    means = running.copy()
+    means[empty] = 0.0
+    means[faint] = [math.fsum(window) / 20.0 for window in _window(values, faint).tolist()]
+    return means
+
+
+def _deviation_20(running: Floats, values: Floats, peak: Floats) -> Floats:
+    """TA-Lib's standard deviation of 20 values likewise; its running sum is one of squares."""
+    empty, faint = _faint(np.abs(values), peak, FAINT**0.5)
+    if not len(empty) + len(faint):
+        return running
+    found = running.copy()
+    found[empty] = 0.0
+    for bar, window in zip(faint.tolist(), _window(values, faint).tolist(), strict=True):
+        mean = math.fsum(window) / 20.0
+        found[bar] = math.sqrt(math.fsum((value - mean) ** 2 for value in window) / 20.0)
+    return found
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
@@ -199,7 +275,7 @@ def _squeeze(bands: tuple[Floats, ...]) -> Floats:
     return np.where(np.isnan(narrowest), np.nan, width <= SQUEEZE * narrowest)
 
 
-def _pivots(close: Floats, side: int) -> NDArray[np.int64]:
+def _pivots(close: Floats, side: int) -> Indices:
     """The bars that are lower (side 1) or higher (side -1) than all ``PIVOT_BARS`` before and as any after.
 
     A later bar may equal it. Only those that all of these bars confirm: none in the last ``PIVOT_BARS``.
@@ -215,7 +291,7 @@ def _pivots(close: Floats, side: int) -> NDArray[np.int64]:
     return np.flatnonzero(lies & first) + PIVOT_BARS
 
 
-def _divergence(close: Floats, indicator: Floats, pivots: list[tuple[int, NDArray[np.int64]]]) -> Floats:
+def _divergence(close: Floats, indicator: Floats, pivots: list[tuple[int, Indices]]) -> Floats:
     """1 (-1) for ``DIVERGENCE_BARS`` bars from where a lower low (higher high) than the last is confirmed
     that the indicator does not share; of two, the newer counts."""
     events: dict[int, int] = {}

@@ -13,15 +13,25 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.technicals.indicators import BBANDS, MACD, MINIMUM_BARS, RSI, VALUES, Floats, series_offsets
-from paiid_pipeline.technicals.measures import REMEMBERED, RUNNING, Prices, derived, inputs
+from paiid_pipeline.technicals.indicators import (
+    BBANDS,
+    MACD,
+    MINIMUM_BARS,
+    RSI,
+    VALUES,
+    Floats,
+    series_offsets,
+    unit_of,
+)
+from paiid_pipeline.technicals.measures import PEAKS, REMEMBERED, RUNNING, Carried, Prices, derived, inputs
 from paiid_pipeline.technicals.panel import COMPUTED, PREVIOUS, Mask, joined, prices_of, without_holes
 
+_SCALED_BANDS = tuple(f"scaled_{name}" for name in VALUES[4:7])
 _FOLLOWED = (
-    (("rsi_14",), "RSI", ("close",), RSI),
+    (("rsi_14",), "RSI", ("scaled_close",), RSI),
     (("_turned",), "RSI", ("_negative",), RSI),  # tells a flat series from a falling one: see `defined_rsi`
     (VALUES[1:4], "MACD", ("close",), MACD),
-    (VALUES[4:7], "BBANDS", ("close",), BBANDS),
+    (_SCALED_BANDS, "BBANDS", ("scaled_close",), BBANDS),
     *(((name,), *declared) for name, declared in RUNNING.items()),
 )
 """The columns that a handle gives, its TA-Lib function, the columns it reads, and its parameters."""
@@ -91,6 +101,7 @@ class _Series:
 
     def __init__(self) -> None:
         self._bars = 0
+        self._unit = 1.0
         self._handles: list[Any] = []
         self._columns: dict[str, Floats] = {}
 
@@ -99,8 +110,8 @@ class _Series:
         count = len(prices.close)
         place = np.arange(self._bars, self._bars + count)
         self._bars += count
-        new = inputs(prices, self._columns["close"][-1] if self._columns else np.nan)
-        new["_negative"] = -new["close"]
+        new = inputs(prices, self._carried(prices))
+        new["_negative"] = -new["scaled_close"]
         if self._handles:
             self._advance(new)
         self._columns = {
@@ -119,6 +130,13 @@ class _Series:
         self._columns = {name: column[-REMEMBERED:] for name, column in held.items()}
         return found, before, ready
 
+    def _carried(self, prices: Prices) -> Carried:
+        if not self._columns:
+            self._unit = unit_of(prices.close[0])
+            return Carried(unit=self._unit)
+        last = {name: float(self._columns[name][-1]) for name in ("close", *PEAKS)}
+        return Carried(last["close"], self._unit, (last[PEAKS[0]], last[PEAKS[1]], last[PEAKS[2]]))
+
     def _open(self) -> None:
         """Handles at the newest bar, and what they would have said on the way there."""
         from talib import stream
@@ -129,19 +147,21 @@ class _Series:
             )
             self._handles.append(handle)
             self._columns |= dict(zip(names, series if len(names) > 1 else (series,), strict=True))
-        self._columns["rsi_14"] = _defined(self._columns)
+        self._columns |= self._read(self._columns)
 
     def _advance(self, new: dict[str, Floats]) -> None:
         """Add to some bars' inputs what the handles say of them."""
         for handle, (names, _, reads, _) in zip(self._handles, _FOLLOWED, strict=True):
             said = [handle.update(*bar) for bar in zip(*(new[read].tolist() for read in reads), strict=True)]
             new |= dict(zip(names, np.array(said).reshape(-1, len(names)).T, strict=True))
-        new["rsi_14"] = _defined(new)
+        new |= self._read(new)
 
-
-def _defined(columns: dict[str, Floats]) -> Floats:
-    rsi = columns["rsi_14"]
-    return np.where((rsi == 0.0) & (columns["_turned"] == 0.0), np.nan, rsi)
+    def _read(self, columns: dict[str, Floats]) -> dict[str, Floats]:
+        """RSI where it is defined, and the bands in the unit of the price."""
+        rsi = columns["rsi_14"]
+        flat = (rsi == 0.0) & (columns["_turned"] == 0.0)
+        bands = {name: columns[scaled] / self._unit for name, scaled in zip(VALUES[4:7], _SCALED_BANDS, strict=True)}
+        return {"rsi_14": np.where(flat, np.nan, rsi), **bands}
 
 
 def _before(column: Floats, count: int) -> Floats:

@@ -86,6 +86,10 @@ class Receipt:
     asof: date | None = None
     """The day whose companies the symbols of bars mean."""
 
+    def __post_init__(self) -> None:
+        if self.feed_delay < timedelta(0):
+            raise ValueError(f"a feed delay of {self.feed_delay} would have rows known before they are: give 0 or more")
+
 
 def write_raw(cursor: Cursor, table: Table, frame: pl.DataFrame, receipt: Receipt, covers: Sequence[Span]) -> Written:
     """Store the rows of a checked frame that say something new, and then what they cover. See the module's rules."""

@@ -50,7 +50,7 @@ def bar_versions(
     # The widest read of the system, so in binary: texts travel as hashes, and what may be null as what it never is.
     coded = copy_out_binary(
         cursor,
-        "SELECT hashtextextended(symbol, 0), bar_start, bar_end, open, high, low, close, volume,"
+        "SELECT hashtextextended(symbol, 0), bar_start, bar_end, coalesce(open, 'NaN'), high, low, close, volume,"
         f" coalesce(vwap, 'NaN'), coalesce(trade_count, '{_NO_COUNT}'), hashtextextended(source, 0), known_at, nominal"
         " FROM market_bars WHERE symbol = ANY(%(symbols)s) AND timeframe = %(timeframe)s"
         " AND bar_start >= %(earliest)s AND bar_start < %(end)s"
@@ -70,7 +70,7 @@ def bar_versions(
     named = coded.with_columns(
         _meaning("symbol", _hashes(cursor, symbols)),
         pl.lit(timeframe).alias("timeframe"),
-        pl.col("vwap").fill_nan(None),
+        pl.col("open", "vwap").fill_nan(None),
         pl.when(pl.col("trade_count") != _NO_COUNT).then("trade_count").alias("trade_count"),
     )
     sourced = named.with_columns(_meaning("source", _sources(cursor, named)))
@@ -245,12 +245,13 @@ def model_performance(cursor: Cursor) -> pl.DataFrame:
 
 
 def quarantined_bars(cursor: Cursor, symbols: Sequence[str], after: datetime, before: datetime) -> pl.DataFrame:
-    """The bars refused in (after, before]: symbol, known_at, reason; not those that only came twice."""
+    """The bars refused or noted in (after, before]: symbol, known_at, reason; not those whose close no rule doubts."""
     return copy_out(
         cursor,
         "SELECT symbol, received_at AS known_at, reason FROM (SELECT *,"
         r""" substring(payload FROM '^\{"symbol": "([^"]+)"') AS symbol FROM quarantine"""
-        " WHERE received_at > %(after)s AND received_at <= %(before)s AND reason <> 'duplicate_bar') refused"
+        " WHERE received_at > %(after)s AND received_at <= %(before)s"
+        " AND reason NOT IN ('duplicate_bar', 'open_outside_range')) refused"
         " WHERE symbol = ANY(%(symbols)s) ORDER BY received_at, digest",
         {"symbols": list(symbols), "after": after, "before": before},
         HALTS,

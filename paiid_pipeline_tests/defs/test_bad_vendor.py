@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 from typing import Any
 
+import dagster as dg
 import psycopg2
 
 from paiid_pipeline_tests.defs.world import START, World, metadata
@@ -78,6 +79,29 @@ def test_the_same_lies_twice_are_quarantined_once(world: World) -> None:
         before = world.snapshot("market_bars", "quarantine")
         assert world.run("market_refresh", NOW, DAY, hot_results={"kinds": ["market"]}).success
     assert world.snapshot("market_bars", "quarantine") == before
+
+
+def test_a_stored_row_that_breaks_a_rule_is_a_warning_and_stops_nobody(world: World) -> None:
+    """However it came there: the check names its symbol, and what depends on the bars goes on."""
+    with serving(Vendor(answer)) as url:
+        world.source_url = url
+        assert world.run("market_refresh", NOW, DAY, hot_results={"kinds": ["market"]}).success
+        world.execute("update market_bars set high = close - 1, bar_start = bar_start + interval '30 seconds'")
+        result = world.run("market_refresh", NOW, DAY, hot_results={"kinds": ["market"]})
+    assert result.success
+    (found,) = [each for each in result.get_asset_check_evaluations() if not each.passed]
+    assert found.severity == dg.AssetCheckSeverity.WARN
+    assert "1 rows break 'high and low contain open and close' (AAPL)" in str(found.description)
+
+
+def test_a_session_without_any_bar_blocks_what_rests_on_bars(world: World) -> None:
+    with serving(Vendor(lambda _asking: Reply({"bars": {}, "next_page_token": None}))) as url:
+        world.source_url = url
+        result = world.run("market_refresh", NOW, DAY, hot_results={"kinds": ["market"]})
+    assert not result.success
+    assert {(each.passed, each.description) for each in result.get_asset_check_evaluations()} == {
+        (False, "nothing has arrived")
+    }
 
 
 def test_a_source_that_answers_nothing_fails_the_run_and_says_why(world: World) -> None:

@@ -154,6 +154,16 @@ def test_a_split_earns_nothing_and_a_dividend_is_earned() -> None:
     assert curve(held) == pytest.approx([1.0, 1.0, 1.0])
 
 
+def test_at_an_open_that_is_unknown_nothing_is_traded_and_the_close_still_counts() -> None:
+    """The order is for the open of the second bar, which nobody knows: it is never executed."""
+    bars = daily_bars("A", [100, 999, 110, 110], [100, 120, 110, 110])
+    bars = bars.with_columns(open=pl.when(pl.col("open") < 999).then("open"))
+    grid = market(bars, NO_ACTIONS)
+    assert grid.marks[:, 0].tolist() == [100.0, 120.0, 110.0, 110.0]
+    held = backtest(signals("A", [1.0, 1.0, 1.0]), grid, FREE)
+    assert curve(held) == pytest.approx([1.0, 1.0, 1.0])
+
+
 def test_a_real_crash_is_a_loss() -> None:
     crash = daily_bars("A", [100, 100, 48, 48], [100, 100, 48, 48])
     assert curve(backtest(signals("A", [1.0, 1.0, 1.0]), market(crash, NO_ACTIONS), FREE))[-1] == pytest.approx(0.48)

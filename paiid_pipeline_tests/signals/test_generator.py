@@ -158,6 +158,30 @@ def test_flat_bands_leave_the_rules_that_need_them_out() -> None:
 
 
 @pytest.mark.parametrize(
+    "before",
+    [
+        {"rsi_14": 8.0, "adx_14": 99.0, "sma_50": 140.0, "macd_cross": "bearish", "regime": "trend"},
+        {"rsi_14": 93.0, "adx_14": 99.0, "sma_50": 60.0, "macd_cross": "bullish", "regime": "trend"},
+        {"rsi_14": 8.0, "macd_divergence": "bullish", "rsi_divergence": "bullish", "atr_14": 1e-6, "sma_50": 99.0},
+    ],
+)
+def test_a_price_that_stands_still_is_no_trend_whatever_it_did_before(before: dict[str, object]) -> None:
+    flat = {"bb_percent_b": None, "bb_position": None, "bb_upper": 100.0, "bb_lower": 100.0, "bb_bandwidth": 0.0}
+    row = signal(indicators(**(before | flat)))
+    assert (row["signal"], row["strength"]) == ("HOLD", 0.0)
+    assert {"Prices are flat: no RSI reading", "Prices are flat: no trend"} <= {
+        str(reason["text"]) for reason in reasons(row)
+    }
+
+
+def test_news_that_break_a_rule_cost_their_own_symbol_its_signal() -> None:
+    both = pl.concat([indicators(), indicators("S1")])
+    signals, withheld = SignalGenerator().decide(both, pl.concat([news(1.5), news(0.5, symbol="S1")]))
+    assert signals["symbol"].to_list() == ["S1"]
+    assert withheld["reason"].to_list() == ["of its news, it breaks the rule 'the score lies in [-1, 1]'"]
+
+
+@pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"rsi_14": None}, "rsi_14 is null"),

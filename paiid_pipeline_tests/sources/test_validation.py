@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paiid_pipeline import quality
 from paiid_pipeline.contracts import BARS, CORPORATE_ACTIONS, NEWS, REFUSALS
+from paiid_pipeline.quality import broken
 from paiid_pipeline.sources.alpaca import _BARS as ALPACA
 from paiid_pipeline.sources.validation import (
     Asked,
@@ -25,6 +27,7 @@ from paiid_pipeline.sources.validation import (
     check_news,
     collapse,
 )
+from paiid_pipeline.sources.validation.bars import NOTED
 from paiid_pipeline.universe import TradingCalendar
 
 XNYS = TradingCalendar("XNYS")
@@ -88,8 +91,8 @@ def test_a_good_bar_has_the_contracts_schema_and_ends_a_minute_later() -> None:
         (bar(v=-1), "negative_volume"),
         (bar(n=-1), "negative_volume"),
         (bar(h=92.0, l=93.0), "high_below_low"),
-        (bar(c=94.0), "open_or_close_outside_range"),
-        (bar(o=92.0), "open_or_close_outside_range"),
+        (bar(c=94.0), "close_outside_range"),
+        (bar(c=92.0), "close_outside_range"),
         (bar(at="2014-06-09T14:00:30Z"), "misaligned_timestamp"),
         (bar(at="2014-06-06T14:00:00Z"), "outside_request"),
         (bar(at="2014-06-09T19:30:00Z"), "future_timestamp"),
@@ -122,6 +125,60 @@ def test_a_bar_in_progress_is_left_out_and_counted() -> None:
 
 def test_rounding_of_adjusted_prices_is_no_violation() -> None:
     assert check(bar(h=93.2 * (1 - 5e-7), c=93.2)).rows.height == 1
+
+
+@pytest.mark.parametrize(("name", "edge"), [("c", "h"), ("c", "l"), ("o", "h"), ("o", "l")])
+@pytest.mark.parametrize("beyond", [5e-7, 9.9e-7, 1.1e-6, 1e-5])
+def test_what_ingestion_takes_no_check_of_the_same_rows_breaks_on(name: str, edge: str, beyond: float) -> None:
+    """One tolerance wherever the rule stands; beyond it a close is refused, and an open is no price."""
+    row = bar()
+    row[name] = row[edge] * (1 + (beyond if edge == "h" else -beyond))
+    taken = check(row).rows.with_columns(known_at="bar_end")
+    assert taken.height == (name == "o" or beyond < quality.ROUNDING)
+    assert not any(broken(taken, quality.BARS).values())
+
+
+@pytest.mark.parametrize(
+    "prices",
+    [
+        {"o": 93.51},
+        {"o": 92.49},
+        {"o": 200.0},
+        {"o": 0.01},
+        {"o": 25.05, "h": 25.04, "l": 25.04, "c": 25.04, "vw": 25.043},  # two trades, one of which sets no high
+    ],
+)
+def test_an_open_outside_the_range_is_no_price_and_costs_nothing_else(prices: dict[str, float]) -> None:
+    row = bar(**prices)
+    checked = check(row)
+    assert checked.rows.select("open", "high", "low", "close").row(0) == (None, row["h"], row["l"], row["c"])
+    assert reasons(checked) == ["open_outside_range"]
+    assert json.loads(checked.refusals["payload"][0]) == {"symbol": "AAPL", **row}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"l": 18.6}, "low_out_of_line"),
+        ({"l": 0.01}, "low_out_of_line"),
+        ({"h": 187.0}, "high_out_of_line"),
+        ({"h": 9320.0}, "high_out_of_line"),
+        ({"vw": 372.0}, "vwap_out_of_line"),
+        ({"vw": 23.0}, "vwap_out_of_line"),
+    ],
+)
+def test_what_is_out_of_line_within_a_bar_is_kept_and_noted(changes: dict[str, float], reason: str) -> None:
+    checked = check(bar(**changes))
+    assert reasons(checked) == [reason]
+    names = {"l": "low", "h": "high", "vw": "vwap"}
+    assert {checked.rows[names[name]][0] for name in changes} == set(changes.values())
+
+
+def test_days_of_panic_and_prints_by_another_rule_are_not_out_of_line() -> None:
+    """AIG on 2008-09-16 and -19, a flash crash, and a mean price two per cent above the high."""
+    for o, h, low, c in ((1.75, 5.12, 1.25, 3.94), (4.2, 4.45, 2.5, 4.22), (16.0, 16.58, 9.7, 15.87)):
+        assert reasons(check(bar(o=o, h=h, l=low, c=c, vw="absent"))) == []
+    assert reasons(check(bar(vw=93.5 * 1.02))) == []
 
 
 def test_nanoseconds_and_offsets_are_read_to_the_microsecond() -> None:
@@ -185,11 +242,13 @@ wild_rows = st.one_of(
 @given(st.lists(wild_rows, max_size=8))
 def test_every_bar_is_found_once_whatever_it_holds(rows: list[Any]) -> None:
     checked = check(*rows)
-    assert checked.rows.height + checked.refusals.height + checked.in_progress == len(rows)
+    refused = checked.refusals.filter(~pl.col("reason").is_in(list(NOTED)))
+    assert checked.rows.height + refused.height + checked.in_progress == len(rows)
     for payload in checked.refusals["payload"]:
         json.loads(payload)
         assert payload.isascii()
     kept = checked.rows
+    assert not any(broken(kept.with_columns(known_at="bar_end"), quality.BARS).values())
     assert kept.filter((pl.col("low") <= 0) | (pl.col("high") < pl.col("low")) | (pl.col("volume") < 0)).is_empty()
     assert kept.filter(pl.col("bar_end") > NOW).is_empty()
 

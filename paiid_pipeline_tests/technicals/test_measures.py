@@ -149,6 +149,48 @@ def test_volume_that_never_was_gives_no_reading_of_it() -> None:
         assert np.isnan(found[name]).all(), name
 
 
+def halted(seed: int, digits: int, shock: float = 1.0) -> Prices:
+    """A busy series whose last 25 bars stand still and trade nothing; ``shock``: the largest volume, in the usual."""
+    rng = np.random.default_rng(seed)
+    close = np.round(12 * np.exp(np.cumsum(rng.normal(0, 0.0006, 300))), 4)
+    volume = np.round(rng.lognormal(9, 0.5, 300), digits)
+    volume[100] *= shock
+    close, volume = np.r_[close, np.full(25, close[-1])], np.r_[volume, np.zeros(25)]
+    return Prices(close, close, close, close, volume)
+
+
+@given(seed=st.integers(0, 10_000), digits=st.sampled_from([0, 4]), shock=st.sampled_from([1.0, 1e6, 1e12]))
+def test_a_halt_that_is_filled_with_nothing_leaves_no_rest_of_what_was_before(
+    seed: int, digits: int, shock: float
+) -> None:
+    last = {name: values[-1] for name, values in read(halted(seed, digits, shock)).items()}
+    assert (last["turnover_20"], last["volatility_20"]) == (0.0, 0.0)
+    for name in ("vwap_distance", "volume_ratio", "obv_share", "adx_14", "regime"):
+        assert np.isnan(last[name]), name
+
+
+@pytest.mark.parametrize("shock", [1e9, 1e12, 1e15])
+def test_a_sum_of_small_values_after_a_huge_one_is_their_own(shock: float) -> None:
+    prices = wander(400, 5)
+    prices.volume[200] *= shock
+    expected = [np.mean(prices.traded[end - 20 : end] * prices.volume[end - 20 : end]) for end in range(300, 400)]
+    assert read(prices)["turnover_20"][299:399] == pytest.approx(np.array(expected), rel=1e-9)
+
+
+@pytest.mark.parametrize("unit", [1e-2, 1e-4, 1e-6, 1e-8])
+def test_prices_of_a_small_part_of_a_cent_read_as_any_others(unit: float) -> None:
+    """TA-Lib alone sees neither width nor move there."""
+    one = wander(400, 8)
+    small = Prices(*(column * unit for column in (one.close, one.high, one.low, one.traded)), one.volume)
+    plain, scaled = read(one), read(small)
+    for name in ("adx_14", "volatility_20", "atr_percent", "bb_squeeze", "rsi_divergence", "regime"):
+        assert scaled[name] == pytest.approx(plain[name], rel=1e-6, nan_ok=True), name
+    [(_, _, values)] = series_values(one.close, [(0, 400)])
+    [(_, _, tiny)] = series_values(small.close, [(0, 400)])
+    assert tiny[0] == pytest.approx(values[0], rel=1e-6, nan_ok=True)
+    assert tiny[4] - tiny[6] == pytest.approx((values[4] - values[6]) * unit, rel=1e-6, nan_ok=True)
+
+
 def test_codes_become_words_and_a_missing_one_stays_null() -> None:
     codes = {name: [1.0, 0.0, None] for name in ("bb_squeeze", "macd_divergence", "rsi_divergence", "regime")}
     words = in_words(pl.DataFrame(codes, schema=dict.fromkeys(codes, pl.Float64)))

@@ -17,7 +17,7 @@ from paiid_pipeline.technicals.panel import indicator_panel
 from paiid_pipeline.technicals.streaming import IndicatorStream
 from paiid_pipeline_tests.signals.lookahead import OPEN
 
-KINDS = ("walk", "flat", "falling", "stepped", "still for long")
+KINDS = ("walk", "flat", "falling", "stepped", "still for long", "halted", "tiny")
 
 
 def series(symbol: str, kind: str, count: int, rng: np.random.Generator, holes: float) -> pl.DataFrame:
@@ -28,14 +28,17 @@ def series(symbol: str, kind: str, count: int, rng: np.random.Generator, holes: 
         "falling": np.full(count, -0.001),
         "stepped": np.where(rng.random(count) < 0.02, rng.normal(0, 0.05, count), 0.0),
         "still for long": np.where(np.arange(count) < 60, rng.normal(0, 0.01, count), 0.0),
+        "halted": np.where(np.arange(count) % 400 < 300, rng.normal(0, 0.01, count), 0.0),
+        "tiny": rng.normal(0, 0.01, count),
     }[kind]
     close = np.round(100 * np.exp(np.cumsum(steps)), 2 if kind != "falling" else 6)
+    close *= 1e-8 if kind == "tiny" else 1.0
     reach = rng.uniform(0, 0.02, (2, count)) * (kind != "flat")
     columns = {
         "close": close,
         "high": close * (1 + reach[0]),
         "low": close * (1 - reach[1]),
-        "volume": np.round(rng.lognormal(8, 1, count)) * (rng.random(count) > 0.1),
+        "volume": np.round(rng.lognormal(8, 1, count)) * (rng.random(count) > 0.1) * (steps != 0.0),
         "vwap": np.where(rng.random(count) < 0.7, close * 1.001, np.nan),
     }
     for name, column in columns.items():

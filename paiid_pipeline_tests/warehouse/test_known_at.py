@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import psycopg2
 import pytest
 
 from paiid_pipeline.warehouse import Span, Warehouse, Written
@@ -55,6 +56,26 @@ def test_a_live_bar_right_after_what_was_covered_is_known_from_its_receipt(wareh
     warehouse.write_bars(bars(bar()), END + 3 * SECOND, live=True, covers=[covered(T0, END)])
     warehouse.write_bars(bars(bar(END)), END + MINUTE + 4 * SECOND, live=True)
     assert known(warehouse) == [(100.0, END + 3 * SECOND, False), (100.0, END + MINUTE + 4 * SECOND, False)]
+
+
+@pytest.mark.parametrize("delay", [-1e-6, -1.0, -60.0])
+def test_no_row_can_be_known_before_it_is(warehouse: Warehouse, warehouse_url: str, delay: float) -> None:
+    """Neither through the writer nor past it."""
+    with pytest.raises(ValueError, match=r"feed delay of -1 day"):
+        warehouse.write_bars(bars(bar()), LATER, feed_delay=timedelta(seconds=delay))
+    warehouse.write_bars(bars(bar()), LATER)
+    warehouse.write_news(news(article()), LATER)
+    connection = psycopg2.connect(warehouse_url)
+    for table, moment in (("market_bars", "bar_end"), ("news_articles", "updated_at")):
+        with pytest.raises(psycopg2.errors.CheckViolation), connection, connection.cursor() as cursor:
+            cursor.execute(f"UPDATE {table} SET known_at = {moment} + %s", (timedelta(seconds=delay),))
+    connection.close()
+    assert known(warehouse) == [(100.0, END, True)]
+
+
+def test_an_open_may_be_unknown(warehouse: Warehouse) -> None:
+    warehouse.write_bars(bars(bar(open=None)), LATER)
+    assert warehouse.bars(["AAPL"], "1Min", T0, END, LATER)["open"].to_list() == [None]
 
 
 def test_a_replayed_clock_leaves_such_a_bar_nominal(warehouse: Warehouse) -> None:

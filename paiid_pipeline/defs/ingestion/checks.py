@@ -15,10 +15,17 @@ def _bars(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
     )
 
 
+def _no_bar(pipeline: Pipeline, part: Slice) -> bool:
+    """Whether decisions are due of which no symbol can have a bar."""
+    opening = pipeline.calendar.sessions(part.days[0], part.days[-1])[0].open
+    patience = pipeline.settings.feed_delay + pipeline.settings.lookback["intraday"].max_bar_age
+    return pipeline.clock.now() > opening + patience
+
+
 def _news(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
     start, end = pipeline.calendar.day_start(part.days[0]), pipeline.news_window(part.days[-1])[1]
     return pipeline.warehouse.news(part.symbols, start, end, pipeline.clock.now())
 
 
-market_bars_are_sound = rules_check(market_bars, quality.BARS, _bars, "bar_end")
+market_bars_are_sound = rules_check(market_bars, quality.BARS, _bars, "bar_end", _no_bar)
 news_articles_are_sound = rules_check(news_articles, quality.NEWS, _news, "published_at")

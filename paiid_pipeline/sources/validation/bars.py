@@ -1,10 +1,14 @@
 """Bars: one page by symbol, in the vendor's own names of its fields.
 
 Reasons for bars: ``missing_field``, ``bad_type``, ``bad_timestamp``, ``not_finite``, ``non_positive_price``,
-``negative_volume``, ``high_below_low``, ``open_or_close_outside_range`` (beyond a relative 1e-6, which rounding
-of adjusted prices makes), ``misaligned_timestamp``, ``outside_request``, ``future_timestamp``, ``outside_session``,
-``unrequested_symbol``. Of identical duplicates one is kept, and one ``duplicate_bar`` a symbol lists the rest; of
-conflicting ones the last delivered is kept, the earlier are refused as ``conflicting_duplicate``.
+``negative_volume``, ``high_below_low`` and ``close_outside_range`` (beyond `quality.ROUNDING`),
+``misaligned_timestamp``, ``outside_request``, ``future_timestamp``, ``outside_session``, ``unrequested_symbol``. Of
+identical duplicates one is kept, and one ``duplicate_bar`` a symbol lists the rest; of conflicting ones the last
+delivered is kept, the earlier are refused as ``conflicting_duplicate``.
+
+A bar may be taken and still be noted among the refusals, in full: ``open_outside_range``, whose open is then null
+(some trades set the open and not the high); and ``low_out_of_line``, ``high_out_of_line`` and ``vwap_out_of_line``
+(see `quality.OUT_OF_LINE`), which are stored as they came, and judged by each decision that reads them.
 """
 
 from __future__ import annotations
@@ -17,12 +21,15 @@ from typing import Any
 
 import polars as pl
 
+from paiid_pipeline import quality
 from paiid_pipeline.contracts import BARS, MOMENT
 from paiid_pipeline.sources.validation.shared import Asked, Checked, Row, clean, refusals
 from paiid_pipeline.universe import TradingCalendar
 
-_ROUNDING = 1e-6
 _MINUTE = timedelta(minutes=1)
+
+NOTED: Mapping[str, pl.Expr] = {"open_outside_range": ~quality.in_range("open"), **quality.OUT_OF_LINE}
+"""What is noted of a bar that is taken: the reason, and the expression that is true of it."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,11 @@ def check_bars(delivered: Mapping[str, object], shape: BarShape, asked: Asked, s
         refused.append((complaints.get(index, reason), {"symbol": symbols[index], **rows[index]}))
     fair = judged.filter(pl.col("reason").is_null())
     ended = fair.filter(pl.col("bar_end") <= asked.now)
+    for reason, wrong in NOTED.items():
+        noted = ended.filter(wrong)["index"]
+        refused += [(reason, {"symbol": symbols[index], **rows[index]}) for index in noted]
     good = ended.with_columns(
+        open=pl.when(quality.in_range("open")).then("open"),
         timeframe=pl.lit(asked.kind),
         source=pl.lit(asked.source),
         vwap=pl.when(pl.col("vwap") > 0).then(pl.col("vwap")),
@@ -184,7 +195,6 @@ def _bar_reason(asked: Asked) -> pl.Expr:
     prices = [pl.col(name) for name in ("open", "high", "low", "close")]
     finite = pl.all_horizontal(*(column.is_finite() for column in (*prices, pl.col("volume"))))
     optional = pl.all_horizontal(*(pl.col(n).is_finite().fill_null(True) for n in ("vwap", "trade_count")))
-    highest, lowest = pl.max_horizontal("open", "close"), pl.min_horizontal("open", "close")
     aligned = pl.col("bar_start").dt.truncate("1m") == pl.col("bar_start")
     rules: list[tuple[str, pl.Expr]] = [
         ("faulty", pl.col("faulty")),
@@ -192,11 +202,8 @@ def _bar_reason(asked: Asked) -> pl.Expr:
         ("not_finite", ~(finite & optional)),
         ("non_positive_price", pl.min_horizontal(*prices) <= 0),
         ("negative_volume", pl.min_horizontal("volume", "trade_count", "vwap") < 0),
-        ("high_below_low", pl.col("high") < pl.col("low")),
-        (
-            "open_or_close_outside_range",
-            (highest > pl.col("high") * (1 + _ROUNDING)) | (lowest < pl.col("low") * (1 - _ROUNDING)),
-        ),
+        ("high_below_low", pl.col("high") < pl.col("low") * (1 - quality.ROUNDING)),
+        ("close_outside_range", ~quality.in_range("close")),
         ("misaligned_timestamp", ~aligned),
         ("future_timestamp", pl.col("bar_start") >= asked.now),
         ("outside_request", (pl.col("bar_start") < asked.start) | (pl.col("bar_start") >= asked.end)),
