@@ -80,7 +80,7 @@ DECISIONS: Schema = {
     "symbol": pl.String,
     "horizon": pl.String,  # intraday | daily
     "as_of": MOMENT,  # the decision time T on the grid
-    "known_by": MOMENT,  # T plus the settle time: only rows with known_at <= known_by count
+    "known_by": MOMENT,  # T plus the settle time, feed delay included: only rows with known_at <= known_by count
     "session": pl.Date,
     "session_open": MOMENT,
     "anchor": MOMENT,  # start of the history that the decision may use

@@ -18,8 +18,9 @@ def due_decisions(
 ) -> pl.DataFrame:
     """All decisions of the sessions ``days`` that have settled by ``now``; schema DECISIONS.
 
-    A decision for T is due at T plus the settle time, and may use rows known by that moment only. Its
-    history starts at the open of the session ``lookback.sessions`` before its own, a pure function of T.
+    A decision for T is due at T plus the settle time, which begins with the delay of the feed, and may use rows known
+    by that moment only, of what ended by T: the bar that ends at T is in it however late the feed. Its history
+    starts at the open of the session ``lookback.sessions`` before its own, a pure function of T.
     """
     grid = []
     for day in sorted(set(days)):

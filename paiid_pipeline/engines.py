@@ -18,6 +18,7 @@ from paiid_pipeline.signals.generator import SignalGenerator
 from paiid_pipeline.signals.ml import ENGINE, Model, ModelGenerator
 from paiid_pipeline.signals.risk import Book
 from paiid_pipeline.signals.rules import load_rules
+from paiid_pipeline.universe import SETTLE
 
 
 def rule_engine(settings: Settings) -> SignalGenerator:
@@ -87,6 +88,7 @@ def _arguments(settings: Settings) -> dict[str, Any]:
     return {
         "rulebook": load_rules(settings.rules_path),
         "segments": {symbol: segment for segment, members in universe.segments.items() for symbol in members},
-        "validity": universe.calendar.next_decision,
+        # A decision holds until the next is made, which a late feed puts off.
+        "validity": lambda horizon, moment: universe.calendar.next_decision(horizon, moment) + settings.settle - SETTLE,
         "max_bar_age": ages,
     }

@@ -7,6 +7,7 @@ repr nor in an error.
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -171,8 +172,6 @@ class Settings(BaseSettings):
     """The first partition. A replay has the weeks around its start instead."""
     web_port: int = Field(3000, gt=0, lt=65536, description="a port: use a number from 1 to 65535")
 
-    settle: ClassVar[timedelta] = SETTLE
-    """How long after its time a decision is made."""
     lookback: ClassVar[Mapping[Horizon, Lookback]] = {
         "intraday": Lookback(sessions=3, max_bar_age=timedelta(minutes=15)),
         "daily": Lookback(sessions=500, max_bar_age=timedelta(0)),
@@ -217,6 +216,11 @@ class Settings(BaseSettings):
     def feed_delay(self) -> timedelta:
         """How long after a bar's end the source gives it."""
         return timedelta(seconds=self.feed_delay_seconds)
+
+    @property
+    def settle(self) -> timedelta:
+        """How long after its time a decision is made: until the refresh that brings the bar that ends then."""
+        return SETTLE + timedelta(minutes=math.ceil(self.feed_delay / timedelta(minutes=1)))
 
     @property
     def news_lookback(self) -> timedelta:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
+import numpy as np
 import polars as pl
+import pytest
 
-from paiid_pipeline.contracts import DECISIONS
+from paiid_pipeline.contracts import DECISIONS, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.decisions import due_decisions, reach, undecided
+from paiid_pipeline.engines import rule_engine
 from paiid_pipeline.settings import load_settings
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.technicals.decide import decide_indicators
+from paiid_pipeline.universe import SETTLE, TIMEFRAME, Horizon, TradingCalendar
 
 SETTINGS = load_settings({"PAIID_SOURCE": "alpaca"})
 CALENDAR = TradingCalendar("XNYS")
@@ -24,6 +28,36 @@ def test_a_decision_is_due_only_once_it_has_settled() -> None:
     moment = datetime(2014, 6, 9, 19, tzinfo=UTC)
     assert due(moment + timedelta(seconds=14))["as_of"].max() == moment - timedelta(minutes=5)
     assert due(moment + timedelta(seconds=15))["as_of"].max() == moment
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, 37.5, 60, 900, 1200, 7200])
+@pytest.mark.parametrize(("horizon", "step"), [("intraday", timedelta(minutes=1)), ("daily", timedelta(days=1))])
+def test_a_late_feed_puts_decisions_off_and_leaves_none_without_its_newest_bar(
+    seconds: float, horizon: Horizon, step: timedelta
+) -> None:
+    settings = load_settings({"PAIID_SOURCE": "alpaca", "PAIID_FEED_DELAY_SECONDS": str(seconds)})
+    delay, moment = timedelta(seconds=seconds), datetime(2014, 6, 9, 20, tzinfo=UTC)
+    due = due_decisions(["AAPL"], [DAY], CALENDAR, settings, moment + settings.settle)
+    decision = due.filter((pl.col("horizon") == horizon) & (pl.col("as_of") == moment))
+    rng = np.random.default_rng(1)
+    ends = [moment - step * back for back in range(270)]
+    bars = pl.DataFrame(
+        [("AAPL", TIMEFRAME[horizon], end - step, end, p, p, p, p, 10.0, None, None, "x", end + delay, True)
+         for end, p in zip(ends, (100 + rng.normal(0, 1, 270)).tolist(), strict=True)],
+        schema=STORED_BARS, orient="row",
+    )  # fmt: skip
+    ages = {name: lookback.max_bar_age for name, lookback in settings.lookback.items()}
+    read, withheld = decide_indicators(bars, empty(STORED_CORPORATE_ACTIONS), decision, ages)
+    assert withheld.is_empty()
+    assert (read["bar_end"][0], read["bars"][0]) == (moment, 270)
+    # The refresh of the minute that finds the bar comes before the decision, and nothing that is known later counts.
+    assert delay <= settings.settle - SETTLE < delay + timedelta(minutes=1)
+    late = bars.with_columns(known_at=pl.col("known_at") + timedelta(minutes=1) + SETTLE)
+    assert decide_indicators(late, empty(STORED_CORPORATE_ACTIONS), decision, ages)[0]["bar_end"].to_list() in (
+        [], [moment - step]
+    )  # fmt: skip
+    until = rule_engine(settings)._validity(horizon, moment)
+    assert until - CALENDAR.next_decision(horizon, moment) == settings.settle - SETTLE
 
 
 def test_what_is_due_earlier_is_a_prefix_of_what_is_due_later() -> None:

@@ -45,10 +45,10 @@ def active_run(instance: dg.DagsterInstance, job_name: str) -> str | None:
 
 
 def session_day(pipeline: Pipeline) -> date | None:
-    """The date of the session in progress, or just over; None outside one."""
+    """The date of the session in progress, or just over as the feed has it; None outside one."""
     now = pipeline.clock.now()
     session = pipeline.calendar.latest_session(now)
-    return session.day if now <= session.close + AFTER_CLOSE else None
+    return session.day if now <= session.close + pipeline.settings.feed_delay + AFTER_CLOSE else None
 
 
 def closed(pipeline: Pipeline) -> str:
@@ -92,7 +92,7 @@ def request(
         return dg.SkipReason(closed(pipeline))
     if run_id := active_run(instance, job_name):
         return dg.SkipReason(f"the previous run of {job_name} is still active: {run_id}")
-    now = pipeline.clock.now()
+    now = pipeline.clock.now() - pipeline.settings.feed_delay  # what has ended for a late feed
     if decides:
         decided = pipeline.calendar.session_of(pipeline.calendar.latest_decision(now, "intraday"))
         day = decided.day if decided else day

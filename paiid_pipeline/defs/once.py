@@ -33,7 +33,7 @@ all_decisions = dg.define_asset_job(
 
 def newest_partitions(pipeline: Pipeline) -> tuple[date, date, datetime]:
     """The dates of the newest daily and the newest intraday decision, and the moment of the latter."""
-    calendar, now = pipeline.calendar, pipeline.clock.now()
+    calendar, now = pipeline.calendar, pipeline.clock.now() - pipeline.settings.feed_delay
     newest = {horizon: calendar.latest_decision(now, horizon) for horizon in ("daily", "intraday")}
     sessions = {horizon: calendar.session_of(moment) for horizon, moment in newest.items()}
     days = [session.day for session in sessions.values() if session is not None]

@@ -93,6 +93,26 @@ def test_inside_the_session_a_run_covers_the_session_and_all_segments(exchange: 
     )
 
 
+@pytest.mark.parametrize(
+    ("at", "delay", "through"),
+    [
+        ("2026-03-10T20:10:00+00:00", 900, "2026-03-10T19:55:00+00:00"),
+        ("2026-03-10T20:15:00+00:00", 900, "2026-03-10T20:00:00+00:00"),
+        ("2026-03-10T20:00:00+00:00", 0, "2026-03-10T20:00:00+00:00"),
+        ("2026-03-10T20:01:00+00:00", 37.5, "2026-03-10T20:00:00+00:00"),
+    ],
+)
+def test_a_late_feed_is_asked_for_what_it_has_until_it_has_the_close(
+    exchange: World, at: str, delay: float, through: str
+) -> None:
+    exchange.variables = {**exchange.variables, "PAIID_FEED_DELAY_SECONDS": str(delay)}
+    pipeline = exchange.pipeline(datetime.fromisoformat(at))
+    request = tick("signals_refresh_schedule", pipeline, exchange.instance)
+    assert not isinstance(request, str), request
+    assert request.run_config["ops"]["trading_signals"]["config"]["through"] == through
+    assert not isinstance(tick("market_refresh_schedule", pipeline, exchange.instance), str)
+
+
 def test_the_decision_at_midnight_of_a_market_that_never_closes_goes_to_the_day_that_ended(world: World) -> None:
     at = datetime(2026, 3, 11, 0, 0, 1, tzinfo=UTC)
     outcome = tick("signals_refresh_schedule", world.pipeline(at), world.instance)
