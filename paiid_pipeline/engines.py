@@ -23,12 +23,12 @@ from paiid_pipeline.universe import SETTLE
 
 def rule_engine(settings: Settings) -> SignalGenerator:
     """The rule engine on the rules, segments, calendar and patience of the settings."""
-    return SignalGenerator(**_arguments(settings))
+    return SignalGenerator(**engine_arguments(settings))
 
 
 def model_engine(settings: Settings, model: Model, columns: Mapping[str, pl.Expr] = FEATURES) -> ModelGenerator:
     """The ML engine with one model, on the same; ``columns``: how the features that it reads are computed."""
-    return ModelGenerator(model, columns=columns, **_arguments(settings))
+    return ModelGenerator(model, columns=columns, **engine_arguments(settings))
 
 
 def open_shelf(settings: Settings) -> Shelf:
@@ -82,7 +82,8 @@ class MlEngine:
         return [(generator, pl.concat(parts)) for generator, parts in found]
 
 
-def _arguments(settings: Settings) -> dict[str, Any]:
+def engine_arguments(settings: Settings) -> dict[str, Any]:
+    """Of a signal engine, what the settings say: rules, segments, calendar and patience."""
     universe = settings.universe
     ages: dict[str, timedelta] = {name: lookback.max_bar_age for name, lookback in settings.lookback.items()}
     return {

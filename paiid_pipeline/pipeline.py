@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
@@ -69,7 +70,11 @@ class MLDataPipeline:
         self._cache = cache or CacheManager.connect(self._settings.require_redis())
         self._analyzer = analyzer or installed_analyzer(self._settings)
 
-    def get_sentiment_analysis(self, symbol: str, lookback_days: int = 3) -> SentimentAnalysis:
+    async def get_sentiment_analysis(self, symbol: str, lookback_days: int = 3) -> SentimentAnalysis:
+        """As :meth:`get_sentiment_analysis_sync`, in a thread, so that an event loop goes on meanwhile."""
+        return await asyncio.to_thread(self.get_sentiment_analysis_sync, symbol, lookback_days)
+
+    def get_sentiment_analysis_sync(self, symbol: str, lookback_days: int = 3) -> SentimentAnalysis:
         """The sentiment on ``symbol`` now, over the articles of the last ``lookback_days`` (1 to 365).
 
         A fresh answer of the same models in the cache is given as it is; else it is made from the articles known
@@ -92,10 +97,7 @@ class MLDataPipeline:
     def _check(self, symbol: str, lookback_days: int) -> None:
         if not 1 <= lookback_days <= LONGEST_DAYS:
             raise ValueError(f"lookback_days={lookback_days} is not from 1 to {LONGEST_DAYS}")
-        if symbol not in self._universe.symbols:
-            close = difflib.get_close_matches(symbol.upper(), self._universe.symbols, n=1, cutoff=0.5)
-            hint = f": did you mean {close[0]!r}?" if close else f": add it to {self._settings.universe_path}"
-            raise LookupError(f"{symbol!r} is not followed{hint}")
+        require_followed(symbol, self._settings)
 
     def _cached(self, key: str, now: datetime) -> SentimentAnalysis | None:
         try:
@@ -148,6 +150,15 @@ class MLDataPipeline:
         fresh = scored.filter((pl.col("symbol") == symbol) & (pl.col("model") == self._analyzer.model))
         fresh = fresh.join(moments, on=version).select(STORED_ARTICLE_SENTIMENT.keys())
         return pl.concat([stored.select(STORED_ARTICLE_SENTIMENT.keys()), fresh])
+
+
+def require_followed(symbol: str, settings: Settings) -> None:
+    """Raises LookupError with the remedy for a symbol that is not in the universe of the settings."""
+    symbols = settings.universe.symbols
+    if symbol not in symbols:
+        close = difflib.get_close_matches(symbol.upper(), symbols, n=1, cutoff=0.5)
+        hint = f": did you mean {close[0]!r}?" if close else f": add it to {settings.universe_path}"
+        raise LookupError(f"{symbol!r} is not followed{hint}")
 
 
 def _read(document: dict[str, Any]) -> SentimentAnalysis | None:

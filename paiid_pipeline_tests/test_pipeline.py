@@ -45,12 +45,12 @@ def opened(warehouse: Warehouse, redis_url: str, clock: FixedClock) -> MLDataPip
 
 def test_the_articles_of_the_days_asked_for_are_scored_as_known_now(warehouse: Warehouse, redis_url: str) -> None:
     pipeline = opened(warehouse, redis_url, FixedClock(NOW))
-    three = pipeline.get_sentiment_analysis("AAPL", 3)
+    three = pipeline.get_sentiment_analysis_sync("AAPL", 3)
     assert (three.article_count, three.novelty, three.cached, three.as_of) == (1, 1.0, False, NOW)
     assert three.score == pytest.approx(SentimentAnalyzer().analyze_sentiment("Great profit, excellent growth").score)
     assert three.missing_members == ("custom_bert", "finbert")
     assert (three.price, three.price_at) == (101.0, T0 + 2 * MINUTE)
-    seven = pipeline.get_sentiment_analysis("AAPL", 7)
+    seven = pipeline.get_sentiment_analysis_sync("AAPL", 7)
     assert seven.article_count == 2
     assert three.score is not None
     assert seven.score is not None
@@ -61,7 +61,7 @@ def test_what_the_graph_has_scored_is_not_scored_again(warehouse: Warehouse) -> 
     analyzer = SentimentAnalyzer()
     scored = analyzer.score_articles(warehouse.news_to_score(T0, NOW, analyzer.model, analyzer.model_version))
     warehouse.write_article_sentiment(scored, NOW - MINUTE)
-    expected = opened(warehouse, NOWHERE, FixedClock(NOW)).get_sentiment_analysis("AAPL")
+    expected = opened(warehouse, NOWHERE, FixedClock(NOW)).get_sentiment_analysis_sync("AAPL")
 
     class Blind(SentimentAnalyzer):
         def analyze_batch(self, texts: object, *_given: object) -> list[object]:  # type: ignore[override]
@@ -70,35 +70,35 @@ def test_what_the_graph_has_scored_is_not_scored_again(warehouse: Warehouse) -> 
 
     blind = opened(warehouse, NOWHERE, FixedClock(NOW))
     blind._analyzer = Blind()
-    assert blind.get_sentiment_analysis("AAPL") == expected
+    assert blind.get_sentiment_analysis_sync("AAPL") == expected
 
 
 def test_an_answer_is_cached_while_it_is_fresh_and_of_the_same_models(warehouse: Warehouse, redis_url: str) -> None:
     clock = FixedClock(NOW)
     pipeline = opened(warehouse, redis_url, clock)
-    made = pipeline.get_sentiment_analysis("AAPL", 3)
+    made = pipeline.get_sentiment_analysis_sync("AAPL", 3)
     clock.moment = NOW + TTL["sentiment"]
-    assert pipeline.get_sentiment_analysis("AAPL", 3) == replace(made, cached=True)
+    assert pipeline.get_sentiment_analysis_sync("AAPL", 3) == replace(made, cached=True)
     clock.moment += timedelta(seconds=1)
-    assert pipeline.get_sentiment_analysis("AAPL", 3).as_of == clock.moment
+    assert pipeline.get_sentiment_analysis_sync("AAPL", 3).as_of == clock.moment
     pipeline._cache._redis.set(cache_key("sentiment", "AAPL:3d"), b"rubbish")
-    assert not pipeline.get_sentiment_analysis("AAPL", 3).cached
+    assert not pipeline.get_sentiment_analysis_sync("AAPL", 3).cached
 
 
 def test_without_redis_the_answer_is_made_each_time(warehouse: Warehouse) -> None:
     pipeline = opened(warehouse, NOWHERE, FixedClock(NOW))
-    assert [pipeline.get_sentiment_analysis("AAPL").cached for _ in range(2)] == [False, False]
+    assert [pipeline.get_sentiment_analysis_sync("AAPL").cached for _ in range(2)] == [False, False]
 
 
 def test_a_symbol_without_news_or_bars_has_an_answer_without_numbers(warehouse: Warehouse, redis_url: str) -> None:
-    found = opened(warehouse, redis_url, FixedClock(NOW)).get_sentiment_analysis("KO")
+    found = opened(warehouse, redis_url, FixedClock(NOW)).get_sentiment_analysis_sync("KO")
     assert (found.score, found.confidence, found.article_count, found.price) == (None, None, 0, None)
 
 
 def test_wrong_questions_are_refused_with_the_remedy(warehouse: Warehouse, redis_url: str) -> None:
     pipeline = opened(warehouse, redis_url, FixedClock(NOW))
     with pytest.raises(LookupError, match="did you mean 'AAPL'"):
-        pipeline.get_sentiment_analysis("aapl")
+        pipeline.get_sentiment_analysis_sync("aapl")
     for days in (0, -1, 366):
         with pytest.raises(ValueError, match=f"lookback_days={days}"):
-            pipeline.get_sentiment_analysis("AAPL", days)
+            pipeline.get_sentiment_analysis_sync("AAPL", days)

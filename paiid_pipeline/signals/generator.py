@@ -8,18 +8,21 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import add
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 import polars as pl
 
 from paiid_pipeline import quality
-from paiid_pipeline.contracts import SIGNALS, WITHHELD
+from paiid_pipeline.contracts import SIGNALS, SYMBOL_SENTIMENT, WITHHELD, empty
 from paiid_pipeline.signals.features import KEY, joined
 from paiid_pipeline.signals.risk import Book, RiskManager
 from paiid_pipeline.signals.rules import Classes, Row, Rule, Rulebook, is_news, load_rules
-from paiid_pipeline.signals.validation import unsound_inputs, unsound_signal
+from paiid_pipeline.signals.validation import SignalValidator
 from paiid_pipeline.universe import INTRADAY_STEP, Horizon
+
+if TYPE_CHECKING:
+    from paiid_pipeline.sentiment.analyzer import SentimentResult
 
 ENGINE = "rules"
 
@@ -90,8 +93,9 @@ class SignalGenerator:
         :meth:`generate_signals` starts from.
         """
         self.rulebook = rulebook or load_rules()
-        self._validity, self._max_bar_age, self._indicators = validity, max_bar_age, indicators
+        self._validity, self._indicators = validity, indicators
         self._risk = RiskManager(self.rulebook.limits, segments)
+        self._validator = SignalValidator(self.rulebook, max_bar_age)
         self._rules = self.rulebook.rules
         self._full = sum(rule.weight for rule in self._rules if rule.level)
 
@@ -115,7 +119,7 @@ class SignalGenerator:
         judged = sentiment.with_columns(quality.fault(quality.SYMBOL_SENTIMENT).alias("fault"))
         inputs = joined(indicators, sentiment).join(judged.select(*KEY, "fault"), on=list(KEY), how="left")
         inputs = inputs.with_columns(
-            pl.coalesce(unsound_inputs(self._max_bar_age), pl.format("of its news, {}", "fault")).alias("reason")
+            pl.coalesce(self._validator.inputs, pl.format("of its news, {}", "fault")).alias("reason")
         )
         unfit = inputs.filter(pl.col("reason").is_not_null())
         scored = self._scored(inputs.filter(pl.col("reason").is_null()))
@@ -126,31 +130,29 @@ class SignalGenerator:
             pl.lit(self.version).alias("model_version"),
             pl.Series("reasons", [self._reasons(row) for row in rows], dtype=pl.String),
             pl.Series("inputs_hash", [self._inputs_hash(row) for row in rows], dtype=pl.String),
-        ).with_columns(
-            pl.coalesce(
-                unsound_signal(self.rulebook.limits, self.rulebook.classes), quality.fault(quality.SIGNALS)
-            ).alias("reason")
-        )
+        ).with_columns(self._validator.signals.alias("reason"))
         unsound = signals.filter(pl.col("reason").is_not_null()).with_columns(
             pl.format("refused by the validator: {}", "reason").alias("reason")
         )
         withheld = pl.concat(frame.select(WITHHELD.keys()) for frame in (unfit, unsound))
         return signals.filter(pl.col("reason").is_null()).select(SIGNALS.keys()), withheld
 
-    def generate_signals(self, symbol: str, sentiment: pl.DataFrame, book: Book = _NOTHING) -> list[Signal]:
+    def generate_signals(
+        self, symbol: str, sentiment: SentimentResult | pl.DataFrame, book: Book | None = None
+    ) -> list[Signal]:
         """The signals of one symbol, oldest first, by the same code as :meth:`decide`.
 
-        ``sentiment``: `contracts.SYMBOL_SENTIMENT`, of any symbols. Its indicators come from where the
-        constructor was told; those of other symbols in them share the segment's budget. Raises LookupError
-        where it was told of none.
+        ``sentiment``: `contracts.SYMBOL_SENTIMENT`, of any symbols, or what was read in one text, which then is all
+        the news on the symbol. Its indicators come from where the constructor was told; those of other symbols in
+        them share the segment's budget. Raises LookupError where it was told of none.
         """
         if self._indicators is None:
             raise LookupError("no indicators to decide on: give SignalGenerator(indicators=…) a frame or a function")
         indicators = self._indicators(symbol) if callable(self._indicators) else self._indicators
-        signals, _ = self.decide(indicators, sentiment, book)
-        own = signals.filter(pl.col("symbol") == symbol).sort("as_of", "horizon")
-        names = [field.name for field in fields(Signal)]
-        return [Signal(**row) for row in own.select(names).iter_rows(named=True)]
+        if not isinstance(sentiment, pl.DataFrame):
+            sentiment = as_news(sentiment, indicators.filter(pl.col("symbol") == symbol))
+        signals, _ = self.decide(indicators, sentiment, book or _NOTHING)
+        return signals_of(symbol, signals)
 
     def _dated(self, scored: pl.DataFrame) -> pl.DataFrame:
         """With ``valid_until``."""
@@ -228,6 +230,35 @@ class SignalGenerator:
         history = (row["position_fraction"], *row["limited"])
         inputs = (row["inputs_hash"], row["sentiment_inputs_hash"], self.version, history)
         return hashlib.sha256(repr(inputs).encode()).hexdigest()
+
+
+def signals_of(symbol: str, signals: pl.DataFrame) -> list[Signal]:
+    """The signals of one symbol in a frame (`contracts.SIGNALS`), oldest first."""
+    own = signals.filter(pl.col("symbol") == symbol).sort("as_of", "horizon")
+    names = [field.name for field in fields(Signal)]
+    return [Signal(**row) for row in own.select(names).iter_rows(named=True)]
+
+
+def as_news(result: SentimentResult, decisions: pl.DataFrame) -> pl.DataFrame:
+    """`contracts.SYMBOL_SENTIMENT`: what was read in one text, as the only article on each of some decisions.
+
+    A text without a word to go by is no news, as in `sentiment.aggregate`.
+    """
+    if result.confidence <= 0:
+        return empty(SYMBOL_SENTIMENT)
+    digest = hashlib.sha256(repr((result.model_version, result.text, result.score, result.confidence)).encode())
+    return decisions.select(
+        "symbol", "horizon", "as_of",
+        score=pl.lit(result.score),
+        confidence=pl.lit(result.confidence),
+        article_count=pl.lit(1, pl.Int64),
+        disagreement=pl.lit(0.0),
+        newest_published_at="as_of",
+        model=pl.lit(result.model),
+        model_version=pl.lit(result.model_version),
+        inputs_hash=pl.lit(digest.hexdigest()),
+        novelty=pl.lit(1.0),
+    ).select(SYMBOL_SENTIMENT.keys())  # fmt: skip
 
 
 def _moving(inputs: pl.DataFrame) -> pl.DataFrame:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from paiid_pipeline.contracts import HALTS, STAKES, STORED_CORPORATE_ACTIONS, Schema, empty
 from paiid_pipeline.signals.limits import HorizonLimits, Limits
+from paiid_pipeline.signals.rules import load_rules
 from paiid_pipeline.universe import HORIZONS, Horizon
 
 Floats = NDArray[np.float64]
@@ -52,15 +53,17 @@ def reach_back(limits: Limits, horizon: Horizon) -> timedelta:
 
 
 class RiskManager:
-    """Sizes signals. ``segments``: of each symbol its segment; without, all symbols are one segment.
+    """Sizes signals, by default within the limits of the shipped rules.
+
+    ``segments``: of each symbol its segment; without, all symbols are one segment.
 
     Only the whole of a segment at one decision time is sized rightly: its signals share a budget. That
     of a segment is its own cap or, if less, its part of the portfolio's by its number of symbols, so that
     segments need not know of one another.
     """
 
-    def __init__(self, limits: Limits, segments: Mapping[str, str] | None = None) -> None:
-        self._limits, self._segments = limits, dict(segments or {})
+    def __init__(self, limits: Limits | None = None, segments: Mapping[str, str] | None = None) -> None:
+        self._limits, self._segments = limits or load_rules().limits, dict(segments or {})
 
     def size(self, rows: pl.DataFrame, book: Book) -> pl.DataFrame:
         """``rows`` with ``stop_loss``, ``take_profit``, ``position_fraction`` and ``limited``, in their order.

@@ -8,8 +8,9 @@ from functools import reduce
 
 import polars as pl
 
+from paiid_pipeline import quality
 from paiid_pipeline.signals.limits import Limits
-from paiid_pipeline.signals.rules import Classes
+from paiid_pipeline.signals.rules import Classes, Rulebook, load_rules
 from paiid_pipeline.technicals.indicators import MINIMUM_BARS
 from paiid_pipeline.universe import Horizon
 
@@ -24,6 +25,31 @@ INPUTS = (
 
 _c = pl.col
 _NEWS = ("sentiment_score", "sentiment_confidence")
+
+
+class SignalValidator:
+    """Names what a signal cannot be made on, and what must not be published.
+
+    ``rulebook``: whose limits and classes signals are held to, by default the shipped one. ``max_bar_age``: how old
+    the newest bar may be, by horizon; not looked at without.
+    """
+
+    def __init__(
+        self, rulebook: Rulebook | None = None, max_bar_age: Mapping[Horizon, timedelta] | None = None
+    ) -> None:
+        rules = rulebook or load_rules()
+        self.inputs = unsound_inputs(max_bar_age)
+        """Over the columns of INDICATORS and the news' as ``sentiment_…``: the reason, null for a sound row."""
+        self.signals = pl.coalesce(unsound_signal(rules.limits, rules.classes), quality.fault(quality.SIGNALS))
+        """Over the columns of SIGNALS: the reason, null for a sound one."""
+
+    def unsound_inputs(self, rows: pl.DataFrame) -> pl.Series:
+        """The reason of each row that cannot be decided on, null for a sound one."""
+        return rows.select(reason=self.inputs)["reason"]
+
+    def unsound_signal(self, signals: pl.DataFrame) -> pl.Series:
+        """The reason of each signal that must not be published, null for a sound one."""
+        return signals.select(reason=self.signals)["reason"]
 
 
 def unsound_inputs(max_bar_age: Mapping[Horizon, timedelta] | None) -> pl.Expr:

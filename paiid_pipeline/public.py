@@ -1,0 +1,162 @@
+"""What applications call, ready to use: each class opens what it needs as the settings say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any, cast, get_args
+
+import polars as pl
+
+from paiid_pipeline import cache
+from paiid_pipeline.cache import Envelope
+from paiid_pipeline.clock import Clock
+from paiid_pipeline.engines import engine_arguments
+from paiid_pipeline.pipeline import require_followed
+from paiid_pipeline.scoring import installed_analyzer
+from paiid_pipeline.sentiment import analyzer
+from paiid_pipeline.sentiment.analyzer import SentimentResult
+from paiid_pipeline.settings import CacheKind, Settings, load_settings
+from paiid_pipeline.signals import generator
+from paiid_pipeline.signals.generator import Signal, as_news, signals_of
+from paiid_pipeline.signals.risk import Book, reach_back
+from paiid_pipeline.universe import HORIZONS, Horizon
+from paiid_pipeline.warehouse import Warehouse
+
+_RECENT = timedelta(days=14)
+"""No exchange is closed for longer: further back lies no decision that still holds."""
+
+
+class SentimentAnalyzer(analyzer.SentimentAnalyzer):
+    """Scores texts with every model that is installed where the settings say, for the names of their universe.
+
+    Without one it is VADER alone; each result names the members that are missing, and ``route.left_out`` says why.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, budget_ms: float | None = None) -> None:
+        """``budget_ms``: models that cost more a text are left out."""
+        found = installed_analyzer(settings or load_settings(), budget_ms=budget_ms)
+        super().__init__(found.route, found.blend, found.names)
+
+
+class CacheManager:
+    """Results in Redis by key and kind (market, signals, sentiment or news), each for the TTL of its kind.
+
+    It shares its keys with the hot results that the graph publishes: under a symbol's name stands what the graph
+    says of it. Raises `cache.CacheError` where Redis does not answer, ValueError for another kind.
+    """
+
+    def __init__(self, settings: Settings | None = None, *, clock: Clock | None = None) -> None:
+        """Raises LookupError with the remedy where no address of Redis is set."""
+        known = settings or load_settings()
+        self._clock = clock or known.open_clock()
+        self._hot = cache.CacheManager.connect(known.require_redis())
+
+    async def get_cached_result(self, key: str, cache_type: str) -> Any:
+        """What is cached under ``key``, as JSON has it; None where nothing is, or where it is past its TTL."""
+        kind, now = _kind(cache_type), self._clock.now()
+        found = await asyncio.to_thread(self._hot.get_cached_result, kind, key, now)
+        return None if found is None else found.data
+
+    async def cache_result(self, key: str, data: Any, cache_type: str) -> None:
+        """Cache ``data`` under ``key``. Raises TypeError for what JSON cannot hold."""
+        now = self._clock.now()
+        envelope = Envelope(_kind(cache_type), key, now, now, None, data)
+        await asyncio.to_thread(self._hot.cache_results, [envelope])
+
+
+class SignalGenerator(generator.SignalGenerator):
+    """The rule engine of the settings, on the indicators that the warehouse has unless it is given others."""
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        indicators: Callable[[str], pl.DataFrame] | pl.DataFrame | None = None,
+        warehouse: Warehouse | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._settings = settings or load_settings()
+        super().__init__(**engine_arguments(self._settings), indicators=indicators)
+        self._opened, self._clock = warehouse, clock or self._settings.open_clock()
+
+    def generate_signals(
+        self, symbol: str, sentiment: SentimentResult | pl.DataFrame, book: Book | None = None
+    ) -> list[Signal]:
+        """The signals of one symbol, oldest first; none of them is stored.
+
+        ``sentiment``: what was read in one text, or `contracts.SYMBOL_SENTIMENT`. For a text the newest decision of
+        each horizon is made again with it as all the news on the symbol, where that decision still holds; for a frame
+        those decisions that it has rows of. Its segment shares the budget, with the sentiment that is stored. The risk
+        manager knows what the graph knows, or ``book``. Raises LookupError, with the reasons, where no signal can
+        be made, and for a symbol that is not followed.
+        """
+        if self._indicators is not None:
+            return super().generate_signals(symbol, sentiment, book)
+        require_followed(symbol, self._settings)
+        signals, reasons = list[Signal](), list[str]()
+        for horizon in HORIZONS:
+            moments = self._moments(symbol, horizon, sentiment)
+            if not moments:
+                reasons.append(f"{horizon}: no decision with indicators that still holds")
+            for moment in moments:
+                made, withheld = self._decide_at(symbol, horizon, moment, sentiment, book)
+                signals += made
+                reasons += withheld
+        if not signals:
+            raise LookupError(f"no signal on {symbol}: {'; '.join(reasons)}")
+        return sorted(signals, key=lambda signal: (signal.as_of, signal.horizon))
+
+    @cached_property
+    def _warehouse(self) -> Warehouse:
+        return self._opened or Warehouse(self._settings.require_postgres(), self._settings.settle)
+
+    def _moments(self, symbol: str, horizon: Horizon, sentiment: SentimentResult | pl.DataFrame) -> list[datetime]:
+        if isinstance(sentiment, pl.DataFrame):
+            asked = sentiment.filter((pl.col("symbol") == symbol) & (pl.col("horizon") == horizon))
+            return asked["as_of"].unique().sort().to_list()
+        now = self._clock.now()
+        stored = self._warehouse.indicators([symbol], horizon, now - _RECENT, now)["as_of"]
+        newest = cast("datetime | None", stored.max())
+        return [newest] if newest is not None and self._validity(horizon, newest) > now else []
+
+    def _decide_at(
+        self,
+        symbol: str,
+        horizon: Horizon,
+        moment: datetime,
+        sentiment: SentimentResult | pl.DataFrame,
+        book: Book | None,
+    ) -> tuple[list[Signal], list[str]]:
+        segments = self._settings.universe.segments.values()
+        together = next(list(members) for members in segments if symbol in members)
+        indicators = self._warehouse.indicators(together, horizon, moment, moment)
+        own = pl.col("symbol") == symbol
+        given = (
+            sentiment.filter(own & (pl.col("horizon") == horizon) & (pl.col("as_of") == moment))
+            if isinstance(sentiment, pl.DataFrame)
+            else as_news(sentiment, indicators.filter(own))
+        )
+        stored = self._warehouse.symbol_sentiment(together, horizon, moment, moment).filter(~own)
+        news = pl.concat([stored, given.select(stored.columns)])
+        signals, withheld = self.decide(indicators, news, book or self._book(together, horizon, moment))
+        if indicators.filter(own).is_empty():
+            return [], [f"{horizon}: no indicators for {moment.isoformat()}"]
+        return signals_of(symbol, signals), [f"{horizon}: {why}" for why in withheld.filter(own)["reason"]]
+
+    def _book(self, together: list[str], horizon: Horizon, moment: datetime) -> Book:
+        after = moment - reach_back(self.rulebook.limits, horizon)
+        return Book(
+            self._warehouse.stakes(together, horizon, self.engine, after, moment),
+            self._warehouse.corporate_action_versions(together, moment + self._settings.settle),
+            self._warehouse.quarantined_bars(together, after, moment),
+        )
+
+
+def _kind(cache_type: str) -> CacheKind:
+    kinds = get_args(CacheKind)
+    if cache_type not in kinds:
+        raise ValueError(f"cache_type={cache_type!r} is none of {', '.join(kinds)}")
+    return cast("CacheKind", cache_type)
