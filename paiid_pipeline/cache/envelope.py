@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,7 +22,10 @@ def cache_key(kind: CacheKind, symbol: str) -> str:
 
 @dataclass(frozen=True)
 class Envelope:
-    """One hot result. ``as_of`` is the moment that the data describes; freshness counts from publication."""
+    """One hot result. ``as_of`` is the moment that the data describes; freshness counts from publication.
+
+    ``holds_until`` ends freshness earlier: what was known holds no longer, however often it is published.
+    """
 
     kind: CacheKind
     symbol: str
@@ -30,10 +33,12 @@ class Envelope:
     published_at: datetime
     model_version: str | None
     data: Any
+    holds_until: datetime | None = None
 
     @property
     def fresh_until(self) -> datetime:
-        return self.published_at + TTL[self.kind]
+        ttl_end = self.published_at + TTL[self.kind]
+        return ttl_end if self.holds_until is None else min(ttl_end, self.holds_until)
 
     @property
     def expires_at(self) -> datetime:
@@ -60,7 +65,7 @@ class Envelope:
         """Read back what :meth:`dumps` wrote. Raises ValueError for anything else."""
         document = orjson.loads(value)
         try:
-            return cls(
+            envelope = cls(
                 document["kind"],
                 document["symbol"],
                 datetime.fromisoformat(document["as_of"]),
@@ -68,8 +73,10 @@ class Envelope:
                 document["model_version"],
                 document["data"],
             )
+            fresh_until = datetime.fromisoformat(document["fresh_until"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"a cached value is no envelope: {error}") from None
+        return envelope if fresh_until == envelope.fresh_until else replace(envelope, holds_until=fresh_until)
 
     def staleness(self, now: datetime) -> timedelta | None:
         """None while fresh; past that, how long ago freshness ended."""

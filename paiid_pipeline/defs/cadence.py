@@ -21,6 +21,7 @@ ACTIVE = [
     dg.DagsterRunStatus.CANCELING,
 ]
 
+Outcome = dg.RunRequest | dg.SkipReason
 RunConfig = Callable[[datetime, TradingCalendar], Mapping[str, Any]]
 
 
@@ -71,10 +72,42 @@ def cadence(
         execution_timezone="UTC",
         description=f"{job.description} Skips outside the session, and while its previous run is active.",
     )
-    def tick(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> dg.RunRequest | dg.SkipReason:
+    def tick(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> Outcome:
         return request(context.instance, pipeline, job.name, by_segment=by_segment, config=config, decides=decides)
 
     return tick
+
+
+def landing(
+    name: str,
+    asset: dg.AssetsDefinition,
+    job: Any,
+    description: str,
+    ask: Callable[[dg.DagsterInstance, Pipeline], Outcome],
+) -> dg.SensorDefinition:
+    """A sensor that asks for a run of ``job`` once ``asset`` has been made.
+
+    Its cursor is the storage id of the newest materialization that a run was asked for after: what lands while
+    nothing can be asked for, be it that the last run is still active or the session over, is acted on afterwards.
+    """
+
+    @dg.sensor(
+        name=name,
+        job=job,
+        minimum_interval_seconds=5,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=description,
+    )
+    def landed(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.SensorResult | dg.SkipReason:
+        newest = context.instance.fetch_materializations(asset.key, limit=1).records
+        if not newest or newest[0].storage_id <= int(context.cursor or 0):
+            return dg.SkipReason(f"{asset.key.to_user_string()} has not been made since")
+        outcome = ask(context.instance, pipeline)
+        if isinstance(outcome, dg.SkipReason):
+            return outcome
+        return dg.SensorResult(run_requests=[outcome], cursor=str(newest[0].storage_id))
+
+    return landed
 
 
 def request(
@@ -85,7 +118,7 @@ def request(
     by_segment: bool,
     config: RunConfig | None = None,
     decides: bool = False,
-) -> dg.RunRequest | dg.SkipReason:
+) -> Outcome:
     """A run of the job for the current session, or the reason why not."""
     day = session_day(pipeline)
     if day is None:

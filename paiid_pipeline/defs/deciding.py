@@ -73,7 +73,7 @@ class Made:
             "changed": self._written.restated,
             "unchanged": self._written.unchanged,
             "withheld": self._withheld.height,
-            "withheld because": counted(self._withheld.with_columns(pl.col("reason").str.replace_all(r"\d+", "n"))),
+            "withheld because": counted(self._withheld.pipe(alike)),
         }
 
     def count(self, condition: pl.Expr) -> int:
@@ -83,3 +83,12 @@ class Made:
     def counts(self, column: str) -> dg.MetadataValue:
         """How often each value of a column was made."""
         return counted(self._rows, column)
+
+
+def alike(withheld: pl.DataFrame) -> pl.DataFrame:
+    """``withheld`` with one reason for those that differ in their numbers only: the newest's, and how many others."""
+    kind = pl.col("reason").str.replace_all(r"\d+", "n")
+    newest = pl.col("reason").sort_by("as_of", "symbol").last().over(kind)
+    others = pl.col("reason").n_unique().over(kind) - 1
+    shown = pl.when(others > 0).then(pl.format("{} (and {} like it)", newest, others)).otherwise(newest)
+    return withheld.with_columns(shown.alias("reason"))

@@ -47,6 +47,15 @@ def missing(
     return [Span(source, kind, tuple(group), first, last) for first, last, group in cursor.fetchall()]
 
 
+def covered_to(cursor: Cursor, kinds: Sequence[Kind]) -> dict[str, datetime]:
+    """Of each symbol the end of the newest span that was answered of any of some kinds."""
+    cursor.execute(
+        "SELECT symbol, max(upper(spans)) FROM coverage WHERE kind = ANY(%s) AND NOT isempty(spans) GROUP BY symbol",
+        (list(kinds),),
+    )
+    return dict(cursor.fetchall())
+
+
 def cover(cursor: Cursor, spans: Sequence[Span]) -> None:
     """Add spans to the coverage. Raises ValueError for a span that ends before it starts."""
     rows = []

@@ -117,6 +117,11 @@ class Warehouse:
         with self._connections.transaction("coverage") as cursor:
             return coverage.missing(cursor, source, kind, symbols, start, end)
 
+    def covered_to(self, *kinds: Kind) -> dict[str, datetime]:
+        """Of each symbol that was asked for the end of the newest span answered, of any of some kinds."""
+        with self._connections.transaction("coverage") as cursor:
+            return coverage.covered_to(cursor, kinds)
+
     def bars(
         self, symbols: Sequence[str], timeframe: Timeframe, start: datetime, end: datetime, known_by: datetime
     ) -> pl.DataFrame:

@@ -163,20 +163,62 @@ def test_where_nothing_was_published_nothing_expires(world: World) -> None:
     assert sense(world, START) == (set(), "no key is about to expire", None)
 
 
-def test_news_is_scored_as_soon_as_it_lands_and_published_once_scored(world: World) -> None:
-    at = START + timedelta(seconds=20)
-    for landed, sensor, job in (
-        ("news_articles", "news_landed", "article_scoring"),
-        ("article_sentiment", "articles_scored", "sentiment_refresh"),
-    ):
-        with dg.DagsterInstance.ephemeral() as instance:
-            context = dg.build_sensor_context(
-                instance=instance, resources={"pipeline": world.pipeline(at)}, definitions=defs
-            )
-            assert not defs.resolve_sensor_def(sensor).evaluate_tick(context).run_requests
-            instance.report_runless_asset_event(dg.AssetMaterialization(landed, partition="2026-03-10"))
-            data = defs.resolve_sensor_def(sensor).evaluate_tick(context)
-            assert [one.job_name for one in data.run_requests or ()] == [job]
+LANDINGS = [
+    ("news_articles", "news_landed", "article_scoring"),
+    ("article_sentiment", "articles_scored", "sentiment_refresh"),
+]
+
+
+def landed(
+    instance: dg.DagsterInstance, world: World, sensor: str, cursor: str | None = None, at: datetime = MIDWAY
+) -> tuple[list[str | None], str | None]:
+    """What a sensor of landings does: the jobs it asks for, and its cursor."""
+    context = dg.build_sensor_context(
+        instance=instance, resources={"pipeline": world.pipeline(at)}, cursor=cursor, definitions=defs
+    )
+    data: Any = defs.resolve_sensor_def(sensor).evaluate_tick(context)
+    return [one.job_name for one in data.run_requests or ()], data.cursor
+
+
+@pytest.mark.parametrize(("asset", "sensor", "job"), LANDINGS)
+def test_news_is_scored_as_soon_as_it_lands_and_published_once_scored(
+    world: World, asset: str, sensor: str, job: str
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert landed(instance, world, sensor) == ([], None)
+        instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition="2026-03-10"))
+        asked, cursor = landed(instance, world, sensor)
+        assert asked == [job]
+        assert landed(instance, world, sensor, cursor)[0] == []
+        instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition="2026-03-09"))
+        assert landed(instance, world, sensor, cursor)[0] == [job]
+
+
+@pytest.mark.parametrize(("asset", "sensor", "job"), LANDINGS)
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED])
+def test_what_lands_while_its_run_is_active_is_acted_on_afterwards(
+    world: World, asset: str, sensor: str, job: str, status: dg.DagsterRunStatus
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(defs.resolve_job_def(job), status=status)
+        instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition="2026-03-10"))
+        asked, cursor = landed(instance, world, sensor)
+        assert asked == []
+        instance.report_run_failed(run)
+        asked, cursor = landed(instance, world, sensor, cursor)
+        assert asked == [job]
+        assert landed(instance, world, sensor, cursor)[0] == []
+
+
+@pytest.mark.parametrize(("asset", "sensor", "job"), LANDINGS)
+def test_what_lands_after_the_session_is_acted_on_in_the_next(
+    exchange: World, asset: str, sensor: str, job: str
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition="2026-03-10"))
+        asked, cursor = landed(instance, exchange, sensor, at=datetime(2026, 3, 10, 23, tzinfo=UTC))
+        assert asked == []
+        assert landed(instance, exchange, sensor, cursor, datetime(2026, 3, 11, 15, tzinfo=UTC))[0] == [job]
 
 
 def _universe(world: World, prefix: str) -> str:

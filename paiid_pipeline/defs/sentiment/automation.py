@@ -1,8 +1,5 @@
-import dagster as dg
-
-from paiid_pipeline.defs.cadence import cadence, ops, refresh_job, request
+from paiid_pipeline.defs.cadence import cadence, landing, ops, refresh_job, request
 from paiid_pipeline.defs.ingestion.assets import news_articles
-from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.defs.sentiment.assets import article_sentiment, symbol_sentiment
 from paiid_pipeline.defs.serving.assets import hot_results
 
@@ -22,34 +19,20 @@ sentiment_refresh = refresh_job(
 _PUBLISHED = ops(symbol_sentiment={"only_new": True}, hot_results={"kinds": ["sentiment", "news"]})
 
 
-@dg.asset_sensor(
-    asset_key=news_articles.key,
-    job=article_scoring,
-    minimum_interval_seconds=5,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Scores news as soon as it lands.",
+news_landed = landing(
+    "news_landed",
+    news_articles,
+    article_scoring,
+    "Scores news as soon as it lands.",
+    lambda instance, pipeline: request(instance, pipeline, article_scoring.name, by_segment=False),
 )
-def news_landed(
-    context: dg.SensorEvaluationContext, _event: dg.EventLogEntry, pipeline: Pipeline
-) -> dg.RunRequest | dg.SkipReason:
-    return request(context.instance, pipeline, article_scoring.name, by_segment=False)
 
-
-@dg.asset_sensor(
-    asset_key=article_sentiment.key,
-    job=sentiment_refresh,
-    minimum_interval_seconds=5,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Publishes news and sentiment as soon as articles are scored.",
+articles_scored = landing(
+    "articles_scored",
+    article_sentiment,
+    sentiment_refresh,
+    "Publishes news and sentiment as soon as articles are scored.",
+    lambda instance, pipeline: request(
+        instance, pipeline, sentiment_refresh.name, by_segment=True, config=lambda _n, _c: _PUBLISHED, decides=True
+    ),
 )
-def articles_scored(
-    context: dg.SensorEvaluationContext, _event: dg.EventLogEntry, pipeline: Pipeline
-) -> dg.RunRequest | dg.SkipReason:
-    return request(
-        context.instance,
-        pipeline,
-        sentiment_refresh.name,
-        by_segment=True,
-        config=lambda _n, _c: _PUBLISHED,
-        decides=True,
-    )

@@ -37,16 +37,19 @@ class Publish(dg.Config):
 def hot_results(context: dg.AssetExecutionContext, config: Publish, pipeline: Pipeline) -> dg.MaterializeResult[None]:
     """The newest price, signals, sentiment and articles of each symbol, as bytes in Redis.
 
-    Keys are `{market|signals|sentiment|news}:v1:{SYMBOL}`; each value says until when it is fresh. Always
+    Keys are `{market|signals|sentiment|news}:v1:{SYMBOL}`; each value says until when it is fresh: for its TTL, and no
+    longer than what it rests on holds (a signal until `valid_until`, all else until the source was asked). Always
     publishes what is newest now, whichever partition is being made, so that a backfill of the past
     cannot overwrite the present.
     """
     symbols, now = selected(context).symbols, pipeline.clock.now()
     counts: dict[str, int] = {}
     for kind in (kind for kind in KINDS if kind in config.kinds):
-        ready = envelopes(kind, symbols, pipeline.warehouse, now)
+        ready = envelopes(kind, symbols, pipeline.warehouse, now, pipeline.settings.feed_delay)
         counts[f"published {kind}"] = pipeline.cache.cache_results(ready)
+        counts[f"stale {kind}"] = sum(envelope.staleness(now) is not None for envelope in ready)
+    published = sum(count for name, count in counts.items() if name.startswith("published"))
     example = cache_key("market", symbols[0])
     return dg.MaterializeResult(
-        metadata={"dagster/row_count": sum(counts.values()), **counts, "symbols": len(symbols), "a key": example}
+        metadata={"dagster/row_count": published, **counts, "symbols": len(symbols), "a key": example}
     )

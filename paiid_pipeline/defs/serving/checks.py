@@ -4,16 +4,22 @@ from typing import get_args
 
 import dagster as dg
 
+from paiid_pipeline.cache import Envelope
+from paiid_pipeline.defs.cadence import session_day
 from paiid_pipeline.defs.checking import Evaluations, evaluated
 from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT, UNIVERSE, dimensions, partition_keys
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.defs.serving.assets import hot_results
-from paiid_pipeline.settings import CacheKind
+from paiid_pipeline.settings import TTL, CacheKind
+
+LATE = 4
+"""TTLs after which what a key rests on is late."""
 
 
 @dg.asset_check(asset=hot_results, name="readable_keys", blocking=True, partitions_def=DATE_BY_SEGMENT)  # type: ignore[arg-type]
 def hot_results_are_readable(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> Evaluations:
-    """Every key of the segment reads back as an envelope of its own symbol, dated no later than now."""
+    """Every key reads back as an envelope of its own symbol, dated no later than now; a warning where what it rests on
+    is older than four TTLs in session: the source, or what comes after it, has stopped."""
     now = pipeline.clock.now()
     segments = {key: dimensions(key)[1] or "" for key in partition_keys(context)}
     found = {segment: _readable(pipeline, UNIVERSE.members([segment]), now) for segment in set(segments.values())}
@@ -24,14 +30,29 @@ def hot_results_are_readable(context: dg.AssetCheckExecutionContext, pipeline: P
 def _readable(pipeline: Pipeline, symbols: Sequence[str], now: datetime) -> dg.AssetCheckResult:
     found: dict[str, int] = {}
     wrong: list[str] = []
+    late: list[str] = []
     for kind in get_args(CacheKind):
         envelopes = pipeline.cache.get_cached_results(kind, symbols, now, allow_stale=True)
-        found[kind] = sum(envelope is not None for envelope in envelopes)
+        there = [(symbol, envelope) for symbol, envelope in zip(symbols, envelopes, strict=True) if envelope]
+        found[kind] = len(there)
         wrong += [
             f"{kind} of {symbol}"
-            for symbol, envelope in zip(symbols, envelopes, strict=True)
-            if envelope is not None and (envelope.symbol != symbol or envelope.as_of > now + timedelta(seconds=1))
+            for symbol, envelope in there
+            if envelope.symbol != symbol or envelope.as_of > now + timedelta(seconds=1)
         ]
+        if session_day(pipeline) is not None:
+            late += _late(kind, [envelope for _, envelope in there], now)
+    description = "; ".join(wrong or late) or "all keys read back"
+    severity = dg.AssetCheckSeverity.ERROR if wrong else dg.AssetCheckSeverity.WARN
     return dg.AssetCheckResult(
-        passed=not wrong, metadata=dict(found), description="; ".join(wrong) or "all keys read back"
+        passed=not wrong and not late,
+        severity=severity,
+        metadata={**found, "late": "; ".join(late) or "none"},
+        description=description,
     )
+
+
+def _late(kind: CacheKind, envelopes: Sequence[Envelope], now: datetime) -> list[str]:
+    """In words, how many keys of a kind rest on what is older than four TTLs, and since when; nothing where none do."""
+    ends = [envelope.fresh_until for envelope in envelopes if now - envelope.fresh_until > (LATE - 1) * TTL[kind]]
+    return [f"{len(ends)} keys of {kind} are stale, the oldest since {min(ends):%Y-%m-%d %H:%M:%S}Z"] if ends else []
