@@ -67,6 +67,8 @@ class RunningServer:
     log: Path
     address: Callable[[str], str]
     stopping: tuple[tuple[signal.Signals, float], ...]
+    again: Callable[[], RunningServer]
+    """Starts it anew once it has ended, on the same data and, where that is still free, the same port."""
 
     def url(self, database: str | int) -> str:
         """The address of one database, with the owner's password in it."""
@@ -111,9 +113,10 @@ def start_postgres(home: Path) -> RunningServer:
             log,
             lambda database: f"postgresql://{OWNER}:{password}@{HOST}:{port}/{database}",
             ((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0)),
+            lambda: start_postgres(home),
         )
 
-    return _start(launch, lambda server: _postgres_is_ready(data, server.process.pid), log)
+    return _start(home, launch, lambda server: _postgres_is_ready(data, server.process.pid), log)
 
 
 def start_redis(home: Path) -> RunningServer:
@@ -143,9 +146,10 @@ def start_redis(home: Path) -> RunningServer:
             log,
             lambda database: f"redis://:{password}@{HOST}:{port}/{database}",
             ((signal.SIGTERM, 10.0),),
+            lambda: start_redis(home),
         )
 
-    return _start(launch, lambda server: _redis_answers(server.port, password), log)
+    return _start(home, launch, lambda server: _redis_answers(server.port, password), log)
 
 
 def ensure_database(url: str, name: str) -> None:
@@ -229,22 +233,25 @@ def masked(url: str) -> str:
 
 
 def _start(
-    launch: Callable[[int], RunningServer], is_ready: Callable[[RunningServer], bool], log: Path
+    home: Path, launch: Callable[[int], RunningServer], is_ready: Callable[[RunningServer], bool], log: Path
 ) -> RunningServer:
+    port = home / "run" / f"{log.stem}.port"
     for attempt in range(1, _PORT_TRIES + 1):
         seen = log.stat().st_size if log.exists() else 0
-        server = launch(_free_port())
+        server = launch(_same_port(port) if attempt == 1 else _free_port())
         for _ in _ticks(_START_LIMIT):
             if server.process.poll() is not None:
                 break
             if is_ready(server):
+                port.parent.mkdir(exist_ok=True)
+                port.write_text(f"{server.port}\n")
                 return server
         server.stop()
         said = log.read_bytes()[seen:].decode(errors="replace")
         # Somebody may have taken the port between our looking and the server's binding.
         if attempt == _PORT_TRIES or "already in use" not in said:
             tail = "\n".join(said.splitlines()[-15:])
-            raise RuntimeError(f"{server.name} did not start; the end of {log}:\n{tail}")
+            raise RuntimeError(f"{server.name} did not start{supervisor.no_space(home)}; the end of {log}:\n{tail}")
     raise AssertionError("unreachable")
 
 
@@ -434,6 +441,18 @@ def _package(name: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError(f"the package {name!r} is not installed: run `make run`, or `pip install paiid-pipeline`")
     return Path(spec.submodule_search_locations[0])
+
+
+def _same_port(kept: Path) -> int:
+    """The port of the last start where it is free, so that addresses in other programs stay right."""
+    try:
+        port = int(kept.read_text())
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+    except (OSError, ValueError, OverflowError):
+        return _free_port()
+    return port
 
 
 def _free_port() -> int:

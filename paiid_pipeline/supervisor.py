@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,10 @@ import psutil  # type: ignore[import-untyped]
 MARKER = "_PAIID_SUPERVISED_FROM"
 """Environment variable naming the home of the `paiid` that started a process."""
 
-_LOG_LIMIT = 20_000_000  # bytes, beyond which a new start begins a new log
+LOG_LIMIT = 20_000_000
+"""Bytes beyond which a log is begun anew; the one before is kept as ``….old``."""
+LITTLE_SPACE = 100_000_000
+"""Bytes free on a disk below which it counts as full: PostgreSQL may ask for a few files of 16 MB at once."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -53,8 +57,7 @@ def spawn(
     that stays. Raises OSError where the command cannot be started.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    if log.exists() and log.stat().st_size > _LOG_LIMIT:
-        log.rename(log.with_name(f"{log.name}.old"))
+    turn_over(log)
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603
             [str(word) for word in command],
@@ -159,6 +162,24 @@ def kill(processes: Sequence[psutil.Process], grace: float = 0.0) -> None:
             psutil.wait_procs(processes, timeout=grace / 2)
     _each(processes, psutil.Process.kill)
     psutil.wait_procs(processes, timeout=10)
+
+
+def turn_over(log: Path) -> bool:
+    """Begin a log anew where it has grown beyond the limit, also while a process is writing to it; whether it was.
+
+    What is written in the moment between the copy and the cut is lost.
+    """
+    if not log.exists() or log.stat().st_size <= LOG_LIMIT:
+        return False
+    shutil.copyfile(log, log.with_name(f"{log.name}.old"))
+    os.truncate(log, 0)  # whoever writes appends, and so goes on at the new end
+    return True
+
+
+def no_space(folder: Path) -> str:
+    """Words for a message where the disk of ``folder`` is full, or nearly; none where it is not."""
+    free = shutil.disk_usage(folder).free
+    return f": the disk of {folder} is full ({free / 1e6:.0f} MB left), make room" if free < LITTLE_SPACE else ""
 
 
 def tail(log: Path, lines: int = 15) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ from paiid_pipeline.cli.home import Lease
 from paiid_pipeline.cli.output import say, tell, timed
 from paiid_pipeline.cli.query import show_signals
 from paiid_pipeline.cli.services import Services, answers, free_port
-from paiid_pipeline.embedded import HOST
+from paiid_pipeline.embedded import HOST, RunningServer
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.supervisor import Child
 
@@ -30,6 +31,7 @@ _RUN_GRACE = 8.0  # seconds that runs in flight get to record that they were int
 _MOST_RESTARTS = 3
 _RESTART_WINDOW = 600.0  # seconds
 _UI_LIMIT = 120.0  # seconds
+_LOOKS_A_WARNING = 20  # of half a second
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -106,7 +108,8 @@ def _pass(settings: Settings, services: Services) -> None:
             # Asked more than once: an interrupt that strikes inside a task of asyncio ends that task alone.
             supervisor.stop(process, ((signal.SIGTERM, _RUN_GRACE / 4),) * 4)
     if status != 0:
-        raise PassFailedError(f"the pass failed with status {status}; the end of {log}:\n{supervisor.tail(log)}")
+        why = supervisor.no_space(settings.home)
+        raise PassFailedError(f"the pass failed with status {status}{why}; the end of {log}:\n{supervisor.tail(log)}")
     tell(f"  pass done in {time.monotonic() - begin:.1f} s\n")
     if show_signals(services.environment["PAIID_POSTGRES_URL"], settings.universe.calendar.timezone) == 0:
         say("no signal yet: Dagster's metadata of trading_signals counts what was withheld, and why")
@@ -127,6 +130,8 @@ class _Dagster:
 
     def __init__(self, settings: Settings, services: Services, web_port: int) -> None:
         self._services = services
+        self._home = settings.home
+        self._server_starts: dict[str, list[float]] = {}
         # Whoever may connect to a code server may run code: a socket in a folder of ours lets in only us.
         self._socket = Path(tempfile.mkdtemp(prefix="paiid-")) / "code.sock"
         self._workspace = workspace = settings.home / "run" / "workspace.yaml"
@@ -170,19 +175,35 @@ class _Dagster:
         children = [self._code_server, self._webserver, self._daemon]
         if self._services.stand_in is not None:
             children.append(self._services.stand_in.child)
-        while True:
-            for server in self._services.databases:
+        warnings = _Warnings(self._home)
+        for look in itertools.count():
+            for number, server in enumerate(self._services.databases):
                 if server.process.poll() is not None:
-                    raise LostError(f"{server.name} ended; the end of {server.log}:\n{supervisor.tail(server.log)}")
+                    self._services.databases[number] = self._revive_server(server)
             for child in children:
                 if child.ended():
                     self._revive(child)
+            if look % _LOOKS_A_WARNING == 0:
+                warnings.look()
             time.sleep(0.5)
+
+    def _revive_server(self, server: RunningServer) -> RunningServer:
+        tell(f"{server.name} ended; the end of {server.log}:\n{supervisor.tail(server.log)}")
+        starts = self._server_starts.setdefault(server.name, [])
+        starts.append(time.monotonic())
+        if sum(time.monotonic() - start < _RESTART_WINDOW for start in starts) > _MOST_RESTARTS:
+            raise LostError(_too_often(server.name))
+        again = server.again()
+        if again.port != server.port:
+            again.stop()
+            raise LostError(f"port {server.port} of {server.name} was taken while it was down: start paiid again")
+        tell(f"{server.name} is started again")
+        return again
 
     def _revive(self, child: Child) -> None:
         tell(child.obituary())
         if not child.may_restart(_MOST_RESTARTS, _RESTART_WINDOW):
-            raise LostError(f"{child.name} ended {_MOST_RESTARTS + 1} times in {_RESTART_WINDOW / 60:.0f} minutes")
+            raise LostError(_too_often(child.name))
         if child is self._code_server:
             self._socket.unlink(missing_ok=True)
         child.start()
@@ -194,6 +215,27 @@ class _Dagster:
             if child.ended() or time.monotonic() > deadline:
                 raise LostError(child.obituary())
             time.sleep(0.05)
+
+
+class _Warnings:
+    """What goes wrong slowly: logs that grow, a disk that fills."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._said = ""
+
+    def look(self) -> None:
+        """Turn logs over, and tell what has changed for the worse since the last look."""
+        for log in (self._home / "logs").glob("*.log"):
+            supervisor.turn_over(log)
+        said = supervisor.no_space(self._home)
+        if said and not self._said:
+            tell(f"paiid{said}")
+        self._said = said
+
+
+def _too_often(name: str) -> str:
+    return f"{name} ended {_MOST_RESTARTS + 1} times in {_RESTART_WINDOW / 60:.0f} minutes"
 
 
 def _remove_socket(workspace: Path) -> None:
