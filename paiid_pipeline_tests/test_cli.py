@@ -395,20 +395,39 @@ def test_a_killed_up_is_cleared_away_by_the_next_start(environment: dict[str, st
 
 
 @pytest.mark.slow
-def test_a_dead_webserver_is_started_again_and_a_dead_database_ends_the_whole(
-    environment: dict[str, str], home: Path
-) -> None:
+def test_whoever_dies_once_is_started_again_at_the_same_address(environment: dict[str, str], home: Path) -> None:
     environment["PAIID_WEB_PORT"] = "43100"
     with _started(environment, "up", until="Refreshing") as process:
         assert process.stdout is not None
-        webserver = next(p for p in _of_home(home) if "dagster_webserver" in _words(p))
-        webserver.kill()
-        assert any("dagster-webserver is started again" in line for line in process.stdout)
-        postgres = next(p for p in _of_home(home) if "--listen_addresses" in _words(p))
-        postgres.kill()
+        for name, words in (
+            ("dagster-webserver", "dagster_webserver"),
+            ("PostgreSQL", "--listen_addresses"),
+            ("Redis", "redis-server"),
+        ):
+            before = _run(environment, "url", "postgres").stdout, _run(environment, "url", "redis").stdout
+            next(p for p in _of_home(home) if words in _words(p)).kill()
+            assert any(f"{name} is started again" in line for line in process.stdout), name
+            assert before == (_run(environment, "url", "postgres").stdout, _run(environment, "url", "redis").stdout)
+        assert _run(environment, "sql", "select count(*) > 0 from signals_latest").stdout.split()[-1] == "True"
+        Path(environment["PAIID_UNIVERSE"]).write_text('[segments]\nother = ["AAPL"]\n')
+        assert any("has changed: restart `paiid up` to apply it" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=LIMIT)
+    assert _of_home(home) == []
+
+
+@pytest.mark.slow
+def test_a_database_that_dies_again_and_again_ends_the_whole(environment: dict[str, str], home: Path) -> None:
+    environment["PAIID_WEB_PORT"] = "43200"
+    with _started(environment, "up", until="Refreshing") as process:
+        assert process.stdout is not None
+        for _ in range(3):
+            next(p for p in _of_home(home) if "redis-server" in _words(p)).kill()
+            assert any("Redis is started again" in line for line in process.stdout)
+        next(p for p in _of_home(home) if "redis-server" in _words(p)).kill()
         output, _ = process.communicate(timeout=LIMIT)
         assert process.returncode == 1
-        assert "PostgreSQL ended" in output
+        assert "Redis ended 4 times in 10 minutes" in output
     assert _of_home(home) == []
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -223,6 +224,51 @@ def test_a_taken_port_is_given_up_for_another(home: Path, monkeypatch: pytest.Mo
     assert second.port != first.port
     second.stop()
     first.stop()
+
+
+@pytest.mark.parametrize("start", [start_postgres, start_redis])
+def test_the_port_is_kept_over_a_stop_a_kill_and_a_second_death(
+    home: Path, start: Callable[[Path], RunningServer]
+) -> None:
+    first = start(home)
+    first.stop()
+    second = start(home)
+    second.process.kill()
+    second.process.wait()
+    third = second.again()
+    third.process.kill()
+    third.process.wait()
+    fourth = third.again()
+    assert {first.port, second.port, third.port} == {fourth.port}
+    fourth.stop()
+
+
+@pytest.mark.parametrize("kept", ["", "no port", "99999999"])
+def test_a_kept_port_that_is_none_is_replaced(home: Path, kept: str) -> None:
+    (home / "run").mkdir(parents=True)
+    (home / "run" / "redis.port").write_text(kept)
+    server = start_redis(home)
+    assert (home / "run" / "redis.port").read_text() == f"{server.port}\n"
+    server.stop()
+
+
+def test_a_kept_port_that_another_has_taken_is_given_up(home: Path) -> None:
+    first = start_redis(home)
+    first.stop()
+    with socket.socket() as other:
+        other.bind((embedded.HOST, first.port))
+        other.listen()
+        second = start_redis(home)
+        assert second.port != first.port
+        second.stop()
+
+
+def test_a_server_without_room_on_its_disk_says_so(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start_postgres(home).stop()
+    (home / "postgres" / "PG_VERSION").write_text("11\n")
+    monkeypatch.setattr(supervisor, "LITTLE_SPACE", 1e18)
+    with pytest.raises(RuntimeError, match=r"did not start: the disk of .* is full .* make room"):
+        start_postgres(home)
 
 
 def test_a_role_that_may_not_create_a_database_is_told_what_to_do(home: Path) -> None:

@@ -128,3 +128,40 @@ def _wait_until_gone(pid: int) -> None:
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline, f"process {pid} lives on"
         time.sleep(0.01)
+
+
+def test_a_log_is_turned_over_while_a_process_writes_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "LOG_LIMIT", 1000)
+    log = tmp_path / "log"
+    program = """
+        import sys
+        print("x" * 2000, file=sys.stderr, flush=True); print("ready", flush=True)
+        sys.stdin.readline()
+        print("after", file=sys.stderr, flush=True); print("done", flush=True)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log.open("ab"),
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout.readline() == b"ready\n"
+    assert supervisor.turn_over(log)
+    process.stdin.write(b"\n")
+    process.stdin.close()
+    assert process.stdout.readline() == b"done\n"
+    process.wait()
+    _close(process)
+    assert log.read_bytes() == b"after\n"
+    assert log.with_name("log.old").stat().st_size == 2001
+    assert not supervisor.turn_over(log)
+
+
+@pytest.mark.parametrize(("little", "words"), [(1, ""), (10**18, "is full")])
+def test_a_disk_counts_as_full_before_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, little: int, words: str
+) -> None:
+    monkeypatch.setattr(supervisor, "LITTLE_SPACE", little)
+    said = supervisor.no_space(tmp_path)
+    assert bool(said) == bool(words)
+    assert words in said

@@ -16,9 +16,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from paiid_pipeline import embedded, supervisor
+from paiid_pipeline.cli.choices import chosen, first_partition
 from paiid_pipeline.cli.home import profile_of, redis_database
 from paiid_pipeline.cli.output import timed
-from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.embedded import (
     HOST,
     RunningServer,
@@ -98,7 +98,7 @@ def start(settings: Settings, *, quiet: bool = False) -> Services:
     The caller holds the home's lock, and stops the services also where this raises (RuntimeError,
     ConnectionError or PermissionError, with the remedy).
     """
-    services = Services(settings.home, profile_of(settings), _chosen(settings))
+    services = Services(settings.home, profile_of(settings), chosen(settings) | first_partition(settings))
     try:
         _start_stand_in(settings, services)
         _start_postgres(settings, services, quiet=quiet)
@@ -117,7 +117,7 @@ def start(settings: Settings, *, quiet: bool = False) -> Services:
 
 def start_warehouse(settings: Settings) -> Services:
     """Start PostgreSQL alone, where it is ours, for a command that only asks it something."""
-    services = Services(settings.home, profile_of(settings), _chosen(settings))
+    services = Services(settings.home, profile_of(settings), chosen(settings))
     try:
         _start_postgres(settings, services, quiet=True)
         _migrate(services, quiet=True)
@@ -160,21 +160,6 @@ def free_port(wanted: int) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise RuntimeError(f"no port from {wanted} up is free on {HOST}")
-
-
-def _chosen(settings: Settings) -> dict[str, str]:
-    # Absolute and complete, so that a process in another folder makes the same of it.
-    chosen = {
-        "PAIID_HOME": str(settings.home),
-        "PAIID_SOURCE": settings.source,
-        "PAIID_UNIVERSE": str(settings.universe_path),
-        "PAIID_CLOCK": settings.clock,
-    }
-    if settings.data_dir is not None:
-        chosen["PAIID_DATA_DIR"] = str(settings.data_dir)
-    if settings.clock.startswith("replay:"):
-        chosen["PAIID_CLOCK_ORIGIN"] = (settings.clock_origin or SystemClock().now()).isoformat()
-    return chosen
 
 
 def _start_stand_in(settings: Settings, services: Services) -> None:

@@ -10,11 +10,11 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from paiid_pipeline import supervisor
+from paiid_pipeline import frozen, supervisor
 from paiid_pipeline.cli import home as homes
 from paiid_pipeline.cli import services as starting
 from paiid_pipeline.cli.home import Lease
@@ -175,7 +175,7 @@ class _Dagster:
         children = [self._code_server, self._webserver, self._daemon]
         if self._services.stand_in is not None:
             children.append(self._services.stand_in.child)
-        warnings = _Warnings(self._home)
+        warnings = _Warnings(self._home, self._services.environment)
         for look in itertools.count():
             for number, server in enumerate(self._services.databases):
                 if server.process.poll() is not None:
@@ -218,20 +218,23 @@ class _Dagster:
 
 
 class _Warnings:
-    """What goes wrong slowly: logs that grow, a disk that fills."""
+    """What goes wrong slowly: logs that grow, a disk that fills, a universe file that is edited."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
         self._home = home
-        self._said = ""
+        self._environment = environment
+        self._said: set[str] = set()
 
     def look(self) -> None:
-        """Turn logs over, and tell what has changed for the worse since the last look."""
+        """Turn logs over, and tell what has gone wrong since the last look."""
         for log in (self._home / "logs").glob("*.log"):
             supervisor.turn_over(log)
-        said = supervisor.no_space(self._home)
-        if said and not self._said:
-            tell(f"paiid{said}")
-        self._said = said
+        full = supervisor.no_space(self._home)
+        wrong = {"disk": f"paiid{full}" if full else "", "universe": frozen.changed(self._environment)}
+        for name, words in wrong.items():
+            if words and name not in self._said:
+                tell(words)
+        self._said = {name for name, words in wrong.items() if words}
 
 
 def _too_often(name: str) -> str:

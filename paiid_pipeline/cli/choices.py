@@ -1,0 +1,46 @@
+"""What is settled when the servers of a home start, and holds until they stop."""
+
+from __future__ import annotations
+
+from paiid_pipeline import frozen
+from paiid_pipeline.cli.home import profile_of
+from paiid_pipeline.clock import SystemClock
+from paiid_pipeline.settings import Settings
+
+
+def chosen(settings: Settings) -> dict[str, str]:
+    """The environment of the processes of a home: the choices of its settings, absolute and complete."""
+    choices = {
+        "PAIID_HOME": str(settings.home),
+        "PAIID_SOURCE": settings.source,
+        "PAIID_UNIVERSE": str(frozen.freeze(settings.universe_path, settings.home / "run" / "universe")),
+        frozen.ORIGINAL: str(settings.universe_path),
+        "PAIID_CLOCK": settings.clock,
+    }
+    if settings.data_dir is not None:
+        choices["PAIID_DATA_DIR"] = str(settings.data_dir)
+    if settings.clock.startswith("replay:"):
+        choices["PAIID_CLOCK_ORIGIN"] = (settings.clock_origin or SystemClock().now()).isoformat()
+    return choices
+
+
+def first_partition(settings: Settings) -> dict[str, str]:
+    """The variable of the first partition: the day asked for, else the oldest session of the home's first pass.
+
+    A grid that began earlier would show as missing, for ever, what nobody asked for. Empty for a replay, which has
+    the weeks around its start, and in a home that already has the partitions of before.
+    """
+    if settings.clock.startswith("replay:") or "first_day" in settings.model_fields_set:
+        return {}
+    profile = profile_of(settings)
+    kept = settings.home / "run" / f"{profile}.first_day"
+    if not kept.exists():
+        if (settings.home / "dagster" / profile).exists():
+            return {}
+        calendar = settings.universe.calendar
+        session = calendar.session_of(calendar.latest_decision(settings.open_clock().now(), "daily"))
+        if session is None:
+            return {}
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(session.day.isoformat())
+    return {"PAIID_PARTITIONS_START": kept.read_text().strip()}

@@ -1,0 +1,62 @@
+"""What is settled at the start: the first partition, and one universe for all processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from paiid_pipeline import frozen
+from paiid_pipeline.cli.choices import chosen, first_partition
+from paiid_pipeline.clock import SystemClock
+from paiid_pipeline.settings import Settings, load_settings
+from paiid_pipeline_tests.defs.world import START
+
+
+@pytest.fixture
+def variables(tmp_path: Path) -> dict[str, str]:
+    universe = tmp_path / "universe.toml"
+    universe.write_text('[segments]\ntech = ["AAPL"]\n')
+    return {"PAIID_HOME": str(tmp_path / "home"), "PAIID_UNIVERSE": str(universe)}
+
+
+def start(variables: dict[str, str], **more: str) -> Settings:
+    return load_settings(variables | more)
+
+
+def test_the_grid_begins_with_the_first_pass_and_stays_there(variables: dict[str, str]) -> None:
+    settings = start(variables)
+    with patch.object(SystemClock, "now", lambda _self: START):
+        first = first_partition(settings)
+    assert first == {"PAIID_PARTITIONS_START": "2026-03-09"}  # the newest daily decision is the 9th's
+    (settings.home / "dagster" / "synthetic").mkdir(parents=True)
+    later = START.replace(month=11)
+    with patch.object(SystemClock, "now", lambda _self: later):
+        assert first_partition(settings) == first
+
+
+def test_each_source_has_its_own(variables: dict[str, str]) -> None:
+    with patch.object(SystemClock, "now", lambda _self: START):
+        assert first_partition(start(variables)) == {"PAIID_PARTITIONS_START": "2026-03-09"}
+        keys = {"PAIID_ALPACA_KEY_ID": "x", "PAIID_ALPACA_SECRET_KEY": "y"}
+        sunday = START.replace(day=15)
+        with patch.object(SystemClock, "now", lambda _self: sunday):
+            found = first_partition(start(variables, PAIID_SOURCE="alpaca", **keys))
+        assert found == {"PAIID_PARTITIONS_START": "2026-03-13"}
+
+
+def test_what_was_asked_for_a_replay_and_an_older_home_keep_theirs(variables: dict[str, str]) -> None:
+    assert first_partition(start(variables, PAIID_PARTITIONS_START="2025-01-01")) == {}
+    assert first_partition(start(variables, PAIID_CLOCK="replay:2014-06-09T15:00:00-04:00@1")) == {}
+    settings = start(variables)
+    (settings.home / "dagster" / "synthetic").mkdir(parents=True)
+    assert first_partition(settings) == {}
+
+
+def test_all_processes_get_the_same_copy_of_the_universe(variables: dict[str, str]) -> None:
+    environment = chosen(start(variables))
+    again = chosen(load_settings(environment))
+    assert environment["PAIID_UNIVERSE"] == again["PAIID_UNIVERSE"] != variables["PAIID_UNIVERSE"]
+    assert environment[frozen.ORIGINAL] == variables["PAIID_UNIVERSE"]
+    assert frozen.changed(environment) == ""
