@@ -26,6 +26,8 @@ _REMEDY = {
     "42P01": "run warehouse.migrate on this database first",
     "42703": "run warehouse.migrate: the table is older than this code",
     "23514": "a row breaks a rule of the table: the source must quarantine it",
+    "53100": "the disk of PostgreSQL's data is full: make room on it",
+    "53300": "all connections are taken: close some (select * from pg_stat_activity), or raise max_connections",
     "23505": "two rows of one batch have the same key and differ: the source must settle which is right",
 }
 

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg2
 
+from paiid_pipeline.warehouse.blockers import holders
+
 _MIGRATIONS = Path(__file__).with_name("migrations")
+
+PATIENCE = 300.0
+"""Seconds for which a migration that others hold up is tried again."""
+_PAUSE = 2.0  # seconds in which whoever waited behind us gets on
+
+# Lock not available, deadlock, serialization failure; made by another process at the same moment.
+_AGAIN = {"55P03", "40P01", "40001", "42P07", "23505", "42710"}
+_CONCURRENTLY = "tuple concurrently updated"
 
 # Alembic keeps the migration that is running in a global.
 _ONE_THREAD = threading.Lock()
@@ -39,19 +51,46 @@ def stored_version(url: str) -> str | None:
         connection.close()
 
 
-def migrate(url: str) -> None:
+def migrate(url: str, tell: Callable[[str], None] = lambda _: None, patience: float = PATIENCE) -> None:
     """Create or upgrade the warehouse in the schema that comes first in the search_path of ``url``.
 
-    Changes nothing where it is up to date, and is safe when several processes do it at once. Needs a user
-    that may create roles (``paiid_analyst`` belongs to the whole server). Raises LookupError where the
-    database is newer than this code.
+    Changes nothing where it is up to date, and is safe when several processes do it at once. A session that holds
+    what has to be locked is named to ``tell``, and others are let through between the attempts. Needs a user that
+    may create roles (``paiid_analyst`` belongs to the whole server). Raises LookupError where the database is newer
+    than this code, TimeoutError naming the sessions where they hold it up for longer than ``patience`` seconds.
     """
-    stored, wanted = stored_version(url), newest_version()
-    if stored == wanted:
-        return
-    if stored is not None and stored > wanted:
-        raise LookupError(f"the warehouse is at version {stored}, this code knows only {wanted}: update the code")
-    _upgrade(url)
+    deadline, told = time.monotonic() + patience, list[str]()
+    while True:
+        stored, wanted = stored_version(url), newest_version()
+        if stored == wanted:
+            return
+        if stored is not None and stored > wanted:
+            raise LookupError(f"the warehouse is at version {stored}, this code knows only {wanted}: update the code")
+        if _upgraded(url):
+            continue
+        found = holders(url)
+        if time.monotonic() > deadline:
+            raise TimeoutError(
+                f"the warehouse could not be brought to version {wanted} in {patience:.0f} s, nothing was changed: "
+                + ("; ".join(found) or "another process upgrades it too")
+            )
+        if found != told:
+            tell(f"the warehouse waits to be brought to version {wanted}: {'; '.join(found) or 'another process does'}")
+            told = found
+        time.sleep(_PAUSE)
+
+
+def _upgraded(url: str) -> bool:
+    """Upgrade; False where others held it up, and nothing was changed."""
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        _upgrade(url)
+    except DBAPIError as error:
+        if getattr(error.orig, "pgcode", None) in _AGAIN or _CONCURRENTLY in str(error.orig):
+            return False
+        raise
+    return True
 
 
 def _upgrade(url: str) -> None:

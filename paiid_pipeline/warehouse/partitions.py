@@ -30,7 +30,8 @@ def ensure(cursor: Cursor, table: Table, months: Iterable[date]) -> None:
     wanted = {_name(table, month): month for month in months}
     if not set(wanted) - _existing(cursor, table, wanted):
         return
-    cursor.execute("SELECT pg_advisory_xact_lock(%s::regclass::oid::int, -1)", (table.name,))
+    # One at a time; readers and writers go on. Only who owns the table may take this lock.
+    cursor.execute(f"LOCK TABLE ONLY {table.name} IN SHARE UPDATE EXCLUSIVE MODE")
     for name in sorted(set(wanted) - _existing(cursor, table, wanted)):
         first = wanted[name]
         cursor.execute(f"CREATE TABLE {name} (LIKE {table.name} INCLUDING ALL)")
