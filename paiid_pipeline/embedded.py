@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pwd
+import re
 import secrets
 import shutil
 import signal
@@ -36,6 +37,8 @@ HOST = "127.0.0.1"
 OWNER = "paiid"
 """The role that owns the databases, and the system user that root runs the servers as."""
 REDIS_DATABASES = 64
+
+_PASSWORD_PARAMETER = re.compile(r"([?&](?:ssl)?password=)[^&]*")
 
 _START_LIMIT = 120.0  # seconds: recovery after a crash may have much to replay
 _PORT_TRIES = 3
@@ -178,6 +181,25 @@ def ensure_database(url: str, name: str) -> None:
         cursor.execute(sql.SQL("revoke all on database {} from public").format(sql.Identifier(name)))
 
 
+def close_to_public(url: str, *names: str) -> list[str]:
+    """Let nobody connect to some databases of the server of ``url`` who is not granted it, by default to all.
+
+    Returns the names of those that stay open, because they belong to another role. New databases are closed by
+    :func:`ensure_database`; PostgreSQL makes its own open to every role.
+    """
+    from psycopg2 import sql
+
+    with _administrate(url) as cursor:
+        cursor.execute(
+            "select datname, pg_has_role(datdba, 'USAGE') from pg_database"
+            " where datallowconn and has_database_privilege('public', oid, 'CONNECT') order by datname"
+        )
+        found = [(name, ours) for name, ours in cursor.fetchall() if not names or name in names]
+        for name in (name for name, ours in found if ours):
+            cursor.execute(sql.SQL("revoke all on database {} from public").format(sql.Identifier(name)))
+    return [name for name, ours in found if not ours]
+
+
 def let_in(url: str, role: str, password: str) -> None:
     """Allow ``role`` to log in with ``password``. Raises PermissionError with the remedy where we may not."""
     from psycopg2 import errors, sql
@@ -199,10 +221,16 @@ def let_in(url: str, role: str, password: str) -> None:
 def _administrate(url: str) -> Iterator[psycopg2.extensions.cursor]:
     import psycopg2
 
+    # The driver would show parts of a password that it cannot tell from the host.
+    unreadable = "the address of PostgreSQL cannot be read: write special characters of the password as %40, %2F, …"
+    if url.count("@") > 1:
+        raise ConnectionError(unreadable)
     try:
         connection = psycopg2.connect(url)
     except psycopg2.OperationalError as error:
         raise ConnectionError(f"no connection to {masked(url)}: {str(error).strip()}") from None
+    except psycopg2.Error:
+        raise ConnectionError(unreadable) from None
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -224,12 +252,12 @@ def with_login(url: str, user: str, password: str) -> str:
 
 
 def masked(url: str) -> str:
-    """``url`` with its password, if it has one, replaced by ``***``."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    location = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username}:***@{location}"))
+    """``url`` with its password, if it has one, replaced by ``***``, however it is written."""
+    scheme, mark, rest = url.partition("://")
+    login, at, place = rest.rpartition("@")
+    user, colon, _ = login.partition(":")
+    shown = f"{user}:***@" if colon else f"{login}{at}"
+    return _PASSWORD_PARAMETER.sub(r"\1***", f"{scheme}{mark}{shown}{place}")
 
 
 def _start(

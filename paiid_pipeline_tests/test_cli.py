@@ -25,6 +25,7 @@ from paiid_pipeline.cli.home import OccupiedError, attach, own, profile_of, redi
 from paiid_pipeline.cli.output import table
 from paiid_pipeline.cli.services import free_port
 from paiid_pipeline.settings import load_settings
+from paiid_pipeline.warehouse import migrate
 
 PAIID = [sys.executable, "-m", "paiid_pipeline.cli"]
 LIMIT = 180  # seconds: far beyond what is needed, so that a hang fails
@@ -303,6 +304,41 @@ def test_a_database_that_does_not_answer_is_one_line_without_the_password(enviro
     assert "no connection to postgresql://me:***@" in done.stderr
     assert "very-secret" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_redis_that_does_not_answer_is_said_at_the_start(environment: dict[str, str]) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"redis://:very-secret@127.0.0.1:{closed.getsockname()[1]}/0"
+        done = _run(environment, "with-services", "true", PAIID_REDIS_URL=url)
+    assert done.returncode == 1
+    assert "no Redis at redis://" in done.stderr
+    assert "check PAIID_REDIS_URL" in done.stderr
+    assert "very-secret" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_sql_asks_a_database_of_ones_own_without_the_right_to_make_another(
+    environment: dict[str, str], postgres_server_url: str
+) -> None:
+    name = f"asked_{os.getpid()}"
+    connection = psycopg2.connect(postgres_server_url)
+    connection.autocommit = True
+    cursor = connection.cursor()
+    cursor.execute(f"create role {name} login nocreatedb createrole password 'p'")
+    cursor.execute(f"create database {name} owner {name}")
+    host = postgres_server_url.rpartition("@")[2].rpartition("/")[0]
+    try:
+        migrate(f"{postgres_server_url.rpartition('/')[0]}/{name}")
+        cursor.execute(f"grant pg_read_all_data to {name}")
+        done = _run(
+            environment, "sql", "select 41 + 1 as answer", PAIID_POSTGRES_URL=f"postgresql://{name}:p@{host}/{name}"
+        )
+        assert done.stdout.split() == ["answer", "------", "42"], done.stderr
+    finally:
+        cursor.execute(f"drop database {name}")
+        cursor.execute(f"drop role {name}")
+        connection.close()
 
 
 @pytest.mark.slow

@@ -22,7 +22,15 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from paiid_pipeline import embedded, supervisor
-from paiid_pipeline.embedded import RunningServer, ensure_database, masked, start_postgres, start_redis, with_database
+from paiid_pipeline.embedded import (
+    RunningServer,
+    close_to_public,
+    ensure_database,
+    masked,
+    start_postgres,
+    start_redis,
+    with_database,
+)
 
 
 @pytest.fixture
@@ -281,12 +289,50 @@ def test_a_role_that_may_not_create_a_database_is_told_what_to_do(home: Path) ->
     server.stop()
 
 
+def test_every_database_of_ours_is_closed_to_roles_that_were_not_let_in(home: Path) -> None:
+    server = start_postgres(home)
+    url = server.url("postgres")
+    for name in ("one", "two"):
+        _query(url, f"create database {name}")
+    _query(url, "create role guest login password 'guest'")
+    _query(url, "create role other login createdb password 'other'")
+    _query(f"postgresql://other:other@127.0.0.1:{server.port}/postgres", "create database theirs")
+    owner = f"postgresql://other:other@127.0.0.1:{server.port}/theirs"
+    assert close_to_public(owner) == ["one", "postgres", "template1", "two"]  # not its own to close
+    assert close_to_public(url, "one") == []
+    _query(f"postgresql://guest:guest@127.0.0.1:{server.port}/two", "create temp table t (a int)")
+    assert close_to_public(url) == []
+    for name in ("one", "two", "theirs", "postgres", "template1"):
+        with pytest.raises(psycopg2.OperationalError, match="permission denied for database"):
+            psycopg2.connect(f"postgresql://guest:guest@127.0.0.1:{server.port}/{name}")
+    server.stop()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:pa#ss-w0rd@host/db",
+        "postgresql://me:pa/ss-w0rd@host/db",
+        "postgresql://me:pa%zz-w0rd@host/db",
+        "postgresql://me:pa@ss-w0rd@[host/db",
+    ],
+)
+def test_no_part_of_a_password_is_shown_of_an_address_that_cannot_be_read(url: str) -> None:
+    with pytest.raises((ConnectionError, ValueError)) as caught:
+        ensure_database(url, "one")
+    assert "w0rd" not in str(caught.value)
+    assert "ss-" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("postgresql://me:secret@host:5432/db?a=b", "postgresql://me:***@host:5432/db?a=b"),
         ("redis://:secret@host/0", "redis://:***@host/0"),
         ("redis://host:6379/0", "redis://host:6379/0"),
+        ("redis://token@host:6379/0", "redis://token@host:6379/0"),
+        ("postgresql://me:se@cr/et#@host:5432/db", "postgresql://me:***@host:5432/db"),
+        ("postgresql://host/db?user=me&password=secret&a=b", "postgresql://host/db?user=me&password=***&a=b"),
     ],
 )
 def test_a_masked_address_shows_all_but_the_password(url: str, shown: str) -> None:

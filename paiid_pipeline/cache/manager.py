@@ -35,6 +35,10 @@ class CacheManager:
             )
         )
 
+    def reach(self) -> None:
+        """Raises RedisError where it does not answer, or lets us in no further than the door."""
+        self._redis.ping()
+
     def cache_results(self, envelopes: Iterable[Envelope]) -> int:
         """Store envelopes, each for as long as it is kept; the number of them."""
         waiting = list(envelopes)

@@ -16,14 +16,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from paiid_pipeline import embedded, supervisor
+from paiid_pipeline.cache import CacheError, CacheManager
 from paiid_pipeline.cli.choices import chosen, first_partition
 from paiid_pipeline.cli.home import profile_of, redis_database
-from paiid_pipeline.cli.output import timed
+from paiid_pipeline.cli.output import tell, timed
 from paiid_pipeline.embedded import (
     HOST,
     RunningServer,
+    close_to_public,
     ensure_database,
     let_in,
+    masked,
     start_postgres,
     start_redis,
     with_database,
@@ -102,6 +105,7 @@ def start(settings: Settings, *, quiet: bool = False) -> Services:
     try:
         _start_stand_in(settings, services)
         _start_postgres(settings, services, quiet=quiet)
+        _prepare_databases(settings, services)
         _start_redis(settings, services, quiet=quiet)
         _prepare_dagster(settings, services)
         _migrate(services, quiet=quiet)
@@ -175,18 +179,14 @@ def _start_postgres(settings: Settings, services: Services, *, quiet: bool) -> N
     own = settings.dagster_postgres_url.get_secret_value() if settings.dagster_postgres_url else None
     if settings.postgres_url is not None:
         warehouse = settings.postgres_url.get_secret_value()
-        name = urlsplit(warehouse).path.lstrip("/")
-        dagster = own or with_database(warehouse, f"{name}_dagster")
-        if own is None:
-            ensure_database(warehouse, f"{name}_dagster")
+        dagster = own or with_database(warehouse, f"{_database(warehouse)}_dagster")
     else:
         with timed(quiet=quiet) as words:
             server = start_postgres(settings.home)
             services.databases.append(server)
             words += ["PostgreSQL 18", f"on {HOST}:{server.port}"]
-            for kind in ("paiid", "dagster"):
-                ensure_database(server.url("postgres"), f"{kind}_{services.profile}")
-        warehouse = server.url(f"paiid_{services.profile}")
+            warehouse = server.url(f"paiid_{services.profile}")
+            ensure_database(server.url("postgres"), _database(warehouse))
         dagster = own or server.url(f"dagster_{services.profile}")
         services.environment["PAIID_ANALYST_PASSWORD"] = embedded.secret(settings.home, "analyst_password")
     if settings.analyst_password is not None:
@@ -194,9 +194,27 @@ def _start_postgres(settings: Settings, services: Services, *, quiet: bool) -> N
     services.environment |= {"PAIID_POSTGRES_URL": warehouse, "PAIID_DAGSTER_POSTGRES_URL": dagster}
 
 
+def _prepare_databases(settings: Settings, services: Services) -> None:
+    """Dagster's database beside the warehouse, and no database that any role may connect to."""
+    warehouse, dagster = (services.environment[f"PAIID_{kind}POSTGRES_URL"] for kind in ("", "DAGSTER_"))
+    if settings.dagster_postgres_url is None:
+        ensure_database(warehouse, _database(dagster))
+    ours = [] if settings.postgres_url is None else [_database(warehouse), _database(dagster)]
+    close_to_public(warehouse, *ours)
+
+
+def _database(url: str) -> str:
+    return urlsplit(url).path.lstrip("/")
+
+
 def _start_redis(settings: Settings, services: Services, *, quiet: bool) -> None:
     if settings.redis_url is not None:
-        services.environment["PAIID_REDIS_URL"] = settings.redis_url.get_secret_value()
+        url = settings.redis_url.get_secret_value()
+        try:
+            CacheManager.connect(url).reach()
+        except CacheError as error:
+            raise ConnectionError(f"no Redis at {masked(url)}: {error}: check PAIID_REDIS_URL") from None
+        services.environment["PAIID_REDIS_URL"] = url
         return
     with timed(quiet=quiet) as words:
         server = start_redis(settings.home)
@@ -225,7 +243,7 @@ def _migrate(services: Services, *, quiet: bool) -> None:
         words += ["warehouse", f"({services.profile})"]
         url, password = services.environment["PAIID_POSTGRES_URL"], services.environment.get("PAIID_ANALYST_PASSWORD")
         try:
-            migrate(url)
+            migrate(url, tell)
         except LookupError as error:
             raise RuntimeError(str(error)) from None
         if password is not None:

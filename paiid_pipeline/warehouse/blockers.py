@@ -12,12 +12,12 @@ SELECT a.pid, coalesce(a.usename, '?'), coalesce(nullif(a.application_name, ''),
 FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v') AND a.pid <> pg_backend_pid()
-GROUP BY 1, 2, 3, 4, 5 ORDER BY a.xact_start NULLS LAST
+GROUP BY 1, 2, 3, 4, a.xact_start ORDER BY a.xact_start NULLS LAST
 """
 
 
 def holders(url: str) -> list[str]:
-    """The sessions that hold locks in our schema, oldest transaction first: who, since when, what, and how to end it."""
+    """The sessions that hold locks in our schema, oldest transaction first: who, since when, what, and the remedy."""
     connection = psycopg2.connect(url)
     try:
         connection.autocommit = True

@@ -57,7 +57,7 @@ class Connections:
                 raise
             self._give(connection)
         except psycopg2.Error as error:
-            raise WarehouseError(f"{table}: {_explained(error)}") from error
+            raise WarehouseError(f"{table}: {explained(error)}") from error
 
     def close(self) -> None:
         """Close what is idle."""
@@ -80,7 +80,8 @@ class Connections:
             self._idle.append(connection)
 
 
-def _explained(error: psycopg2.Error) -> str:
+def explained(error: BaseException | None) -> str:
+    """What PostgreSQL said, with the remedy where one is known."""
     message = str(error).strip() or type(error).__name__
-    remedy = _REMEDY.get(error.pgcode or "")
+    remedy = _REMEDY.get(getattr(error, "pgcode", None) or "")
     return f"{message} ({remedy})" if remedy else message

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import psycopg2
 
 from paiid_pipeline.warehouse.blockers import holders
+from paiid_pipeline.warehouse.connections import WarehouseError, explained
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
+_REVISION = re.compile(r'^(revision|down_revision) = "?(\w+)"?$', re.MULTILINE)
 
 PATIENCE = 300.0
 """Seconds for which a migration that others hold up is tried again."""
@@ -26,8 +30,16 @@ _ONE_THREAD = threading.Lock()
 
 
 def newest_version() -> str:
-    """The version that this code needs: that of the last file in ``migrations/versions``."""
-    return max(path.name[:4] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
+    """The version that this code needs: the last of the chain of files in ``migrations/versions``."""
+    (newest,) = _chain().keys() - set(_chain().values())
+    return newest
+
+
+@cache
+def _chain() -> dict[str, str]:
+    """The versions that this code knows, each with the one before it; read as text, for Alembic is slow to import."""
+    texts = [path.read_text() for path in (_MIGRATIONS / "versions").glob("[0-9]*.py")]
+    return {found["revision"]: found["down_revision"] for found in (dict(_REVISION.findall(t)) for t in texts)}
 
 
 def stored_version(url: str) -> str | None:
@@ -57,14 +69,15 @@ def migrate(url: str, tell: Callable[[str], None] = lambda _: None, patience: fl
     Changes nothing where it is up to date, and is safe when several processes do it at once. A session that holds
     what has to be locked is named to ``tell``, and others are let through between the attempts. Needs a user that
     may create roles (``paiid_analyst`` belongs to the whole server). Raises LookupError where the database is newer
-    than this code, TimeoutError naming the sessions where they hold it up for longer than ``patience`` seconds.
+    than this code, TimeoutError naming the sessions where they hold it up for longer than ``patience`` seconds,
+    WarehouseError where PostgreSQL refuses.
     """
     deadline, told = time.monotonic() + patience, list[str]()
     while True:
         stored, wanted = stored_version(url), newest_version()
         if stored == wanted:
             return
-        if stored is not None and stored > wanted:
+        if stored is not None and stored not in _chain():
             raise LookupError(f"the warehouse is at version {stored}, this code knows only {wanted}: update the code")
         if _upgraded(url):
             continue
@@ -89,7 +102,7 @@ def _upgraded(url: str) -> bool:
     except DBAPIError as error:
         if getattr(error.orig, "pgcode", None) in _AGAIN or _CONCURRENTLY in str(error.orig):
             return False
-        raise
+        raise WarehouseError(f"migration: {explained(error.orig)}") from error
     return True
 
 

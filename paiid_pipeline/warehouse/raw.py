@@ -40,7 +40,7 @@ from paiid_pipeline.warehouse.transfer import copy_in
 from paiid_pipeline.warehouse.written import Written
 
 _WATCHING = timedelta(minutes=10)
-_LOCKS = 512
+_LOCKS = 512  # rows a table, as the migration that made write_locks has it
 _LARGE = 20_000
 
 
@@ -161,8 +161,8 @@ def _lock_keys(cursor: Cursor, table: Table, frame: pl.DataFrame) -> None:
     # Two writers of one key must not both find it absent. Sorted, so that they cannot wait for each other.
     cursor.execute(
         f"""
-        SELECT pg_advisory_xact_lock(%s::regclass::oid::int, bucket) FROM (
-            SELECT DISTINCT hashtext(key) & {_LOCKS - 1} AS bucket FROM unnest(%s::text[]) AS key ORDER BY 1) buckets
+        SELECT 1 FROM write_locks WHERE table_name = %s AND bucket IN (
+            SELECT hashtext(key) & {_LOCKS - 1} FROM unnest(%s::text[]) AS key) ORDER BY bucket FOR UPDATE
         """,
         (table.name, frame[table.key[0]].unique().to_list()),
     )

@@ -17,6 +17,8 @@ from paiid_pipeline_tests.warehouse.rows import (
     MINUTE,
     T0,
     article,
+    bar,
+    bars,
     indicator,
     indicators,
     news,
@@ -28,20 +30,24 @@ from paiid_pipeline_tests.warehouse.rows import (
 
 TABLES = (
     "market_bars", "news_articles", "corporate_actions", "article_sentiment", "symbol_sentiment",
-    "technical_indicators", "signals", "quarantine", "coverage", "model_evaluations", "alembic_version",
+    "technical_indicators", "signals", "quarantine", "coverage", "model_evaluations", "alembic_version", "write_locks",
 )  # fmt: skip
 
 
 PASSWORD = "correct horse"
 
 
+def _as_analyst(url: str) -> str:
+    parts = urlsplit(url)
+    netloc = f"paiid_analyst:{quote(PASSWORD)}@{parts.netloc.rpartition('@')[2]}"
+    return urlunsplit(parts._replace(netloc=netloc))
+
+
 @pytest.fixture
 def analyst(warehouse_url: str) -> Iterator[Cursor]:
     """A session of the role, logged in, on the migrated schema."""
     set_analyst_password(warehouse_url, PASSWORD)
-    parts = urlsplit(warehouse_url)
-    netloc = f"paiid_analyst:{quote(PASSWORD)}@{parts.netloc.rpartition('@')[2]}"
-    connection = psycopg2.connect(urlunsplit(parts._replace(netloc=netloc)))
+    connection = psycopg2.connect(_as_analyst(warehouse_url))
     connection.autocommit = True
     with connection.cursor() as cursor:
         yield cursor
@@ -109,6 +115,47 @@ def test_nothing_else_can_be_done_even_by_one_who_tries(analyst: Cursor, stateme
 def test_a_session_is_read_only_from_the_start(analyst: Cursor) -> None:
     analyst.execute("SELECT session_user, current_setting('transaction_read_only')")
     assert analyst.fetchone() == ("paiid_analyst", "on")
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [
+        ("statement_timeout", "5min"),
+        ("lock_timeout", "10s"),
+        ("idle_in_transaction_session_timeout", "1min"),
+        ("idle_session_timeout", "1h"),
+        ("temp_file_limit", "2GB"),
+    ],
+)
+def test_a_session_has_limits(analyst: Cursor, limit: str, value: str) -> None:
+    analyst.execute(f"SHOW {limit}")
+    assert analyst.fetchone() == (value,)
+
+
+def test_the_limit_of_temporary_files_cannot_be_lifted(analyst: Cursor) -> None:
+    with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+        analyst.execute("SET temp_file_limit = -1")
+
+
+def test_connections_are_few_and_leave_the_pipeline_its_own(warehouse_url: str) -> None:
+    set_analyst_password(warehouse_url, PASSWORD)
+    held = [psycopg2.connect(_as_analyst(warehouse_url)) for _ in range(10)]
+    with pytest.raises(psycopg2.OperationalError, match="too many connections for role"):
+        psycopg2.connect(_as_analyst(warehouse_url))
+    psycopg2.connect(warehouse_url).close()
+    for connection in held:
+        connection.close()
+
+
+def test_no_lock_of_an_analyst_stops_a_writer_or_the_turn_of_a_month(analyst: Cursor, warehouse: Warehouse) -> None:
+    analyst.execute("SELECT pg_advisory_lock(c.oid::int, b) FROM pg_class c, generate_series(-1, 511) b"
+                    " WHERE relname IN ('market_bars', 'signals')")  # fmt: skip
+    analyst.execute("SELECT pg_advisory_lock(hashtext('paiid warehouse migration'))")
+    analyst.execute("BEGIN; SELECT * FROM signals_latest, signals_history, sentiment_daily, indicators_latest")
+    warehouse.ensure_partitions(T0 + timedelta(days=400))
+    assert warehouse.write_bars(bars(bar()), LATER).inserted == 1
+    assert warehouse.write_signals(signals(signal(T0)), "1").inserted == 1
+    analyst.execute("ROLLBACK")
 
 
 def test_the_password_is_kept_only_as_a_verifier(warehouse_url: str) -> None:

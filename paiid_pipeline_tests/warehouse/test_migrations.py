@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import psycopg2
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from paiid_pipeline import contracts
 from paiid_pipeline.warehouse import Warehouse, WarehouseError, migrate
 from paiid_pipeline.warehouse.analysts import VIEWS
-from paiid_pipeline.warehouse.migrate import newest_version, stored_version
+from paiid_pipeline.warehouse.migrate import _MIGRATIONS, _chain, newest_version, stored_version
 from paiid_pipeline.warehouse.tables import PARTITIONED
 from paiid_pipeline_tests.warehouse.rows import LATER, T0, bar, bars
 
@@ -87,7 +88,7 @@ def test_every_column_of_every_table_and_view_has_a_comment(warehouse_url: str) 
         " WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p', 'v')"
         " AND c.relname <> 'alembic_version'",
     )
-    assert {name for name, *_ in found} == {*STORED, *VIEWS, "quarantine", "coverage"}
+    assert {name for name, *_ in found} == {*STORED, *VIEWS, "quarantine", "coverage", "write_locks"}
     assert [(name, column) for name, column, comment, own in found if not comment or not own] == []
 
 
@@ -110,6 +111,87 @@ def test_two_schemas_of_one_database_do_not_meet(postgres_url: str, postgres_ser
         with connection.cursor() as cursor:
             cursor.execute(f"DROP SCHEMA {other} CASCADE")
         connection.close()
+
+
+def meddling(url: str, *statements: str, application: str = "notebook") -> Any:
+    """A session that has run some statements and not committed."""
+    connection = psycopg2.connect(url, application_name=application)
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+    return connection
+
+
+@pytest.fixture
+def older(postgres_url: str) -> str:
+    """A warehouse of an older version."""
+    migrate(postgres_url)
+    connection = psycopg2.connect(postgres_url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("DROP TABLE write_locks")
+        cursor.execute("UPDATE alembic_version SET version_num = (%s)", (_chain()["0010"],))
+    connection.close()
+    return postgres_url
+
+
+@pytest.mark.parametrize(
+    ("statement", "held"),
+    [
+        ("SELECT count(*) FROM indicators_latest", "indicators_latest, technical_indicators"),
+        ("SELECT count(*) FROM signals_history", "signals, signals_history"),
+        ("LOCK TABLE symbol_sentiment IN ROW EXCLUSIVE MODE", "symbol_sentiment"),
+        ("LOCK TABLE alembic_version IN SHARE MODE", "alembic_version"),
+    ],
+)
+def test_a_session_that_holds_a_migration_up_is_named_and_let_be(older: str, statement: str, held: str) -> None:
+    session = meddling(older, statement)
+    told: list[str] = []
+    if held == "symbol_sentiment":  # no view shows it, and this migration needs it not
+        migrate(older)
+        session.close()
+        return
+    try:
+        with pytest.raises(TimeoutError, match=r"nothing was changed.*notebook, idle in transaction") as caught:
+            migrate(older, told.append, patience=0)
+    finally:
+        session.close()
+    assert held in str(caught.value)
+    assert "pg_terminate_backend(" in str(caught.value)
+    assert stored_version(older) == _chain()["0010"]
+    migrate(older)
+    assert stored_version(older) == newest_version()
+
+
+def test_a_migration_waits_aloud_while_readers_go_on_and_then_happens(older: str) -> None:
+    session = meddling(older, "SELECT * FROM signals_latest")
+    told: list[str] = []
+
+    def tell(words: str) -> None:
+        told.append(words)
+        other = meddling(older, "SET statement_timeout = '10s'", "SELECT * FROM signals_latest")
+        other.close()
+        session.commit()  # whoever was asked to end it does
+
+    migrate(older, tell)
+    session.close()
+    assert len(told) == 1
+    assert "waits to be brought to version" in told[0]
+    assert "notebook" in told[0]
+    assert "signals_latest" in told[0]
+    assert stored_version(older) == newest_version()
+
+
+def test_several_processes_at_once_make_one_warehouse(postgres_url: str) -> None:
+    program = "import sys; from paiid_pipeline.warehouse import migrate; migrate(sys.argv[1], print)"
+    started = [subprocess.Popen([sys.executable, "-c", program, postgres_url]) for _ in range(3)]
+    assert [process.wait(timeout=120) for process in started] == [0, 0, 0]
+    assert stored_version(postgres_url) == newest_version()
+
+
+def test_the_newest_version_is_the_last_of_the_chain_whatever_the_files_are_called() -> None:
+    from alembic.script import ScriptDirectory
+
+    assert newest_version() == ScriptDirectory(str(_MIGRATIONS)).get_current_head()
 
 
 def test_without_migrations_the_error_names_the_table_and_the_remedy(postgres_url: str) -> None:

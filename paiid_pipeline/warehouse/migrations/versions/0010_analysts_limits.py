@@ -1,11 +1,14 @@
-"""Limits of the analysts' role: one session that is forgotten, or one query too many, stops nobody else."""
+"""Limits of the analysts' role: one session that is forgotten, or one query too many, stops nobody else.
+
+Advisory locks are open to every role of a server, and shown to all: writers lock rows of a table of ours instead.
+"""
 
 from __future__ import annotations
 
 from alembic import op
 
 revision = "0010"
-down_revision = "0005"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
@@ -28,11 +31,27 @@ BEGIN
 END $$
 """
 
+_LOCKS = """
+CREATE TABLE write_locks (
+    table_name text COLLATE "C" NOT NULL,
+    bucket integer NOT NULL,
+    PRIMARY KEY (table_name, bucket)
+);
+INSERT INTO write_locks
+SELECT name, bucket FROM generate_series(0, 511) AS bucket, unnest(ARRAY[
+    'market_bars', 'news_articles', 'corporate_actions', 'article_sentiment']) AS name;
+COMMENT ON TABLE write_locks IS 'A row to lock for each group of keys of a table, so that two writers meet.';
+COMMENT ON COLUMN write_locks.table_name IS 'The table that is written to.';
+COMMENT ON COLUMN write_locks.bucket IS 'hashtext of the first column of the key, modulo 512.';
+"""
+
 
 def upgrade() -> None:
-    """Set the limits; they hold for sessions that begin from now on."""
+    """Set the limits, which hold for sessions that begin from now on, and make the rows to lock."""
+    op.execute(_LOCKS)
     op.execute(_ROLE)
 
 
 def downgrade() -> None:
-    """Nothing: the role belongs to the whole server, and other schemas may rely on its limits."""
+    """Drop the rows. The role keeps its limits: it belongs to the whole server."""
+    op.execute("DROP TABLE write_locks")
