@@ -29,6 +29,8 @@ Timeframe = Literal["1Min", "1Day"]
 HORIZONS: tuple[Horizon, ...] = ("intraday", "daily")
 TIMEFRAME: Mapping[Horizon, Timeframe] = {"intraday": "1Min", "daily": "1Day"}
 INTRADAY_STEP = timedelta(minutes=5)
+_NEAR = timedelta(days=1)
+"""A session may open on the day before its label (futures), and close on the day after."""
 SETTLE = timedelta(seconds=15)
 """How long after its time a decision is made, so that the bar ending at that time can be in it."""
 
@@ -74,14 +76,14 @@ class TradingCalendar:
     def session_of(self, moment: datetime) -> Session | None:
         """The session whose open < moment <= close, or None outside one."""
         local = moment.astimezone(self.timezone).date()
-        for session in self.sessions(local - timedelta(days=1), local):
+        for session in self.sessions(local - _NEAR, local + _NEAR):
             if session.open < moment <= session.close:
                 return session
         return None
 
     def latest_session(self, moment: datetime) -> Session:
         """The newest session that has opened strictly before ``moment``."""
-        last = moment.astimezone(self.timezone).date()
+        last = moment.astimezone(self.timezone).date() + _NEAR
         return next(s for s in reversed(self.sessions(last - timedelta(days=14), last)) if s.open < moment)
 
     def session_back(self, day: date, count: int) -> Session:
@@ -109,7 +111,7 @@ class TradingCalendar:
 
     def latest_decision(self, moment: datetime, horizon: Horizon) -> datetime:
         """The newest decision time at or before ``moment``."""
-        last = moment.astimezone(self.timezone).date()
+        last = moment.astimezone(self.timezone).date() + _NEAR
         for session in reversed(self.sessions(last - timedelta(days=14), last)):
             past = [t for t in self.decision_times(session, horizon) if t <= moment]
             if past:

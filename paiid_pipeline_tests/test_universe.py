@@ -65,6 +65,34 @@ def test_the_latest_decision_is_never_in_the_future_and_nothing_lies_between(
     assert not any(decision < t <= moment for t in calendar.decision_times(session, "intraday"))
 
 
+@pytest.mark.parametrize(
+    ("name", "moment", "day"),
+    [
+        ("CMES", datetime(2025, 11, 19, 1, tzinfo=UTC), date(2025, 11, 19)),  # 19:00 of Tuesday in Chicago
+        ("CMES", datetime(2025, 11, 24, 0, tzinfo=UTC), date(2025, 11, 24)),  # Sunday evening
+        ("us_futures", datetime(2025, 11, 19, 1, tzinfo=UTC), date(2025, 11, 19)),
+        ("IEPA", datetime(2025, 11, 19, 2, tzinfo=UTC), date(2025, 11, 19)),
+        ("CMES", datetime(2025, 11, 22, 12, tzinfo=UTC), None),  # Saturday
+        ("XASX", datetime(2025, 11, 18, 23, 30, tzinfo=UTC), date(2025, 11, 19)),
+        ("XNYS", datetime(2025, 11, 19, 1, tzinfo=UTC), None),
+        ("24/7", datetime(2025, 11, 19, 1, tzinfo=UTC), date(2025, 11, 19)),
+    ],
+)
+def test_a_session_that_opens_on_the_evening_before_its_date_is_open_then(
+    name: str, moment: datetime, day: date | None
+) -> None:
+    calendar = TradingCalendar(name)
+    session = calendar.session_of(moment)
+    assert (session and session.day) == day
+    latest = calendar.latest_session(moment)
+    assert latest.open < moment
+    assert session is None or latest == session
+    decision = calendar.latest_decision(moment, "intraday")
+    assert decision <= moment
+    assert session is None or moment - decision < timedelta(minutes=5) or decision < session.open
+    assert calendar.next_decision("daily", moment) > moment
+
+
 def test_midnight_of_a_market_that_never_closes_belongs_to_the_day_that_ends() -> None:
     session = ALWAYS.session_of(datetime(2026, 11, 24, tzinfo=UTC))
     assert session is not None

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from paiid_pipeline.contracts import MOMENT
 from paiid_pipeline.defs.partitions import UNIVERSE, dimensions
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.settings import TTL, CacheKind
@@ -92,15 +93,19 @@ def _stored(keys: Sequence[str], pipeline: Pipeline, table: str) -> dict[str, pl
 
 
 def by_partition(keys: Sequence[str], pipeline: Pipeline, rows: pl.DataFrame, moment: str) -> dict[str, pl.DataFrame]:
-    """The rows of each partition key; a moment belongs to the newest session that starts by its exchange-local date."""
+    """The rows of each partition key; a moment belongs to the newest session whose date, or open, has come before."""
     days = sorted({dimensions(key)[0] for key in keys})
     calendar = pipeline.calendar
     after = calendar.sessions(days[-1] + timedelta(days=1), days[-1] + timedelta(days=14))[:1]
+    sessions = [*(s for day in days if (s := calendar.session(day)) is not None), *after]
     starts = pl.DataFrame(
-        {"session": [*days, *(session.day for session in after)]}, schema={"session": pl.Date}
-    ).with_columns(local=pl.col("session"))
-    local = (pl.col(moment) - pl.duration(microseconds=1)).dt.convert_time_zone(str(calendar.timezone)).dt.date()
-    dated = rows.with_columns(local=local).sort("local").join_asof(starts, on="local", strategy="backward")
+        [(session.day, min(session.open, calendar.day_start(session.day))) for session in sessions],
+        schema={"session": pl.Date, "_since": MOMENT},
+        orient="row",
+    )
+    since = (pl.col(moment) - pl.duration(microseconds=1)).cast(MOMENT)
+    dated = rows.with_columns(_since=since).sort("_since").join_asof(starts, on="_since", strategy="backward")
+    dated = dated.drop("_since")
     found = {}
     for key in keys:
         day, segment = dimensions(key)
