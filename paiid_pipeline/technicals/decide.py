@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from paiid_pipeline import quality
 from paiid_pipeline.contracts import DECISIONS, INDICATORS, WITHHELD, empty
+from paiid_pipeline.technicals.doubt import doubts
 from paiid_pipeline.technicals.indicators import (
     MINIMUM_BARS,
     VALUES,
@@ -44,8 +45,8 @@ def decide_indicators(
     `contracts.STORED_CORPORATE_ACTIONS`, likewise; ``decisions``: `contracts.DECISIONS`. What a decision
     may see is said in :func:`take_snapshots`; prices are adjusted as of it. A decision is withheld, with
     the reason in words, where it sees no bars, where its newest bar ended more than ``max_bar_age`` of its
-    horizon before it, with fewer than ``MINIMUM_BARS`` bars, where the price never moved, and where a value breaks a
-    rule of `quality.INDICATORS`.
+    horizon before it, where a bar is in doubt (see `doubt`), with fewer than ``MINIMUM_BARS`` bars, where the price
+    never moved, and where a value breaks a rule of `quality.INDICATORS`.
     """
     read, withheld = [empty(INDICATORS)], [empty(WITHHELD)]
     keys = [*ONE_HISTORY, "_settle"]
@@ -80,6 +81,8 @@ def _reason(max_bar_age: timedelta) -> pl.Expr:
         .then(pl.format("no bars since {}", minute("anchor")))
         .when(age > max_bar_age)
         .then(stale)
+        .when(pl.col("doubt").is_not_null())
+        .then("doubt")
         .when(pl.col("bars") < MINIMUM_BARS)
         .then(few)
         .when(pl.col("rsi_14").is_null())
@@ -90,12 +93,19 @@ def _reason(max_bar_age: timedelta) -> pl.Expr:
 
 def _values(decisions: pl.DataFrame, snapshots: Snapshots) -> pl.DataFrame:
     """``decisions`` with bars, their newest bar, values, readings and hash; null where there are too few bars."""
+    snapshots, in_doubt = doubts(snapshots)
     series, bars = (snapshots.prefix[name].to_numpy() for name in ("series", "bars"))
     newest = snapshots.offsets[series] + bars - 1
     seen = pl.Series(newest).set(pl.Series(bars == 0), None)
     newest_bar = snapshots.rows.select(pl.col("bar_start", "bar_end", "close", "price").gather(seen))
     reads = _reads(snapshots, series, bars)
-    frame = decisions.with_columns(*newest_bar, pl.Series("bars", bars), *reads, version=pl.lit(VERSION))
+    frame = decisions.with_columns(
+        *newest_bar,
+        pl.Series("bars", bars),
+        *reads,
+        version=pl.lit(VERSION),
+        doubt=pl.Series(in_doubt, dtype=pl.String),
+    )
     return in_words(with_readings(frame))
 
 

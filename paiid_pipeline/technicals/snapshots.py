@@ -23,14 +23,14 @@ from paiid_pipeline.universe import TIMEFRAME
 ONE_HISTORY = ("horizon", "session", "session_open", "anchor")
 """Decisions that agree in these, and in how long they wait for late rows, share their history."""
 
-_READ = ("close", "high", "low", "vwap", "volume")
+_READ = ("close", "open", "high", "low", "vwap", "volume")
 
 
 @dataclass(frozen=True)
 class Snapshots:
     """The adjusted series that the decisions of one session read, each decision a prefix of one.
 
-    ``rows``: series (index), bar_start, bar_end, close (raw), price (adjusted close), high, low, vwap and
+    ``rows``: series (index), bar_start, bar_end, close (raw), price (adjusted close), open, high, low, vwap and
     volume (adjusted), eligible (index of the first decision that may see the row, never below its epoch's),
     sorted by series and bar_start.
     ``offsets``: where each series starts in ``rows``, and the end. ``prefix``: one row a decision: series
