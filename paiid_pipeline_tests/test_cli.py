@@ -334,7 +334,7 @@ def test_sql_asks_a_database_of_ones_own_without_the_right_to_make_another(
         done = _run(
             environment, "sql", "select 41 + 1 as answer", PAIID_POSTGRES_URL=f"postgresql://{name}:p@{host}/{name}"
         )
-        assert done.stdout.split() == ["answer", "------", "42"], done.stderr
+        assert done.stdout.split()[:3] == ["answer", "------", "42"], done.stderr
     finally:
         cursor.execute(f"drop database {name}")
         cursor.execute(f"drop role {name}")

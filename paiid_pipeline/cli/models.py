@@ -58,7 +58,9 @@ def import_(settings: Settings, name: str, source: str, labelled: Path | None) -
         tell(f"importing {source}; this takes a minute or two")
         rows = labelled_rows(labelled) if labelled else None
         try:
-            calibration = calibration_texts(split_held_out(_texts(settings, workshop).labelled.rows).training)
+            texts = split_held_out(_texts(settings, workshop).labelled.rows)
+            calibration = calibration_texts(texts.training)
+            rows = texts.test if rows is None else rows
         except LookupError:
             calibration = []
             tell("without labelled texts to fix int8 scales with (PAIID_DATA_DIR): it is served in float32, and slower")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from paiid_pipeline.learning.gate import force, promote
+from paiid_pipeline.learning.gate import promote
 from paiid_pipeline.learning.measuring import all_predictions, labels, opinions, shares
 from paiid_pipeline.learning.workshop import Workshop
 from paiid_pipeline.models.evaluation import evaluate
@@ -35,21 +35,19 @@ def import_model(
     """Register the model ``source``, a folder or a hub's name, as the next version of ``name``.
 
     It is served in int8 where there are ``calibration`` texts, else in float32. With labelled ``rows`` it goes
-    through the gate; without, it is put to use where it is the first of its name. Raises ValueError where it
-    cannot be used: another name, labels without names, another model's vocabulary, no prediction for some text;
+    through the gate; without, it is registered and not put to use, be it the first of its name. Raises ValueError
+    where it cannot be used: another name, labels without names, another model's vocabulary, no prediction for some text;
     UntrustedModelError where the folder holds what could run code; LookupError where it is not to be had; each
     with the remedy.
     """
     if name not in TRANSFORMERS:
         raise ValueError(f"{name!r} is no member of the ensemble: import a model as one of {', '.join(TRANSFORMERS)}")
-    first = workshop.registry.champion(name) is None
     version = _register(name, source, workshop, calibration, rows)
     if rows is not None:
         return version, promote(name, version.version, workshop, rows)
-    if first:
-        return version, force(name, version.version, workshop, "the first of its name, compared with nothing")
     reason = (
-        f"compared with nothing: give labelled texts, or promote it (paiid models promote {name} {version.version})"
+        "measured on nothing: give labelled texts (PAIID_DATA_DIR, or --labelled CSV), or put it to use unmeasured "
+        f"(paiid models promote {name} {version.version} --force)"
     )
     return version, Verdict(False, (reason,))
 

@@ -6,6 +6,7 @@ put into a folder, see :func:`installed`.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -217,7 +218,7 @@ class Registry:
         import mlflow
 
         if self._url.startswith(_SQLITE):
-            _parent(Path(self._url.removeprefix(_SQLITE)))
+            _make_once(Path(self._url.removeprefix(_SQLITE)), mlflow)
         mlflow.set_tracking_uri(self._url)
         mlflow.set_registry_uri(self._url)
         return mlflow, self._client(mlflow)
@@ -228,11 +229,7 @@ class Registry:
             if not self._reached:
                 client.search_registered_models(max_results=1)
         except Exception as error:  # noqa: BLE001 - MLflow's, the driver's and the network's have no common base
-            place = urlsplit(self._url)
-            raise RegistryError(
-                f"the register of models, {place.scheme}://{place.netloc.rpartition('@')[2]}{place.path}, cannot be "
-                f"used ({type(error).__name__}): check PAIID_MLFLOW_URL, and that its server runs"
-            ) from None
+            raise RegistryError(_unusable(self._url, error)) from None
         self._reached = True
         return client
 
@@ -325,6 +322,41 @@ def _log_plots(mlflow: Any, plots: Mapping[str, bytes]) -> None:
             path = Path(folder) / f"{title}.png"
             path.write_bytes(image)
             mlflow.log_artifact(str(path), "plots")
+
+
+def _make_once(database: Path, mlflow: Any) -> None:
+    """Make MLflow's SQLite file where there is none: aside, one process at a time, and renamed once it is whole.
+
+    MLflow makes its tables in many steps, each committed: what is killed between two, or meets another doing the
+    same, leaves a file that nothing can use.
+    """
+    if database.exists():
+        return
+    _parent(database)
+    with database.with_name(f"{database.name}.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if database.exists():
+            return
+        draft = database.with_name(f"{database.name}.new")
+        for left in (draft, draft.with_name(f"{draft.name}-journal")):
+            left.unlink(missing_ok=True)
+        url = f"{_SQLITE}{draft}"
+        mlflow.MlflowClient(url, url).search_registered_models(max_results=1)
+        os.replace(draft, database)
+
+
+def _unusable(url: str, error: Exception) -> str:
+    """Why the register of ``url`` cannot be used, and the remedy, without its password."""
+    place = urlsplit(url)
+    shown = f"{place.scheme}://{place.netloc.rpartition('@')[2]}{place.path}"
+    said = f"the register of models, {shown}, cannot be used ({type(error).__name__}"
+    if not url.startswith(_SQLITE):
+        return f"{said}): check PAIID_MLFLOW_URL, and that its server runs"
+    reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+    return (
+        f"{said}: {reason}): if its making was cut short, move {url.removeprefix(_SQLITE)} away and import or train "
+        "anew (what is installed stays in use); else give its folder room and the right owner"
+    )
 
 
 def _parent(path: Path) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from paiid_pipeline.learning.gate import promote
+from paiid_pipeline.learning.gate import force, promote
 from paiid_pipeline.learning.importing import import_model
 from paiid_pipeline.learning.workshop import Workshop
 from paiid_pipeline.models.network import load_tokenizer
@@ -54,9 +54,26 @@ def heard(workshop: Workshop, text: str = "the company profit beats") -> dict[st
     return {each.model: (each.p_negative, each.p_neutral, each.p_positive) for each in result.members}
 
 
-def test_the_first_of_its_name_is_installed_with_its_labels_in_order(finbert: Path, workshop: Workshop) -> None:
+def test_no_model_is_in_use_that_was_not_measured(
+    finbert: Path, learnt: Path, workshop: Workshop, rows: pl.DataFrame
+) -> None:
+    """Not even the first of its name, whose weights may be random."""
     version, verdict = import_model("finbert", str(finbert), workshop)
-    assert verdict.reasons == ("the first of its name, compared with nothing",)
+    assert not verdict.promote
+    assert f"paiid models promote finbert {version.version} --force" in verdict.reasons[0]
+    assert workshop.registry.champion("finbert") is None
+    _, verdict = import_model("finbert", str(finbert), workshop, rows=rows)
+    assert not verdict.promote
+    assert workshop.registry.champion("finbert") is None
+    assert "finbert" not in heard(workshop)
+    _, verdict = import_model("custom_bert", str(learnt), workshop, rows=rows)
+    assert verdict.promote
+    assert "custom_bert" in heard(workshop)
+
+
+def test_a_model_put_to_use_answers_with_its_labels_in_order(finbert: Path, workshop: Workshop) -> None:
+    version, _ = import_model("finbert", str(finbert), workshop)
+    force("finbert", version.version, workshop, "by hand")
     import torch
     from transformers import BertForSequenceClassification
 
@@ -71,11 +88,12 @@ def test_the_first_of_its_name_is_installed_with_its_labels_in_order(finbert: Pa
 def test_a_second_one_must_beat_the_champion_on_labelled_texts(
     finbert: Path, learnt: Path, workshop: Workshop, rows: pl.DataFrame
 ) -> None:
-    import_model("custom_bert", str(finbert), workshop)
+    first, _ = import_model("custom_bert", str(finbert), workshop)
+    force("custom_bert", first.version, workshop, "by hand")
     before = heard(workshop)
     _, waits = import_model("custom_bert", str(learnt), workshop)
     assert not waits.promote
-    assert "paiid models promote custom_bert 2" in waits.reasons[0]
+    assert "paiid models promote custom_bert 2 --force" in waits.reasons[0]
     assert heard(workshop) == before
     calibration = [(text, None) for text in rows["text"][:60]]
     better, verdict = import_model("custom_bert", str(learnt), workshop, calibration=calibration, rows=rows)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,6 +70,46 @@ def test_a_register_that_cannot_be_used_is_said_without_its_password(url: str) -
     with pytest.raises(RegistryError, match="check PAIID_MLFLOW_URL") as caught:
         Registry(url).reach()
     assert "hunter2" not in str(caught.value)
+
+
+FIRST_USE = "import sys; from paiid_pipeline.models.registry import Registry; Registry(sys.argv[1]).reach()"
+
+
+@pytest.mark.slow
+def test_two_processes_at_once_make_one_register(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}"
+    started = [subprocess.Popen([sys.executable, "-c", FIRST_USE, url], stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(timeout=300) for process in started] == [0, 0]
+    assert not (tmp_path / "mlflow" / "mlflow.db.new").exists()
+    Registry(url).reach()
+
+
+def test_what_a_kill_left_at_the_first_use_is_made_anew(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "mlflow.db.new") as half:
+        half.execute("CREATE TABLE experiments (experiment_id INTEGER)")
+    half.close()
+    (tmp_path / "mlflow.db.new-journal").touch()
+    Registry(f"sqlite:///{tmp_path / 'mlflow.db'}").reach()
+    assert not (tmp_path / "mlflow.db.new").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "no such column: experiments.name"),
+        (b"this is no database" * 100, "file is not a database"),
+    ],
+)
+def test_a_register_left_half_made_says_why_and_what_to_do(tmp_path: Path, content: bytes | None, reason: str) -> None:
+    path = tmp_path / "mlflow.db"
+    if content is None:
+        with sqlite3.connect(path) as half:
+            half.execute("CREATE TABLE experiments (experiment_id INTEGER)")
+        half.close()
+    else:
+        path.write_bytes(content)
+    with pytest.raises(RegistryError, match=rf"{reason}.*move {path} away and import or train anew"):
+        Registry(f"sqlite:///{path}").reach()
 
 
 def test_only_a_challenger_that_passed_the_gate_becomes_champion(
