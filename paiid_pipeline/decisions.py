@@ -9,8 +9,11 @@ from datetime import date, datetime, timedelta
 import polars as pl
 
 from paiid_pipeline.contracts import DECISIONS
-from paiid_pipeline.settings import Settings
-from paiid_pipeline.universe import HORIZONS, TradingCalendar
+from paiid_pipeline.settings import TTL, Settings
+from paiid_pipeline.universe import HORIZONS, INTRADAY_STEP, TradingCalendar
+
+NEWS_PATIENCE = TTL["news"] + INTRADAY_STEP
+"""A decision is withheld where the source of news was last asked earlier before it than this: a refresh, and a step."""
 
 
 def due_decisions(
@@ -40,8 +43,27 @@ def due_decisions(
 
 def news_window(day: date, calendar: TradingCalendar, lookback: timedelta) -> tuple[datetime, datetime]:
     """When articles of the partition ``day`` are published: ``lookback`` before it, to the next session's date."""
+    session = calendar.session(day)
+    start = calendar.day_start(day) if session is None else min(calendar.day_start(day), session.open)
     after = calendar.sessions(day + timedelta(days=1), day + timedelta(days=14))[0].day
-    return calendar.day_start(day) - lookback, calendar.day_start(after)
+    return start - lookback, calendar.day_start(after)
+
+
+def unasked(
+    what: str, decisions: pl.DataFrame, gaps: pl.DataFrame, back: timedelta, patience: timedelta
+) -> pl.DataFrame:
+    """WITHHELD: the decisions for T with a gap in what a source was asked between T - back and T - patience, and why.
+
+    ``decisions``: DECISIONS; ``gaps``: symbol, gap_start, gap_end (exclusive): what was not asked of ``what``.
+    """
+    placed = decisions.select("symbol", "horizon", "as_of").join(gaps, on="symbol", maintain_order="left_right")
+    start, needed = pl.col("as_of") - back, pl.col("as_of") - patience
+    open_ = placed.filter((pl.col("gap_start") < needed) & (pl.col("gap_end") > start))
+    first = open_.group_by("symbol", "horizon", "as_of", maintain_order=True).agg(
+        pl.col("gap_start").min(), start.first().alias("start")
+    )
+    since = pl.max_horizontal("gap_start", "start").dt.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return first.select("symbol", "horizon", "as_of", reason=pl.format(f"{what} not asked for since {{}}", since))
 
 
 def undecided(decisions: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:

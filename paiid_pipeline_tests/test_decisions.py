@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from paiid_pipeline.contracts import DECISIONS, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
-from paiid_pipeline.decisions import due_decisions, reach, undecided
+from paiid_pipeline.decisions import due_decisions, news_window, reach, unasked, undecided
 from paiid_pipeline.engines import rule_engine
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.technicals.decide import decide_indicators
@@ -96,3 +99,56 @@ def test_reach_spans_all_the_decisions() -> None:
     assert span.symbols == ["TWX", "AAPL"]
     assert (span.first, span.last) == (rows["as_of"].min(), rows["as_of"].max())
     assert span.known_by == span.last + timedelta(seconds=15)
+
+
+MINUTE = timedelta(minutes=1)
+BACK, PATIENCE = 100 * MINUTE, 10 * MINUTE
+
+
+def _asked_minute_by_minute(covered: list[list[int]], moment: int) -> bool:
+    window = range(moment - 100, moment - 10)
+    return all(any(first <= minute < last for first, last in covered) for minute in window)
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)).map(sorted), max_size=5))
+def test_a_decision_goes_on_only_where_every_minute_of_its_look_back_was_asked_for(covered: list[list[int]]) -> None:
+    rows = due(datetime(2014, 6, 9, 21, tzinfo=UTC)).filter(pl.col("horizon") == "intraday")
+    start = rows["as_of"].min()
+    assert isinstance(start, datetime)
+    zero = start - 105 * MINUTE
+    edges = sorted({-1000, 1000, *(edge for span in covered for edge in span)})
+    gaps = [(a, b) for a, b in pairwise(edges) if not any(first <= a and b <= last for first, last in covered)]
+    frame = pl.DataFrame(
+        [("AAPL", zero + a * MINUTE, zero + b * MINUTE) for a, b in gaps],
+        schema={"symbol": pl.String, "gap_start": rows.schema["as_of"], "gap_end": rows.schema["as_of"]},
+        orient="row",
+    )
+    withheld = unasked("news", rows, frame, BACK, PATIENCE)["as_of"].to_list()
+    expected = [t for t in rows["as_of"] if not _asked_minute_by_minute(covered, int((t - zero) / MINUTE))]
+    assert withheld == expected
+
+
+def test_the_reason_names_the_first_moment_that_was_not_asked_for() -> None:
+    rows = due(datetime(2014, 6, 9, 14, tzinfo=UTC), "AAPL", "TWX")
+    first, last = rows["as_of"].min(), datetime(2014, 6, 9, 13, 50, tzinfo=UTC)
+    moment = rows.schema["as_of"]
+    gaps = pl.DataFrame(
+        [("TWX", last - 20 * MINUTE, last)],
+        schema={"symbol": pl.String, "gap_start": moment, "gap_end": moment},
+        orient="row",
+    )
+    withheld = unasked("news", rows, gaps, BACK, PATIENCE)
+    assert set(withheld["symbol"]) == {"TWX"}
+    assert set(withheld["reason"]) == {"news not asked for since 2014-06-09 13:30:00 UTC"}
+    assert unasked("news", rows, gaps.clear(), BACK, PATIENCE).is_empty()
+    assert first is not None
+
+
+def test_news_are_asked_for_as_far_back_as_a_session_that_starts_the_evening_before_hears_them() -> None:
+    futures = TradingCalendar("CMES")
+    session = futures.session(date(2026, 3, 10))
+    assert session is not None
+    assert session.open < futures.day_start(session.day)
+    start, end = news_window(session.day, futures, timedelta(days=3))
+    assert start <= session.open - timedelta(days=3)
+    assert end >= session.close

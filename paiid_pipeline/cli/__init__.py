@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace, Settings], int] = options.run
     try:
         settings = load_settings()
-        if run in (_up, _demo, _with_services, _score):
+        if run in (_up, _demo, _backfill, _with_services, _score):
             settings.universe  # noqa: B018  (a wrong file must be known before anything is started)
         return run(options, settings)
     except SettingsError as error:
@@ -77,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command("up", _up, "run the whole graph once, then keep refreshing until Ctrl-C")
     command("demo", _demo, "run the whole graph once, print the signals, and stop everything")
+    sub = command("backfill", _backfill, "make the history between two dates: news first, then what rests on them")
+    sub.add_argument("first", type=_day, metavar="FIRST", help="such as 2026-03-01")
+    sub.add_argument("last", type=_day, metavar="LAST", nargs="?", help="by default FIRST alone")
     sub = command("with-services", _with_services, "run any command with the servers' addresses in its environment")
     sub.add_argument("command", nargs=argparse.REMAINDER, metavar="CMD …")
     sub = command("sql", _sql, "ask the warehouse: one or more statements, or standard input; commits")
@@ -162,6 +166,16 @@ def _demo(_options: argparse.Namespace, settings: Settings) -> int:
     return demo(settings)
 
 
+def _backfill(options: argparse.Namespace, settings: Settings) -> int:
+    from paiid_pipeline.cli.access import with_services
+
+    first, last = options.first, options.last or options.first
+    if last < first:
+        raise ValueError(f"paiid backfill {first} {last}: the last date is before the first")
+    module = "paiid_pipeline.defs.once"
+    return with_services(settings, [sys.executable, "-u", "-m", module, first.isoformat(), last.isoformat()])
+
+
 def _with_services(options: argparse.Namespace, settings: Settings) -> int:
     from paiid_pipeline.cli.access import with_services
 
@@ -216,6 +230,13 @@ def _explain(options: argparse.Namespace, settings: Settings) -> int:
         return explain(
             found, options.symbol, options.horizon, options.as_of, engine=options.engine, as_json=options.json
         )
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date: write it as 2026-03-01") from None
 
 
 def _count(text: str) -> int:

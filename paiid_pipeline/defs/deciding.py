@@ -7,13 +7,16 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from paiid_pipeline.contracts import WITHHELD
-from paiid_pipeline.decisions import due_decisions, reach, undecided
+from paiid_pipeline.contracts import DECISIONS, WITHHELD, empty
+from paiid_pipeline.decisions import NEWS_PATIENCE, due_decisions, reach, unasked, undecided
 from paiid_pipeline.defs.asset import counted, describe
 from paiid_pipeline.defs.partitions import selected
 from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.sources import provided
 from paiid_pipeline.universe import HORIZONS
 from paiid_pipeline.warehouse import DecisionTable, Written
+
+KEY = ["symbol", "horizon", "as_of"]
 
 
 class Refresh(dg.Config):
@@ -49,26 +52,48 @@ def to_make(
                 yield due
 
 
+def without_news(pipeline: Pipeline, decisions: pl.DataFrame) -> pl.DataFrame:
+    """WITHHELD: the decisions whose look-back the source of news was not asked about; none where it has no news."""
+    settings = pipeline.settings
+    if "news" not in provided(settings):
+        return empty(WITHHELD)
+    span = reach(decisions)
+    start, end = span.first - settings.news_lookback, span.last - NEWS_PATIENCE
+    spans = pipeline.warehouse.missing(settings.source, "news", span.symbols, start, end)
+    found = [(symbol, gap.start, gap.end) for gap in spans for symbol in gap.symbols]
+    moment = DECISIONS["as_of"]
+    gaps = pl.DataFrame(found, {"symbol": pl.String, "gap_start": moment, "gap_end": moment}, orient="row")
+    return unasked("news", decisions, gaps, settings.news_lookback, NEWS_PATIENCE)
+
+
+def no_news_source(pipeline: Pipeline) -> dict[str, str]:
+    """What the metadata says where the source has no news; nothing where it has."""
+    source = pipeline.settings.source
+    return {} if "news" in provided(pipeline.settings) else {"news": f"{source} has none: decided without"}
+
+
 class Made:
     """Rows made and withheld over the sessions of a run, and what the warehouse said to them."""
 
     def __init__(self, table: DecisionTable, schema: Mapping[str, Any]) -> None:
         self._table = table
+        self._due = 0
         self._rows = pl.DataFrame(schema=schema)
         self._withheld = pl.DataFrame(schema=WITHHELD)
         self._written = Written(0, 0, 0)
 
-    def add(self, rows: pl.DataFrame, written: Written, withheld: pl.DataFrame | None = None) -> None:
-        """Count what one session's decisions came to."""
+    def add(self, decisions: pl.DataFrame, rows: pl.DataFrame, written: Written, withheld: pl.DataFrame) -> None:
+        """Count what one session's decisions came to: each has a row in ``rows`` or in ``withheld``."""
+        self._due += decisions.height
         self._rows = pl.concat([self._rows, rows])
         self._written += written
-        if withheld is not None:
-            self._withheld = pl.concat([self._withheld, withheld])
+        self._withheld = pl.concat([self._withheld, withheld])
 
     def report(self, context: dg.AssetExecutionContext, pipeline: Pipeline) -> dict[str, Any]:
         """What the asset reports, of each partition and of the run."""
         describe(context, pipeline, self._table, self._rows, "as_of")
         return {
+            "due": self._due,
             "inserted": self._written.inserted,
             "changed": self._written.restated,
             "unchanged": self._written.unchanged,

@@ -43,7 +43,7 @@ from paiid_pipeline.sources.validation import (
 from paiid_pipeline.sources.vendor import Page, Query, UnexpectedShapeError, Vendor, Wanted
 from paiid_pipeline.universe import TradingCalendar
 
-__all__ = ["Fetched", "Kind", "Source", "Wanted", "fetch", "open_source"]
+__all__ = ["Fetched", "Kind", "Source", "Wanted", "fetch", "open_source", "provided"]
 
 _AT_ONCE = 8
 _MOST_PAGES = 2_000
@@ -90,6 +90,11 @@ class Source:
     def provides(self) -> frozenset[Kind]:
         """The kinds of data it has: Tradier has neither news nor corporate actions."""
         return self.vendor.provides
+
+
+def provided(settings: Settings) -> frozenset[Kind]:
+    """The kinds of data that the source of the settings has; needs none of its keys."""
+    return Tradier.provides if settings.source == "tradier" else Alpaca.provides
 
 
 def open_source(settings: Settings) -> Source:

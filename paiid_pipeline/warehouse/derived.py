@@ -45,13 +45,18 @@ def append(cursor: Cursor, table: Table, frame: pl.DataFrame) -> Written:
 
 
 def write_article_sentiment(
-    cursor: Cursor, frame: pl.DataFrame, scored_at: datetime, live: bool, settle: timedelta
+    cursor: Cursor,
+    frame: pl.DataFrame,
+    scored_at: datetime,
+    live: bool,
+    settle: timedelta,
+    lookback: timedelta | None = None,
 ) -> Written:
     """Add the scores whose key is not stored yet, each known from its article on.
 
     Known from ``scored_at`` instead where the article was received live (and this is live too), or where
-    a decision that should have seen the score is stored already. Raises LookupError for the score of a
-    wording that is not stored.
+    a decision that should have seen the score is stored already, which is one until ``lookback`` after its publication.
+    Raises LookupError for the score of a wording that is not stored.
     """
     _stage(cursor, ARTICLE_SENTIMENT, frame)
     ends = _ends(ARTICLE_SENTIMENT, frame)
@@ -76,12 +81,13 @@ def write_article_sentiment(
             SELECT i.*, w.known_at, %(live)s AND NOT w.nominal OR EXISTS (
                 SELECT FROM symbol_sentiment d
                 WHERE d.symbol = i.symbol AND d.as_of >= w.known_at - %(settle)s AND d.as_of <= %(scored_at)s
+                  AND (%(lookback)s IS NULL OR d.as_of < i.published_at + %(lookback)s)
                   AND d.as_of >= %(low)s - %(settle)s) AS observed
             FROM incoming i JOIN wordings w USING (article_id, content_hash, published_at)) dated
         ORDER BY {", ".join(ARTICLE_SENTIMENT.key)}
         ON CONFLICT DO NOTHING
         """,
-        {**ends, "scored_at": scored_at, "live": live, "settle": settle},
+        {**ends, "scored_at": scored_at, "live": live, "settle": settle, "lookback": lookback},
     )
     return Written(cursor.rowcount, 0, frame.height - cursor.rowcount)
 

@@ -185,17 +185,20 @@ class Warehouse:
         with self._connections.transaction("news_articles") as cursor:
             return readers.news_to_score(cursor, start, end, model, model_version)
 
-    def write_article_sentiment(self, frame: pl.DataFrame, scored_at: datetime, live: bool = False) -> Written:
+    def write_article_sentiment(
+        self, frame: pl.DataFrame, scored_at: datetime, live: bool = False, lookback: timedelta | None = None
+    ) -> Written:
         """Store scores (schema ARTICLE_SENTIMENT); what is stored never changes.
 
         A score is known when its article is; or, where a decision was made without it or both came live,
-        when it was made. Raises LookupError for a score of a wording that is not stored.
+        when it was made. ``lookback``: how far back decisions hear articles; None: for ever. Raises LookupError for a
+        score of a wording that is not stored.
         """
         rows = self._prepared(ARTICLE_SENTIMENT, frame)
         if rows.is_empty():
             return _NOTHING
         with self._connections.transaction(ARTICLE_SENTIMENT.name) as cursor:
-            return derived.write_article_sentiment(cursor, rows, scored_at, live, self._settle)
+            return derived.write_article_sentiment(cursor, rows, scored_at, live, self._settle, lookback)
 
     def article_sentiment(
         self, symbols: Sequence[str], model: str, start: datetime, end: datetime, known_by: datetime

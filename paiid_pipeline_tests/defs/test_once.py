@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import date, datetime
 
 import dagster as dg
+import pytest
 
-from paiid_pipeline.defs.once import fail_orphans, newest_partitions
-from paiid_pipeline_tests.defs.world import START, World, defs
+from paiid_pipeline.defs.once import fail_orphans, main, newest_partitions
+from paiid_pipeline_tests.defs.world import ENVIRONMENT, START, World, defs
 
 
 def test_it_makes_the_newest_daily_and_the_newest_intraday_decision(world: World) -> None:
@@ -26,3 +27,21 @@ def test_runs_left_in_progress_are_ended_and_hold_nothing_up(world: World) -> No
     statuses = [world.instance.get_run_by_id(run.run_id).status for run in left]  # type: ignore[union-attr]
     assert statuses == [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS]
     assert fail_orphans(world.instance) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["1999-01-04", "1999-01-08"], "PAIID_PARTITIONS_START sets the first"),
+        (["2026-03-10", "2026-03-09"], "there is no session from 2026-03-10 to 2026-03-09"),
+    ],
+)
+def test_a_history_that_cannot_be_made_is_one_line(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    assert main(words) == 2
+    line = capsys.readouterr().err
+    assert said in line
+    assert line.count("\n") == 1

@@ -6,7 +6,7 @@ import polars as pl
 from paiid_pipeline.contracts import SYMBOL_SENTIMENT
 from paiid_pipeline.decisions import reach
 from paiid_pipeline.defs.asset import counted, describe, partitioned
-from paiid_pipeline.defs.deciding import Made, Refresh, to_make
+from paiid_pipeline.defs.deciding import KEY, Made, Refresh, no_news_source, to_make, without_news
 from paiid_pipeline.defs.ingestion.assets import news_articles
 from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected
 from paiid_pipeline.defs.resources import Pipeline
@@ -34,7 +34,9 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> 
     scores = analyzer.score_articles(news, failed)
     for member, failure in failed.items():
         context.log.warning(f"{member} was not heard of {failure.texts} texts: {failure.reason}")
-    written = pipeline.warehouse.write_article_sentiment(scores, pipeline.clock.now(), live=pipeline.clock.real_time)
+    written = pipeline.warehouse.write_article_sentiment(
+        scores, pipeline.clock.now(), live=pipeline.clock.real_time, lookback=pipeline.settings.news_lookback
+    )
     describe(context, pipeline, "article_sentiment", scores, "published_at")
     flags = scores.filter(pl.col("model") == analyzer.model).explode("flags").drop_nulls("flags")
     return dg.MaterializeResult(
@@ -58,7 +60,8 @@ def symbol_sentiment(
     """The decayed mean of the scores known at each decision time, per symbol.
 
     Weights halve with the age of the article and grow with confidence. A symbol without articles has a
-    row with `article_count` 0 and no score.
+    row with `article_count` 0 and no score. A decision whose look-back the source has not been asked about, up to
+    35 minutes before it, is withheld and counted; with a source that has no news, every decision goes on without.
     """
     warehouse, settings = pipeline.warehouse, pipeline.settings
     made = Made("symbol_sentiment", SYMBOL_SENTIMENT)
@@ -67,6 +70,8 @@ def symbol_sentiment(
         scores = warehouse.article_sentiment(
             span.symbols, SentimentAnalyzer.model, span.first - settings.news_lookback, span.last, span.known_by
         )
-        rows = aggregate(scores, decisions, settings.news_lookback, settings.news_half_life)
-        made.add(rows, warehouse.write_symbol_sentiment(rows))
-    return dg.MaterializeResult(metadata=made.report(context, pipeline))
+        withheld = without_news(pipeline, decisions)
+        asked = decisions.join(withheld, on=KEY, how="anti", maintain_order="left")
+        rows = aggregate(scores, asked, settings.news_lookback, settings.news_half_life)
+        made.add(decisions, rows, warehouse.write_symbol_sentiment(rows), withheld)
+    return dg.MaterializeResult(metadata={**made.report(context, pipeline), **no_news_source(pipeline)})

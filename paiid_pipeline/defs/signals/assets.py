@@ -1,10 +1,12 @@
+from collections.abc import Sequence
+
 import dagster as dg
 import polars as pl
 
-from paiid_pipeline.contracts import SIGNALS
+from paiid_pipeline.contracts import SIGNALS, WITHHELD
 from paiid_pipeline.decisions import reach
 from paiid_pipeline.defs.asset import partitioned
-from paiid_pipeline.defs.deciding import Made, Refresh, to_make
+from paiid_pipeline.defs.deciding import KEY, Made, Refresh, no_news_source, to_make, without_news
 from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
@@ -31,17 +33,18 @@ def trading_signals(
     says how much to stake, and the validator looks at the outcome. Beside it, where a signal model is
     installed, the ML engine does the same on what that model says. Append-only: a signal is never changed,
     and the same inputs never make a second one. What cannot be decided is withheld and counted, never
-    published as HOLD.
+    published as HOLD; nor is what has no indicators, or no sentiment since its news were not asked for.
     """
     warehouse, generator, ml = pipeline.warehouse, rule_engine(pipeline.settings), MlEngine(pipeline.settings)
     limits, segments = generator.rulebook.limits, pipeline.universe.segments
-    made = Made("signals", SIGNALS)
+    made, unfit = Made("signals", SIGNALS), 0
     for decisions in to_make(context, config, pipeline, "signals"):
         span, horizon = reach(decisions), decisions["horizon"][0]
-        due = decisions.select("symbol", "horizon", "as_of")
+        due = decisions.select(KEY)
         together = [symbol for group in segments.values() if set(group) & set(span.symbols) for symbol in group]
-        indicators = warehouse.indicators(together, horizon, span.first, span.last)
         sentiment = warehouse.symbol_sentiment(together, horizon, span.first, span.last)
+        known = warehouse.indicators(together, horizon, span.first, span.last)
+        indicators = known.join(sentiment, on=KEY, how="semi", maintain_order="left")
         after = span.first - reach_back(limits, horizon)
         actions = warehouse.corporate_action_versions(together, span.known_by)
         halts = warehouse.quarantined_bars(together, after, span.last)
@@ -49,15 +52,34 @@ def trading_signals(
         for engine in (generator, ml):
             earlier = warehouse.stakes(together, horizon, engine.engine, after, span.last)
             said.append(engine.decide(indicators, sentiment, Book(earlier, actions, halts)))
-        rows, withheld = (pl.concat(frames).join(due, on=due.columns, how="semi") for frames in zip(*said, strict=True))
-        made.add(rows, warehouse.write_signals(rows, context.run.run_id), withheld.unique(due.columns))
+        rows = pl.concat(rows for rows, _ in said).join(due, on=KEY, how="semi")
+        decided = rows.filter(pl.col("engine") == generator.engine)
+        causes = [said[0][1], without_news(pipeline, decisions), _without(known, due, "indicators")]
+        withheld = _withheld(due, decided, [*causes, _without(sentiment, due, "sentiment")])
+        made.add(decisions, rows, warehouse.write_signals(rows, context.run.run_id), withheld)
+        unfit += said[1][1].join(due, on=KEY, how="semi").height
     return dg.MaterializeResult(
         metadata={
             **made.report(context, pipeline),
             "signals": made.counts("signal"),
             "staked on": made.count(pl.col("position_fraction") > 0),
             "engines": made.counts("engine"),
+            "withheld by ml": unfit,
+            **no_news_source(pipeline),
             "rules": generator.rulebook.version,
             "signal models": ", ".join(ml.versions) or ml.why_none or "none had been trained by these decisions",
         }
     )
+
+
+def _without(made: pl.DataFrame, due: pl.DataFrame, what: str) -> pl.DataFrame:
+    """WITHHELD: the decisions for which a stage before has made nothing."""
+    lacking = due.join(made, on=KEY, how="anti", maintain_order="left")
+    return lacking.with_columns(reason=pl.lit(f"no {what}: withheld, or not made yet"))
+
+
+def _withheld(due: pl.DataFrame, decided: pl.DataFrame, causes: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """WITHHELD: every decision due that was not made, with the first cause that names it."""
+    open_ = due.join(decided, on=KEY, how="anti", maintain_order="left")
+    first = pl.concat(causes).unique(KEY, keep="first", maintain_order=True)
+    return open_.join(first, on=KEY, how="left", maintain_order="left").select(WITHHELD.keys())

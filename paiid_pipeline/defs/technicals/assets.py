@@ -34,5 +34,5 @@ def technical_indicators(
         actions = warehouse.corporate_action_versions(span.symbols, span.known_by)
         max_age = {horizon: lookback.max_bar_age for horizon, lookback in pipeline.settings.lookback.items()}
         rows, withheld = decide_indicators(bars, actions, decisions, max_age)
-        made.add(rows, warehouse.write_indicators(rows), withheld)
+        made.add(decisions, rows, warehouse.write_indicators(rows), withheld)
     return dg.MaterializeResult(metadata=made.report(context, pipeline))
