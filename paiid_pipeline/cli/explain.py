@@ -11,6 +11,7 @@ import polars as pl
 
 from paiid_pipeline.cli.audit import history_of, together, unknown_symbol
 from paiid_pipeline.cli.output import say, table, tell
+from paiid_pipeline.cli.query import priced
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.decisions import due_decisions
 from paiid_pipeline.engines import MlEngine
@@ -170,7 +171,7 @@ def _lines(document: Mapping[str, Any], settings: Settings) -> list[str]:
     lines = [
         f"{head} ({_text(signal['as_of'])})",
         f"  strength {signal['strength']:+.3f}, confidence {signal['confidence']:.2f}, "
-        f"price {signal['price']:,.2f}, valid until {_text(signal['valid_until'])}",
+        f"price {priced(signal['price'])}, valid until {_text(signal['valid_until'])}",
         *_risk(signal),
         *([f"  NOTE: {document['newer_withheld']}"] if document["newer_withheld"] else []),
         "",
@@ -199,7 +200,7 @@ def _lines(document: Mapping[str, Any], settings: Settings) -> list[str]:
 def _risk(signal: Row) -> list[str]:
     if signal["position_fraction"] is None:
         return []
-    levels = f"stop {signal['stop_loss']:,.4f}, target {signal['take_profit']:,.4f}"
+    levels = f"stop {priced(signal['stop_loss'], 4)}, target {priced(signal['take_profit'], 4)}"
     return [f"  {levels}, position {signal['position_fraction']:.1%} of the capital"]
 
 
@@ -211,8 +212,8 @@ def _bars(bars: Row) -> list[str]:
     return [
         f"  newest {bars['timeframe']} bar {_text(newest['bar_start'])} to {_text(newest['bar_end'])}, "
         f"known at {_text(newest['known_at'])} ({how}), from {newest['source']}",
-        f"    open {newest['open']:,.4f}  high {newest['high']:,.4f}  low {newest['low']:,.4f}  "
-        f"close {newest['close']:,.4f}  volume {newest['volume']:,.0f}",
+        f"    open {priced(newest['open'], 4)}  high {priced(newest['high'], 4)}  low {priced(newest['low'], 4)}  "
+        f"close {priced(newest['close'], 4)}  volume {newest['volume']:,.0f}",
         f"  {bars['count']} bars since {_text(bars['first_start'])}, {bars['restated']} of them restated by then",
     ]
 

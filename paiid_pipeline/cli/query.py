@@ -85,9 +85,16 @@ def _signal_row(row: dict[str, Any], zones: Sequence[ZoneInfo], engines: Sequenc
         row["signal"],
         f"{row['strength']:+.2f}",
         f"{row['confidence']:.2f}",
-        f"{row['price']:,.2f}",
+        priced(row["price"]),
         _shorten("; ".join(reason["text"] for reason in _parsed(row["reasons"]))),
     ]
+
+
+def priced(price: float | None, decimals: int = 2) -> str:
+    """A price in so many decimals, and below 1 in four digits that say something."""
+    if price is None:
+        return "n/a"
+    return f"{price:,.{decimals}f}" if abs(price) >= 1 else f"{price:.4g}"
 
 
 def _parsed(reasons: str | list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -112,8 +112,18 @@ def _pass(settings: Settings, services: Services) -> None:
         raise PassFailedError(f"the pass failed with status {status}{why}; the end of {log}:\n{supervisor.tail(log)}")
     tell(f"  pass done in {time.monotonic() - begin:.1f} s\n")
     if show_signals(services.environment["PAIID_POSTGRES_URL"], settings.universe.calendar.timezone) == 0:
-        say("no signal yet: Dagster's metadata of trading_signals counts what was withheld, and why")
+        say("no signal yet")
+    _tell_withheld(settings, services.environment["PAIID_POSTGRES_URL"])
     say('\nmore: paiid sql "select * from signals_latest"')
+
+
+def _tell_withheld(settings: Settings, url: str) -> None:
+    from paiid_pipeline.cli.withheld import in_words, without_signal
+    from paiid_pipeline.warehouse import Warehouse
+
+    with Warehouse(url, settings.settle) as warehouse:
+        for line in in_words(without_signal(warehouse, settings, settings.universe.symbols)):
+            say(line)
 
 
 def _stay(settings: Settings, services: Services, lease: Lease, web_port: int) -> None:
