@@ -42,6 +42,8 @@ _TRIAL = Reading("Shares rose")
 _MOST_TOKENS = 512
 _READING = "+reading.3"
 """Raised whenever what is done to a text between normalising and tokens changes."""
+_EXACT = "/exact"
+"""Of served models, whose int8 products are exact on every processor; scores of before this stand as they were."""
 _BATCH_TOKENS = 256
 """More leave the cache of a core: measured by the benchmarks."""
 _MS_A_MEGABYTE = 0.1
@@ -90,6 +92,12 @@ def installed_analyzer(settings: Settings, *, budget_ms: float | None = None) ->
     return open_analyzer(
         settings.models_dir, settings.universe.names, budget_ms=budget_ms, key=partial(key_of, settings)
     )
+
+
+def cores() -> int:
+    """How many cores this process may use; on systems that do not say (macOS), how many there are."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def save_blend(blend: Blend, folder: Path) -> None:
@@ -201,13 +209,13 @@ def _served(name: str, folder: Path, public: bytes) -> Transformer:
 
     return Transformer(
         name=name,
-        version=f"{model.digest[:12]}{_READING}",
+        version=f"{model.digest[:12]}{_READING}{_EXACT}",
         encode=_spelled(folder, _guarded(name, model.encode)),
         forward=_guarded(name, model.forward),
         columns=model.columns,
         reads_entities=model.reads_entities,
         batch_tokens=_BATCH_TOKENS,
-        threads=len(os.sched_getaffinity(0)),
+        threads=cores(),
         cost_ms=_cost(folder),
     )
 

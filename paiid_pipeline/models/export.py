@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from paiid_pipeline.models.labels import LABELS
 from paiid_pipeline.models.network import MAX_TOKENS, Text, encode, load_network, load_tokenizer
 from paiid_pipeline.models.quantisation import quantise
-from paiid_pipeline.models.runtime import ABOUT, GRAPH, INPUTS
+from paiid_pipeline.models.runtime import ABOUT, GRAPH, INPUTS, UNSIGNED
 
 if TYPE_CHECKING:
     import onnx
@@ -53,6 +53,7 @@ def export_model(
     tokenizer.save(str(out / "tokenizer.json"))
     about = {
         "labels": list(LABELS), "max_tokens": max_tokens, "precision": precision, "reads_entities": reads_entities,
+        "weights": UNSIGNED if precision == "int8" else "float32",
     }  # fmt: skip
     (out / ABOUT).write_text(json.dumps(about, indent=1))
     return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +19,8 @@ from paiid_pipeline.sentiment.figures import compare_figures
 GRAPH: Final = "model.onnx"
 ABOUT: Final = "served.json"
 INPUTS: Final = ("ids", "types")
+UNSIGNED: Final = "uint8"
+"""How int8 weights are stored (`quantisation`); a folder that does not say so is of before, and is converted."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,24 @@ def load_served(folder: Path, public: bytes) -> Served:
     return Served(
         digest,
         _encoder(tokenizer),
-        forward_of(session((folder / GRAPH).read_bytes())),
+        forward_of(session(_graph(folder, about))),
         columns_of(dict(enumerate(about["labels"]))),
         bool(about["reads_entities"]),
     )
+
+
+def _graph(folder: Path, about: Mapping[str, Any]) -> bytes:
+    """The graph of a verified folder, whose integer products are exact on every processor."""
+    stored = (folder / GRAPH).read_bytes()
+    if about["precision"] != "int8" or about.get("weights") == UNSIGNED:
+        return stored
+    import onnx
+
+    from paiid_pipeline.models.quantisation import make_weights_unsigned
+
+    graph = onnx.load_from_string(stored)
+    make_weights_unsigned(graph)
+    return graph.SerializeToString()
 
 
 def session(graph: bytes) -> Any:

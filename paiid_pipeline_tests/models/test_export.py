@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -118,6 +119,31 @@ def test_the_bits_hold_at_full_size(full_base: Path, key: SigningKey, tmp_path: 
     save_network(network, load_tokenizer(full_base), tmp_path / "base")
     folder = export_model(tmp_path / "base", tmp_path / "int8", TEXTS[:50])
     _same_bits_in_every_batch(folder, key, 30_000, [*range(2, 20), 31, 32, 33, 47, 64, 65, 100, 127, 128])
+
+
+def test_a_model_exported_with_signed_weights_is_converted_as_it_is_loaded(
+    trained: Path, key: SigningKey, tmp_path: Path
+) -> None:
+    """As folders were written before; their signature stays what it was."""
+    import onnx
+    from onnx import TensorProto, numpy_helper
+
+    folder = export_model(trained, tmp_path / "int8", TEXTS[:50])
+    sign_folder(folder, key)
+    served = load_served(folder, key.public)
+    about = json.loads((folder / "served.json").read_text())
+    (folder / "served.json").write_text(json.dumps({name: about[name] for name in about if name != "weights"}))
+    model = onnx.load(folder / "model.onnx")
+    inputs = {name for node in model.graph.node for name in node.input if node.op_type == "QuantizeLinear"}
+    for each in model.graph.initializer:
+        if each.data_type == TensorProto.UINT8 and each.name not in inputs:
+            signed = (numpy_helper.to_array(each) ^ np.uint8(128)).view(np.int8)
+            each.CopyFrom(numpy_helper.from_array(signed, each.name))
+    onnx.save(model, folder / "model.onnx")
+    sign_folder(folder, key)
+    before = load_served(folder, key.public)
+    encoded = served.encode(TEXTS)
+    assert np.array_equal(_alone(before, encoded), _alone(served, encoded))
 
 
 def test_serving_takes_no_torch(trained: Path, key: SigningKey, tmp_path: Path) -> None:
