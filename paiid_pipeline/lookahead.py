@@ -8,6 +8,7 @@ stored now, and as the row that is stored.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +20,7 @@ from paiid_pipeline.contracts import ARTICLE_SENTIMENT, HALTS, STAKES, empty
 from paiid_pipeline.engines import MlEngine, rule_engine
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
+from paiid_pipeline.sentiment.transformer import ARITHMETIC
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.features import features
 from paiid_pipeline.signals.generator import SignalGenerator
@@ -27,9 +29,16 @@ from paiid_pipeline.technicals.decide import decide_indicators
 
 KEY = ("symbol", "horizon", "as_of")
 RECOMPUTED, STORED = "recomputed from all that is known now", "stored"
+BOUND, EDGE = 1e-5, 0.1
+"""How far a probability of another kind of processor may be off; and how far where an activation of an int8 model
+lies at a rounding edge, so that its last float bits decide on a level. The label must be the same in both cases."""
+ELSEWHERE = f"stored by another kind of processor, the same within {BOUND}"
+ROUNDED = f"stored by another kind of processor, with the same label and within {EDGE}: at a rounding edge of int8"
 ROW = "(row)"
 """The column that a difference names where one side has no row at all."""
 UNKNOWN = "(absent)"
+
+_SHARES = ("p_neutral", "p_negative", "p_positive")
 
 Key = tuple[Any, ...]
 Output = Mapping[str, pl.DataFrame]
@@ -104,7 +113,7 @@ class Difference:
     then: str
     """From what was known by then; `repr`, so that every bit of a number shows."""
     against: str
-    """What it is compared with: ``RECOMPUTED`` or ``STORED``."""
+    """What it is compared with: ``RECOMPUTED``, ``STORED`` or ``ELSEWHERE``."""
     otherwise: str
 
     def __str__(self) -> str:
@@ -201,7 +210,8 @@ def audit_scores(scores: pl.DataFrame, wordings: pl.DataFrame, analyzer: Sentime
 
     ``scores``: `contracts.STORED_ARTICLE_SENTIMENT` of the ensemble; ``wordings``: `contracts.STORED_NEWS`, all
     versions of their articles. A score that was known before its wording was is a difference. One by models other
-    than ``analyzer`` has, version for version, is not compared but noted.
+    than ``analyzer`` has, version for version, is not compared but noted. One by the same models on another kind of
+    processor is compared within ``BOUND`` or, counted apart, ``EDGE``.
     """
     report = Report()
     wording = ["article_id", "content_hash"]
@@ -214,7 +224,8 @@ def audit_scores(scores: pl.DataFrame, wordings: pl.DataFrame, analyzer: Sentime
         report.differences.append(
             Difference("article_sentiment", "known_at", *of, row["known_at"].isoformat(), against, since)
         )
-    ours = scores.filter(pl.col("model_version") == analyzer.model_version)
+    models = pl.col("model_version").str.replace_all(ARITHMETIC, "")
+    ours = scores.filter(models == re.sub(ARITHMETIC, "", analyzer.model_version))
     if others := scores.height - ours.height:
         _note(report, "article_sentiment: scored by models that are not installed here", others)
     again = analyzer.score_articles(first.join(ours, on=wording, how="semi"))
@@ -224,8 +235,25 @@ def audit_scores(scores: pl.DataFrame, wordings: pl.DataFrame, analyzer: Sentime
         stored = {name: row[name] for name in ARTICLE_SENTIMENT if name != "fingerprint" or row[name] is not None}
         then = made.get((row["symbol"], row["article_id"], row["content_hash"]))
         key = (row["symbol"], row["article_id"], row["known_at"])
-        _compare(report, "article_sentiment", STORED, key, [then] if then else [], [stored])
+        against = STORED
+        if then and row["model_version"] != then["model_version"]:
+            against, then = _near(then, stored)
+        _compare(report, "article_sentiment", against, key, [then] if then else [], [stored])
     return report
+
+
+def _near(then: Mapping[str, Any], stored: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """How a score of another kind of processor is compared, and ``then`` with its numbers where they are near."""
+    numbers = (*_SHARES, "score", "confidence")
+    off = max(abs(then[name] - stored[name]) for name in numbers)
+    version = {"model_version": stored["model_version"]}
+    if off > EDGE or _label(then) != _label(stored):
+        return ELSEWHERE, {**then, **version}
+    return ELSEWHERE if off <= BOUND else ROUNDED, {**then, **version, **{name: stored[name] for name in numbers}}
+
+
+def _label(score: Mapping[str, Any]) -> str:
+    return max(_SHARES, key=lambda name: score[name])
 
 
 def _filled(report: Report, table: str, kept: pl.DataFrame, recomputed: pl.DataFrame) -> pl.DataFrame:

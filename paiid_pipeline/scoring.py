@@ -20,7 +20,7 @@ from paiid_pipeline.models.datasets import read_labelled
 from paiid_pipeline.models.evaluation import Evaluation, evaluate
 from paiid_pipeline.models.labels import INDEX
 from paiid_pipeline.models.registry import installed
-from paiid_pipeline.models.runtime import ABOUT, load_served
+from paiid_pipeline.models.runtime import ABOUT, arithmetic, load_served
 from paiid_pipeline.models.signing import KeySource, UntrustedModelError, key_of, verify_folder
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.ensemble import MODEL, SEED, Blend, route
@@ -42,8 +42,6 @@ _TRIAL = Reading("Shares rose")
 _MOST_TOKENS = 512
 _READING = "+reading.3"
 """Raised whenever what is done to a text between normalising and tokens changes."""
-_EXACT = "/exact"
-"""Of served models, whose int8 products are exact on every processor; scores of before this stand as they were."""
 _BATCH_TOKENS = 256
 """More leave the cache of a core: measured by the benchmarks."""
 _MS_A_MEGABYTE = 0.1
@@ -209,7 +207,7 @@ def _served(name: str, folder: Path, public: bytes) -> Transformer:
 
     return Transformer(
         name=name,
-        version=f"{model.digest[:12]}{_READING}{_EXACT}",
+        version=f"{model.digest[:12]}{_READING}/onnx@{arithmetic()}",
         encode=_spelled(folder, _guarded(name, model.encode)),
         forward=_guarded(name, model.forward),
         columns=model.columns,
@@ -237,9 +235,10 @@ def _torch(name: str, folder: Path, digest: str, device: Device) -> Transformer:
         raise
     except Exception as error:  # noqa: BLE001 - safetensors' own exceptions are plain ones
         raise MemberError(f"{folder} cannot be loaded: {error}") from None
+    kind = f"@{arithmetic()}" if device == "cpu" else ""
     return Transformer(
         name=name,
-        version=f"{digest[:12]}{_READING}/torch-{device}",
+        version=f"{digest[:12]}{_READING}/torch-{device}{kind}",
         encode=_spelled(folder, _guarded(name, lambda texts: encode(tokenizer, texts))),
         forward=_guarded(name, _forward(network.half().cuda() if device == "cuda" else network, device)),
         columns=(0, 1, 2),  # the network has put its classes in our order, by their names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +12,9 @@ import pytest
 from paiid_pipeline.contracts import MOMENT, STORED_ARTICLE_SENTIMENT, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.decisions import due_decisions
 from paiid_pipeline.lookahead import (
+    ELSEWHERE,
     RECOMPUTED,
+    ROUNDED,
     ROW,
     STORED,
     UNKNOWN,
@@ -25,6 +27,8 @@ from paiid_pipeline.lookahead import (
     too_early,
 )
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
+from paiid_pipeline.sentiment.ensemble import Blend, route
+from paiid_pipeline.sentiment.members import Member, Opinion, Reading
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.universe import TradingCalendar
 from paiid_pipeline_tests.signals.lookahead import random_history
@@ -264,6 +268,55 @@ def test_scores_of_models_that_are_not_here_are_counted_and_not_compared() -> No
     assert report.notes == {"article_sentiment: scored by models that are not installed here": scores.height}
     old = scores.with_columns(fingerprint=pl.lit(None, dtype=pl.String))
     assert audit_scores(old, news, SentimentAnalyzer()).differences == []
+
+
+class Elsewhere:
+    """A member as it is on one kind of processor; ``off`` is what another kind adds to its numbers."""
+
+    name, cost_ms = "custom_bert", 1.0
+
+    def __init__(self, kind: str, off: float = 0.0) -> None:
+        self.version, self._off = f"abc/onnx@{kind}", off
+
+    def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+        shares = (0.38 + self._off, 0.2, 0.42 - self._off)
+        return [Opinion(shares, max(shares)) for _ in readings]
+
+
+def analyzer_of(member: Member) -> SentimentAnalyzer:
+    blend = Blend("b", {"custom_bert": 1.0}, 1.0)
+    return SentimentAnalyzer(route([member], {}, blend), blend)
+
+
+@pytest.mark.parametrize(
+    ("kind", "off", "against"),
+    [
+        ("avx2", 0.0, STORED),
+        ("avx512", 0.0, ELSEWHERE),
+        ("avx512", 4e-6, ELSEWHERE),
+        ("arm64", -4e-6, ELSEWHERE),
+        ("avx512", 1e-3, ROUNDED),
+        ("avx512", 0.01, ROUNDED),
+    ],
+)
+def test_scores_of_another_kind_of_processor_are_compared_within_a_bound(kind: str, off: float, against: str) -> None:
+    _, news = scored(2)
+    versions = news.select("article_id", "content_hash", "known_at", "nominal")
+    made = analyzer_of(Elsewhere("avx2")).score_articles(news).filter(pl.col("model") == "ensemble")
+    stored = made.join(versions, on=["article_id", "content_hash"]).select(STORED_ARTICLE_SENTIMENT.keys())
+    report = audit_scores(stored, news, analyzer_of(Elsewhere(kind, off)))
+    assert (report.differences, report.notes) == ([], {})
+    assert report.rows == {f"article_sentiment, {against}": stored.height}
+
+
+@pytest.mark.parametrize(("kind", "off"), [("avx512", 0.04), ("avx512", 0.12), ("arm64", -0.15), ("avx2", 4e-6)])
+def test_what_no_rounding_explains_is_a_difference_on_any_processor(kind: str, off: float) -> None:
+    _, news = scored(2)
+    versions = news.select("article_id", "content_hash", "known_at", "nominal")
+    made = analyzer_of(Elsewhere("avx2")).score_articles(news).filter(pl.col("model") == "ensemble")
+    stored = made.join(versions, on=["article_id", "content_hash"]).select(STORED_ARTICLE_SENTIMENT.keys())
+    report = audit_scores(stored, news, analyzer_of(Elsewhere(kind, off)))
+    assert len(report.differences) == stored.height
 
 
 def test_reports_add_up() -> None:

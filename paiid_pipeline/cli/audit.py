@@ -16,7 +16,7 @@ from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.decisions import Reach, due_decisions, reach
 from paiid_pipeline.engines import MlEngine
 from paiid_pipeline.lookahead import (
-    STORED,
+    RECOMPUTED,
     History,
     Output,
     Pipeline,
@@ -281,7 +281,7 @@ def _print(report: Report, symbols: Sequence[str], settings: Settings, seed: int
         return
     say(f"{len(report.differences)} DIFFERENCES; the first:")
     say(f"  {report.first}")
-    if all(difference.against == STORED for difference in report.differences):
+    if all(difference.against != RECOMPUTED for difference in report.differences):
         say("  (only stored rows differ: they were made by other code, or what they rest on was changed in place)")
     for difference in [other for other in report.differences if other is not report.first][:_SHOWN]:
         say(f"  {difference}")

@@ -81,6 +81,7 @@ def train_custom_bert(texts: Texts, choice: Choice, workshop: Workshop, say: Cal
     recipe, parts = choice.recipe(), split_held_out(texts.labelled.rows)
     folder = workshop.training / CUSTOM_BERT / _name(texts, recipe)
     say(f"{parts.training.height} texts to train on, {parts.test.height} to measure on; checkpoints in {folder}")
+    say(f"computing in {'bfloat16' if recipe.general.half else 'float32: this processor has no bfloat16'}")
     trained = _alone(fine_tune(parts.training, recipe, folder, Pace(say), texts.articles), folder / "trained")
     served = export_model(trained, folder / "served", calibration_texts(parts.training), reads_entities=True)
     say("measuring on the held-out texts")

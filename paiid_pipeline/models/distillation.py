@@ -20,7 +20,7 @@ import polars as pl
 
 from paiid_pipeline.models.datasets import GROUPED, ROWS, Prepare, with_groups, without_leaks
 from paiid_pipeline.models.labels import LABELS
-from paiid_pipeline.models.network import WEIGHTS, Text, encode, load_network, load_tokenizer, predict
+from paiid_pipeline.models.network import WEIGHTS, Text, encode, has_bfloat16, load_network, load_tokenizer, predict
 
 ARTICLES: Final = {"title": pl.String, "body": pl.String}
 """``body`` is an article's first sentence."""
@@ -105,7 +105,7 @@ def _unlabelled(articles: pl.DataFrame) -> pl.DataFrame:
 
 def _say(teacher: Path, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     pairs: list[Text] = [(text, None) for text in texts]
-    return predict(load_network(teacher), encode(load_tokenizer(teacher), pairs), half=True)
+    return predict(load_network(teacher), encode(load_tokenizer(teacher), pairs), half=has_bfloat16())
 
 
 def _body(text: str) -> str:

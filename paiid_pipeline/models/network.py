@@ -153,6 +153,14 @@ def padded(encoded: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor, torc
     return ids, mask, types
 
 
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies in bfloat16 itself; emulated, it takes many times what float32 takes."""
+    import torch
+
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16"))
+
+
 def predict(
     network: torch.nn.Module, encoded: Sequence[Encoded], *, batch: int = 64, half: bool = False
 ) -> npt.NDArray[np.float32]:

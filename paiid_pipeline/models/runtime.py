@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from platform import machine
 from typing import Any, Final
 
 import numpy as np
@@ -56,6 +57,18 @@ def load_served(folder: Path, public: bytes) -> Served:
         forward_of(session(_graph(folder, about))),
         columns_of(dict(enumerate(about["labels"]))),
         bool(about["reads_entities"]),
+    )
+
+
+def arithmetic() -> str:
+    """Which kind of processor this is to the runtimes' float kernels: avx512, avx2, or the machine's name.
+
+    Integer products are the same on all. Float sums (softmax, normalisation) may differ in their last bits, and
+    what then falls on the other side of a rounding edge is one level of int8 off.
+    """
+    has = import_module("numpy._core._multiarray_umath").__cpu_features__
+    return next(
+        (name for name, feature in (("avx512", "AVX512F"), ("avx2", "AVX2")) if has.get(feature)), machine().lower()
     )
 
 

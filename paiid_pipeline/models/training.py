@@ -23,6 +23,7 @@ from paiid_pipeline.models.network import (
     WEIGHTS,
     Encoded,
     encode,
+    has_bfloat16,
     load_network,
     load_tokenizer,
     new_network,
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 CHECKPOINT = "checkpoint.safetensors"
 RECORD = "training.json"
 """In the model's folder: the plan, the digest of the rows, and how the training went."""
+
+_TOLD: Final = 5
+"""Few enough that a slow processor is not silent for minutes."""
 
 SHARES: Final[Mapping[str, float]] = {
     "tweets/neutral": 0.6,
@@ -75,15 +79,15 @@ class Plan:
     patience: int = 2
     """Epochs without a better validation before training stops."""
     max_tokens: int = 128
-    half: bool = True
-    """Multiply in bfloat16; weights stay float32."""
+    half: bool = field(default_factory=has_bfloat16)
+    """Multiply in bfloat16; weights stay float32. By default where the processor has it."""
     threads: int = 1
     shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is: told every 50 steps and at the end of each epoch."""
+    """How far a training is: told every five steps and at the end of each epoch."""
 
     epoch: int
     step: int
@@ -188,7 +192,7 @@ class _Run:
             self.done += 1
             if self.step % 500 == 0:
                 self._save_checkpoint()
-            if self.step % 50 == 0:
+            if self.step % _TOLD == 0:
                 self._tell(None)
         self.epoch, self.done = self.epoch + 1, 0
         self._validate()

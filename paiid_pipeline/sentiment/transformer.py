@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ Forward = Callable[[list[list[int]], list[list[int]]], NDArray[np.floating[Any]]
 """Token ids and their types of texts of one length to their logits (texts, 3), in the model's own order.
 
 Callable from threads."""
+
+ARITHMETIC: Final = r"@\w+"
+"""In a version: the kind of processor that computed the score. Float sums round otherwise on another kind."""
 
 Encode = Callable[[Sequence[tuple[str, str | None]]], list[tuple[list[int], list[int]]]]
 """Texts, each with the entity that it is read for or None, to their token ids and types; unpadded, capped."""
