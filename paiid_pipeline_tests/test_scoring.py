@@ -25,7 +25,7 @@ from paiid_pipeline.models.signing import (
     key_of,
     sign_folder,
 )
-from paiid_pipeline.scoring import load_member, open_analyzer, save_blend
+from paiid_pipeline.scoring import cores, load_member, open_analyzer, save_blend
 from paiid_pipeline.sentiment.ensemble import SEED, Blend
 from paiid_pipeline.sentiment.members import Reading
 from paiid_pipeline.sentiment.transformer import Transformer
@@ -268,3 +268,13 @@ def test_a_text_longer_than_the_model_reads_is_cut(models_dir: Path) -> None:
         member = load_member(name, models_dir, KEY)
         (got,) = probabilities(member, "profit " * 5000)
         assert np.isfinite(got).all()
+
+
+@pytest.mark.parametrize(("counted", "expected"), [(6, 6), (1, 1), (None, 1)])
+def test_a_system_that_tells_no_affinity_serves_on_all_its_cores(
+    monkeypatch: pytest.MonkeyPatch, counted: int | None, expected: int
+) -> None:
+    """As macOS, whose Python has no ``sched_getaffinity``; a system may not know its cores at all."""
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: counted)
+    assert cores() == expected

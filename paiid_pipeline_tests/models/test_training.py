@@ -139,3 +139,20 @@ def test_an_epoch_draws_each_source_by_its_share(labelled: pl.DataFrame) -> None
 def test_no_rows_are_refused(plan: Plan, labelled: pl.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="got 200 and 0"):
         train(labelled, labelled.clear(), plan, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("able", "half"),
+    [
+        ({"avx2": True}, False),
+        ({"amx_bf16": True}, True),
+        ({"avx512_bf16": True}, True),
+        ({"bf16": False}, False),
+        ({}, False),
+    ],
+)
+def test_a_plan_multiplies_in_bfloat16_only_where_the_processor_does(
+    monkeypatch: pytest.MonkeyPatch, able: dict[str, bool], half: bool
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: able)
+    assert Plan("").half is half
