@@ -36,8 +36,8 @@ def import_model(
 
     It is served in int8 where there are ``calibration`` texts, else in float32. With labelled ``rows`` it goes
     through the gate; without, it is registered and not put to use, be it the first of its name. Raises ValueError
-    where it cannot be used: another name, labels without names, another model's vocabulary, no prediction for some text;
-    UntrustedModelError where the folder holds what could run code; LookupError where it is not to be had; each
+    where it cannot be used: another name, labels without names, another model's vocabulary, no prediction for some
+    text; UntrustedModelError where the folder holds what could run code; LookupError where it is not to be had; each
     with the remedy.
     """
     if name not in TRANSFORMERS:
