@@ -4,13 +4,12 @@ from typing import Any
 
 import dagster as dg
 
-from paiid_pipeline.defs.cadence import CADENCE_TAG
-
 BULK_TAG = "paiid/bulk"
+_AHEAD = "dagster/priority"
 
 
 class LanedRunCoordinator(dg.QueuedRunCoordinator):
-    """`QueuedRunCoordinator` that marks every run which is no cadence's: backfills, and what people start.
+    """`QueuedRunCoordinator` that marks every run which is no refresh: backfills, trainings, what people start.
 
     ``dagster.yaml`` lets fewer of them run at a time than there is room for, whatever they were started from.
     """
@@ -18,6 +17,6 @@ class LanedRunCoordinator(dg.QueuedRunCoordinator):
     def submit_run(self, context: Any) -> dg.DagsterRun:
         """Mark the run where it is no refresh, and queue it."""
         run = context.dagster_run
-        if CADENCE_TAG not in run.tags:
+        if _AHEAD not in run.tags:
             self._instance.add_run_tags(run.run_id, {BULK_TAG: "true"})
         return super().submit_run(context)
