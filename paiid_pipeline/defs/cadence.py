@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from paiid_pipeline.defs.catching_up import SINCE_TAG, inputs_lacking, looked_at, missed_since
 from paiid_pipeline.defs.partitions import run_tags
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.universe import TradingCalendar
@@ -22,6 +23,9 @@ ACTIVE = [
 ]
 
 Outcome = dg.RunRequest | dg.SkipReason
+DECIDES = "signals_refresh"
+"""The job that makes the decisions out of what the others bring."""
+
 RunConfig = Callable[[datetime, TradingCalendar], Mapping[str, Any]]
 
 
@@ -119,21 +123,51 @@ def request(
     config: RunConfig | None = None,
     decides: bool = False,
 ) -> Outcome:
-    """A run of the job for the current session, or the reason why not."""
-    day = session_day(pipeline)
-    if day is None:
-        return dg.SkipReason(closed(pipeline))
+    """A run of the job for the current session and those missed before it, or the reason why not."""
+    span = _sessions(instance, pipeline, decides=decides)
+    if isinstance(span, dg.SkipReason):
+        return span
     if run_id := active_run(instance, job_name):
         return dg.SkipReason(f"the previous run of {job_name} is still active: {run_id}")
-    now = pipeline.clock.now() - pipeline.settings.feed_delay  # what has ended for a late feed
-    if decides:
-        decided = pipeline.calendar.session_of(pipeline.calendar.latest_decision(now, "intraday"))
-        day = decided.day if decided else day
+    first, last, catches_up = span
+    tags = run_tags(first, last, by_segment=by_segment)
     return dg.RunRequest(
         job_name=job_name,
-        tags=run_tags(day, day, by_segment=by_segment),
-        run_config=dict(config(now, pipeline.calendar)) if config else {},
+        tags={**tags, SINCE_TAG: first.isoformat()} if catches_up else tags,
+        run_config=dict(config(_ended(pipeline), pipeline.calendar)) if config else {},
     )
+
+
+def _sessions(
+    instance: dg.DagsterInstance, pipeline: Pipeline, *, decides: bool
+) -> tuple[date, date, bool] | dg.SkipReason:
+    """The first and the last session that a refresh makes, and whether that is more than the one in progress.
+
+    With ``decides``, missed sessions wait until their inputs are there, and are made once.
+    """
+    current, since = session_day(pipeline), missed_since(pipeline)
+    decided = pipeline.calendar.session_of(pipeline.calendar.latest_decision(_ended(pipeline), "intraday"))
+    newest = decided.day if decides and decided else pipeline.calendar.latest_session(pipeline.clock.now()).day
+    missed = since is not None and (current is None or since < min(current, newest))
+    why = _not_yet(instance, pipeline, since, decides=decides) if missed and since else None
+    if missed and since and why is None:
+        return since, newest, True
+    if current is None:
+        return dg.SkipReason(closed(pipeline) + (f"; {why}" if why else ""))
+    return (newest if decides else current), (newest if decides else current), False
+
+
+def _not_yet(instance: dg.DagsterInstance, pipeline: Pipeline, since: date, *, decides: bool) -> str | None:
+    """Why what was missed is not made by this job now; None where it is."""
+    if looked_at(instance, DECIDES, since):
+        return f"what is missing since {since} was looked at, and is withheld"
+    lacking = inputs_lacking(instance, pipeline) if decides else None
+    return f"what was missed since {since} waits: {lacking}" if lacking else None
+
+
+def _ended(pipeline: Pipeline) -> datetime:
+    """Until when bars have ended for a feed that may be late."""
+    return pipeline.clock.now() - pipeline.settings.feed_delay
 
 
 def ops(**configs: Mapping[str, Any]) -> dict[str, Any]:

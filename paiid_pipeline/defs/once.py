@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from paiid_pipeline.defs.cadence import ACTIVE, ops
+from paiid_pipeline.defs.catching_up import missed_since
 from paiid_pipeline.defs.partitions import DATE, run_tags
 from paiid_pipeline.defs.resources import Pipeline
 
@@ -35,12 +36,15 @@ all_decisions = dg.define_asset_job(
 
 
 def newest_partitions(pipeline: Pipeline) -> tuple[date, date, datetime]:
-    """The dates of the newest daily and the newest intraday decision, and the moment of the latter."""
+    """The dates of the newest daily and the newest intraday decision, and the moment of the latter.
+
+    The first is earlier where sessions were missed since something was decided last.
+    """
     calendar, now = pipeline.calendar, pipeline.clock.now() - pipeline.settings.feed_delay
     newest = {horizon: calendar.latest_decision(now, horizon) for horizon in ("daily", "intraday")}
     sessions = {horizon: calendar.session_of(moment) for horizon, moment in newest.items()}
     days = [session.day for session in sessions.values() if session is not None]
-    return min(days), max(days), newest["intraday"]
+    return min([*days, *filter(None, [missed_since(pipeline)])]), max(days), newest["intraday"]
 
 
 def fail_orphans(instance: dg.DagsterInstance) -> int:

@@ -266,6 +266,26 @@ def decided(
     return _decisions(cursor, table, keys, symbols, horizon, first, last).unique(maintain_order=True)
 
 
+def newest_decided(
+    cursor: Cursor, table: DecisionTable, symbols: Sequence[str], by: datetime
+) -> dict[Horizon, datetime]:
+    """Of each horizon the newest decision time at or before ``by`` that is stored for any of some symbols."""
+    cursor.execute(
+        f"""
+        SELECT of.horizon, max(latest.as_of)
+        FROM (SELECT DISTINCT unnest(%(symbols)s::text[]) COLLATE "C" AS symbol) asked
+        CROSS JOIN unnest(%(horizons)s::text[]) AS of(horizon)
+        CROSS JOIN LATERAL (
+            SELECT t.as_of FROM {table} t
+            WHERE t.symbol = asked.symbol AND t.horizon = of.horizon COLLATE "C" AND t.as_of <= %(by)s
+            ORDER BY t.as_of DESC LIMIT 1) latest
+        GROUP BY of.horizon
+        """,
+        {"symbols": list(symbols), "horizons": list(HORIZONS), "by": by},
+    )
+    return dict(cursor.fetchall())
+
+
 def latest_signals(cursor: Cursor, symbols: Sequence[str], now: datetime, engine: str) -> pl.DataFrame:
     """Of each symbol and horizon the newest signal of an engine with a decision time at or before ``now``."""
     newest = "t.engine = %(engine)s AND t.as_of <= %(now)s ORDER BY t.as_of DESC, t.seq DESC LIMIT 1"

@@ -279,6 +279,11 @@ class Warehouse:
         with self._connections.transaction(table) as cursor:
             return readers.decided(cursor, table, symbols, horizon, first, last)
 
+    def newest_decided(self, table: DecisionTable, symbols: Sequence[str], by: datetime) -> dict[Horizon, datetime]:
+        """Of each horizon the newest decision time at or before ``by`` that is stored for any of some symbols."""
+        with self._connections.transaction(table) as cursor:
+            return readers.newest_decided(cursor, table, symbols, by)
+
     def latest_signals(self, symbols: Sequence[str], now: datetime, engine: str = "rules") -> pl.DataFrame:
         """STORED_SIGNALS: of each symbol and horizon an engine's newest with a decision time at or before ``now``."""
         with self._connections.transaction("signals") as cursor:

@@ -10,10 +10,12 @@ from unittest.mock import patch
 
 import dagster as dg
 import pytest
+import redis
 
-from paiid_pipeline.cache import CacheManager
+from paiid_pipeline.cache import CacheManager, Envelope
 from paiid_pipeline.clock import SystemClock
-from paiid_pipeline.settings import TTL
+from paiid_pipeline.serving import KINDS
+from paiid_pipeline.settings import TTL, CacheKind
 from paiid_pipeline_tests.defs.world import START, PipelineAt, World, defs
 
 SCHEDULES = {
@@ -158,9 +160,35 @@ def test_a_key_is_refreshed_before_its_freshness_ends_and_only_once(world: World
     assert asked == {"market_refresh", "signals_refresh", "news_refresh"}
 
 
-def test_where_nothing_was_published_nothing_expires(world: World) -> None:
-    CacheManager.connect(world.redis_url)
-    assert sense(world, START) == (set(), "no key is about to expire", None)
+def test_an_emptied_redis_is_refreshed_at_once_and_what_cannot_be_mended_only_now_and_then(world: World) -> None:
+    everyone = {"market_refresh", "signals_refresh", "news_refresh"}
+    asked, _, cursor = sense(world, START)
+    assert asked == everyone
+    for seconds in (5, 50, 240):
+        assert sense(world, START + timedelta(seconds=seconds), cursor)[0] == set()
+    assert sense(world, START + timedelta(minutes=5), cursor)[0] == everyone
+    # Emptied once more after all had been mended: it is missing anew.
+    at = START + timedelta(seconds=60)
+    mended = [envelope(kind, symbol, at) for kind in KINDS for symbol in ("AAPL", "MSFT", "JPM", "KO")]
+    cache = CacheManager.connect(world.redis_url)
+    cache.cache_results(mended)
+    asked, _, cursor = sense(world, at, cursor)
+    assert asked == set()
+    redis.Redis.from_url(world.redis_url).flushdb()
+    assert sense(world, at + timedelta(seconds=5), cursor)[0] == everyone
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_missing_key_among_fresh_ones_is_an_expired_one(world: World, kind: CacheKind) -> None:
+    cache = CacheManager.connect(world.redis_url)
+    fresh = [envelope(each, symbol, START) for each in KINDS for symbol in ("AAPL", "MSFT", "JPM", "KO")]
+    cache.cache_results(one for one in fresh if (one.kind, one.symbol) != (kind, "JPM"))
+    job = {"market": "market_refresh", "news": "news_refresh"}.get(kind, "signals_refresh")
+    assert sense(world, START)[0] == {job}
+
+
+def envelope(kind: CacheKind, symbol: str, at: datetime) -> Envelope:
+    return Envelope(kind, symbol, at, at, None, {})
 
 
 LANDINGS = [

@@ -1,0 +1,71 @@
+"""Which sessions have been missed: a machine that slept over a close has that session's last decisions to make."""
+
+from collections.abc import Mapping
+from datetime import date, datetime
+
+import dagster as dg
+
+from paiid_pipeline.decisions import NEWS_PATIENCE
+from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.sources import provided
+from paiid_pipeline.universe import HORIZONS, Horizon, TradingCalendar
+
+SINCE_TAG = "paiid/since"
+"""On a run that catches up: the first session that it makes again."""
+MOST_SESSIONS = 5
+"""How many sessions back, the newest included, a refresh looks for what was missed; before that, a backfill does."""
+
+
+def missed_since(pipeline: Pipeline) -> date | None:
+    """The oldest session with a decision due that is newer than all stored ones of its horizon; None where all are."""
+    settled = pipeline.clock.now() - pipeline.settings.settle
+    newest = pipeline.warehouse.newest_decided("signals", pipeline.universe.symbols, settled)
+    return first_undecided(pipeline.calendar, newest, settled)
+
+
+def first_undecided(
+    calendar: TradingCalendar, newest: Mapping[Horizon, datetime], settled: datetime, most: int = MOST_SESSIONS
+) -> date | None:
+    """The session of the first decision time after the ``newest`` of its horizon and by ``settled``.
+
+    At most ``most`` sessions back; a horizon that has never been decided is left out.
+    """
+    last = calendar.latest_session(settled)
+    sessions = calendar.sessions(calendar.session_back(last.day, most - 1).day, last.day)
+    for session in sessions:
+        for horizon in (horizon for horizon in HORIZONS if horizon in newest):
+            if any(newest[horizon] < moment <= settled for moment in calendar.decision_times(session, horizon)):
+                return session.day
+    return None
+
+
+def looked_at(instance: dg.DagsterInstance, job_name: str, since: date) -> bool:
+    """Whether a run of a job has made everything since a session: what is still undecided is withheld."""
+    statuses = [dg.DagsterRunStatus.SUCCESS]
+    wanted = dg.RunsFilter(job_name=job_name, tags={SINCE_TAG: since.isoformat()}, statuses=statuses)
+    return instance.get_runs_count(wanted) > 0
+
+
+def inputs_lacking(instance: dg.DagsterInstance, pipeline: Pipeline) -> str | None:
+    """What the decisions of the session that closed last still wait for, in words; None where all is there.
+
+    A decision made before its inputs would be withheld, or made without news that a refresh is about to bring.
+    """
+    settled = pipeline.clock.now() - pipeline.settings.settle
+    calendar = pipeline.calendar
+    last = calendar.latest_session(settled)
+    close = last.close if last.close <= settled else calendar.session_back(last.day, 1).close
+    for kind, until in (("1Min", close), ("1Day", close), ("news", close - NEWS_PATIENCE)):
+        if kind not in provided(pipeline.settings):
+            continue
+        answered = max(pipeline.warehouse.covered_to(kind).values(), default=None)
+        if answered is None or answered < until:
+            return f"{kind} not asked for until {until:%Y-%m-%d %H:%M}Z"
+    news, scores = (_newest(instance, name) for name in ("news_articles", "article_sentiment"))
+    return "news that landed are not scored yet" if news > scores else None
+
+
+def _newest(instance: dg.DagsterInstance, asset: str) -> int:
+    """The storage id of the newest materialization of an asset; 0 for none."""
+    records = instance.fetch_materializations(dg.AssetKey(asset), limit=1).records
+    return records[0].storage_id if records else 0
