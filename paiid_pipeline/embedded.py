@@ -228,7 +228,7 @@ def _administrate(url: str) -> Iterator[psycopg2.extensions.cursor]:
     try:
         connection = psycopg2.connect(url)
     except psycopg2.OperationalError as error:
-        raise ConnectionError(f"no connection to {masked(url)}: {str(error).strip()}") from None
+        raise ConnectionError(f"no connection to {masked(url)}: {' '.join(str(error).split())}") from None
     except psycopg2.Error:
         raise ConnectionError(unreadable) from None
     try:

@@ -155,7 +155,9 @@ class Settings(BaseSettings):
     model_key: Annotated[SecretStr, _matching("[0-9A-Fa-f]{64}")] | None = Field(
         None, description="a model key: give 64 hex digits (`openssl rand -hex 32` makes them)"
     )
-    own_mlflow_url: SecretStr | None = Field(None, validation_alias="PAIID_MLFLOW_URL")
+    own_mlflow_url: Annotated[SecretStr, _matching(r"[a-z][a-z0-9+]*:/\S+")] | None = Field(
+        None, validation_alias="PAIID_MLFLOW_URL", description="an address such as https://mlflow.example"
+    )
     models: _Path | None = Field(None, description="a folder")
     feed_delay_seconds: float = Field(
         0, ge=0, le=86_400, description="a number of seconds from 0 to 86400, such as 900"
@@ -191,7 +193,10 @@ class Settings(BaseSettings):
     @field_validator("home")
     @classmethod
     def _is_no_file(cls, home: Path) -> Path:
-        nearest = next(folder for folder in (home, *home.parents) if folder.exists())
+        try:
+            nearest = next(folder for folder in (home, *home.parents) if folder.exists())
+        except OSError as error:
+            raise ValueError(f"PAIID_HOME={str(home)!r}: {error.strerror}: name a folder that you may use") from None
         if not nearest.is_dir():
             raise ValueError(f"PAIID_HOME={str(home)!r}: {nearest} is a file: name a folder, or one to be made")
         return home
@@ -205,7 +210,7 @@ class Settings(BaseSettings):
     @field_validator("data_dir")
     @classmethod
     def _has_what_a_replay_needs(cls, folder: Path | None, info: ValidationInfo) -> Path | None:
-        if info.data.get("source") == "replay" and not (folder and folder.is_dir()):
+        if info.data.get("source") == "replay" and not (folder and os.path.isdir(folder)):
             raise ValueError(
                 "PAIID_SOURCE=replay needs PAIID_DATA_DIR to be a folder with bars/ and news/, "
                 f"not {str(folder) if folder else 'unset'}"

@@ -182,11 +182,12 @@ def no_space(folder: Path) -> str:
     return f": the disk of {folder} is full ({free / 1e6:.0f} MB left), make room" if free < LITTLE_SPACE else ""
 
 
-def tail(log: Path, lines: int = 15) -> str:
-    """The end of a log, indented."""
+def tail(log: Path, lines: int = 15, since: int = 0) -> str:
+    """The end of a log, indented: at most what was written after its size was ``since`` bytes."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - 200 * lines))
+            size = log.stat().st_size
+            file.seek(max(since if since <= size else 0, size - 200 * lines))  # smaller: it was turned over
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""

@@ -14,7 +14,7 @@ from paiid_pipeline.cli.output import tell
 from paiid_pipeline.universe import HORIZONS
 
 if TYPE_CHECKING:
-    from paiid_pipeline.settings import Settings
+    from paiid_pipeline.settings import Settings, SettingsError
 
 _EPILOG = """\
 settings come from the environment; the most used:
@@ -41,24 +41,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace, Settings], int] = options.run
     try:
         settings = load_settings()
-        if run in (_up, _demo, _backfill, _with_services, _score):
-            settings.universe  # noqa: B018  (a wrong file must be known before anything is started)
-        return run(options, settings)
     except SettingsError as error:
-        for problem in error.problems:
-            tell(f"paiid: {problem}")
-        return 2
+        return _refused(error)
+    try:
+        _look_first(run, settings)
+        return run(options, settings)
+    except SettingsError as error:  # of the settings that the stored data was made with
+        return _refused(error)
     except (ValueError, LookupError) as error:
-        tell(f"paiid: {error}")
+        tell(f"paiid: {error.args[0] if isinstance(error, KeyError) else error}")
         return 2
     except BrokenPipeError:  # `paiid sql … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (RuntimeError, OSError) as error:
-        tell(f"paiid: {error}")
+        tell(f"paiid: {_in_words(error, settings.home)}")
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _refused(error: SettingsError) -> int:
+    for problem in error.problems:
+        tell(f"paiid: {problem}")
+    return 2
+
+
+def _look_first(run: Callable[[argparse.Namespace, Settings], int], settings: Settings) -> None:
+    """Raises ValueError or LookupError for what would fail a command only after it has started servers."""
+    if run in (_up, _demo, _backfill, _with_services, _score):
+        settings.universe  # noqa: B018
+    if run in (_up, _demo, _backfill):
+        from paiid_pipeline.settings import STAND_INS
+        from paiid_pipeline.signals.rules import load_rules
+        from paiid_pipeline.sources import open_source
+
+        load_rules(settings.rules_path)
+        if settings.source not in STAND_INS:
+            open_source(settings)
+
+
+def _in_words(error: RuntimeError | OSError, home: Path) -> str:
+    """What to say of an error; of a file under the home that cannot be made, read or written, with the remedy."""
+    file = str(error.filename) if isinstance(error, OSError) and error.filename else None
+    if not isinstance(error, OSError) or file is None:
+        return str(error)
+    remedy = ": set PAIID_HOME to a folder that you may write to" if Path(file).is_relative_to(home) else ""
+    return f"{file}: {error.strerror}{remedy}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -41,7 +41,7 @@ def explain(
         return 2
     try:
         moment = moment_of(as_of, settings) if as_of else SystemClock().now()
-    except ValueError:
+    except (ValueError, OverflowError):
         tell(f"paiid: --as-of {as_of!r} is not a moment: write it as 2014-06-09T15:00, or 2014-06-09 for all of a day")
         return 2
     with Warehouse(settings.require_postgres(), settings.settle) as warehouse:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from paiid_pipeline.cli.output import tell
 from paiid_pipeline.clock import SystemClock
@@ -132,7 +132,7 @@ def profile_of(settings: Settings) -> str:
 def redis_database(home: Path, profile: str) -> int:
     """The number of the profile's logical Redis database; the same at every start."""
     path = home / "redis_databases.json"
-    numbers: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    numbers: dict[str, int] = _read_own(path)
     if profile not in numbers:
         free = [number for number in range(REDIS_DATABASES) if number not in numbers.values()]
         if not free:
@@ -151,7 +151,20 @@ def remember(home: Path, choice: Mapping[str, str]) -> None:
 def remembered(home: Path) -> dict[str, str]:
     """What :func:`remember` kept; empty where nothing was."""
     path = home / "run" / "last.json"
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    return _read_own(path)
+
+
+def _read_own(path: Path) -> dict[str, Any]:
+    """The object in a file of ours, empty where there is no file. Raises ValueError with the remedy for another."""
+    try:
+        document = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise ValueError(f"{path} is not as paiid wrote it: delete it")
+    return document
 
 
 def _state_path(home: Path) -> Path:

@@ -197,8 +197,7 @@ def _start_postgres(settings: Settings, services: Services, *, quiet: bool) -> N
 def _prepare_databases(settings: Settings, services: Services) -> None:
     """Dagster's database beside the warehouse, and no database that any role may connect to."""
     warehouse, dagster = (services.environment[f"PAIID_{kind}POSTGRES_URL"] for kind in ("", "DAGSTER_"))
-    if settings.dagster_postgres_url is None:
-        ensure_database(warehouse, _database(dagster))
+    ensure_database(warehouse if settings.dagster_postgres_url is None else dagster, _database(dagster))
     ours = [] if settings.postgres_url is None else [_database(warehouse), _database(dagster)]
     close_to_public(warehouse, *ours)
 

@@ -98,6 +98,7 @@ def _pass(settings: Settings, services: Services) -> None:
     command = [sys.executable, "-u", "-m", "paiid_pipeline.defs.once"]
     if settings.postgres_url is None and settings.dagster_postgres_url is None:
         command.append("--alone")  # the lock on the home keeps any other from this Dagster storage
+    earlier = log.stat().st_size if log.exists() else 0
     process = supervisor.spawn(command, log=log, env=services.child_environment(), read_output=True)
     try:
         for line in process.stdout or ():
@@ -108,8 +109,8 @@ def _pass(settings: Settings, services: Services) -> None:
             # Asked more than once: an interrupt that strikes inside a task of asyncio ends that task alone.
             supervisor.stop(process, ((signal.SIGTERM, _RUN_GRACE / 4),) * 4)
     if status != 0:
-        why = supervisor.no_space(settings.home)
-        raise PassFailedError(f"the pass failed with status {status}{why}; the end of {log}:\n{supervisor.tail(log)}")
+        why, errors = supervisor.no_space(settings.home), supervisor.tail(log, since=earlier)
+        raise PassFailedError(f"the pass failed with status {status}{why}" + (errors and f"; from {log}:\n{errors}"))
     tell(f"  pass done in {time.monotonic() - begin:.1f} s\n")
     if show_signals(services.environment["PAIID_POSTGRES_URL"], settings.universe.calendar.timezone) == 0:
         say("no signal yet")
