@@ -217,6 +217,12 @@ def let_in(url: str, role: str, password: str) -> None:
             ) from None
 
 
+def reach(url: str) -> None:
+    """Raises ConnectionError, the password masked, where the PostgreSQL of ``url`` does not let us in."""
+    with _administrate(url):
+        pass
+
+
 @contextmanager
 def _administrate(url: str) -> Iterator[psycopg2.extensions.cursor]:
     import psycopg2

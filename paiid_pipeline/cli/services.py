@@ -27,6 +27,7 @@ from paiid_pipeline.embedded import (
     ensure_database,
     let_in,
     masked,
+    reach,
     start_postgres,
     start_redis,
     with_database,
@@ -179,6 +180,7 @@ def _start_postgres(settings: Settings, services: Services, *, quiet: bool) -> N
     own = settings.dagster_postgres_url.get_secret_value() if settings.dagster_postgres_url else None
     if settings.postgres_url is not None:
         warehouse = settings.postgres_url.get_secret_value()
+        reach(warehouse)
         dagster = own or with_database(warehouse, f"{_database(warehouse)}_dagster")
     else:
         with timed(quiet=quiet) as words:
@@ -197,7 +199,10 @@ def _start_postgres(settings: Settings, services: Services, *, quiet: bool) -> N
 def _prepare_databases(settings: Settings, services: Services) -> None:
     """Dagster's database beside the warehouse, and no database that any role may connect to."""
     warehouse, dagster = (services.environment[f"PAIID_{kind}POSTGRES_URL"] for kind in ("", "DAGSTER_"))
-    ensure_database(warehouse if settings.dagster_postgres_url is None else dagster, _database(dagster))
+    if settings.dagster_postgres_url is None:
+        ensure_database(warehouse, _database(dagster))
+    else:
+        reach(dagster)
     ours = [] if settings.postgres_url is None else [_database(warehouse), _database(dagster)]
     close_to_public(warehouse, *ours)
 
