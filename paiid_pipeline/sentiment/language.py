@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _OTHER_LETTERS = re.compile(r"[^\W\d_A-Za-z]")
 _NO_LETTERS = bytes(sign for sign in range(128) if not chr(sign).isalpha())
 _LATIN_SHARE = 0.5
 _WORD = re.compile(r"\w+")
+_WORDS = re.compile(r"[^\W\d_]+")
 
 _ENGLISH = frozenset(
     _WORD.findall(
-        "the of to in and for on with from by at is are was were has have will its as after over up down says said"
-        " than this that be not it about into amid more new sales profit loss net shares stock company year"
+        "the of to in and for on with from by at is are was were has have had will would can could its it as after"
+        " over up down says said than this that these those be been being not no if or but so we you they he she"
+        " his her their our your my what when where why how who which while about into out off amid more most less"
+        " much too very against before between during under through because still just only other all new now first"
+        " next year years week month quarter day today sales profit profits loss losses net shares share stock"
+        " stocks company companies market markets price prices bank deal stake debt bond bonds earnings results"
+        " revenue growth forecast outlook chief group unit plans plan sees set sets cut cuts raises raise raised"
+        " buy buys bought sell sells sold rises rise rose falls fall fell gains gain gained drops drop dropped"
+        " jumps jump jumped plunges plunge plunged slumps slump soars soar surges surge tumbles tumble sinks sink"
+        " slides slide climbs climb beats beat misses miss wins win won warns warn reports report reported posts"
+        " post posted takes take makes make gets get using use should may higher lower strong weak better good"
+        " great bad big top high low downgrade upgrade downgraded upgraded upgrades downgrades target rating hold"
+        " analysts analyst investors investor launches opens closes names hires appoints agrees acquires acquire"
+        " offer bid talks billion million percent target merger hit hits"
     )
 )
 _OTHERS = frozenset(
@@ -23,12 +37,18 @@ _OTHERS = frozenset(
     )
 )
 _FEWEST_OTHERS = 2
+_CAPITAL, _JOINT, _SHOUTED = 0.33, 0.5, 0.8
+"""How much such a word says that may be a part of a name: with a capital, between two of them, or all in capitals."""
+_DOUBT = 0.75
+"""How much it takes to call a text foreign that has no word of English either: more than De La Rue, less than Le Crédit
+de la Ville."""
 
 
 def is_english(text: str) -> bool:
     """False where most letters are not Latin, or the commonest words are those of other languages in Latin script.
 
-    Without evidence (few words, names and figures only) a text counts as English.
+    Such words as parts of names (De La Rue, Les Hôtels de Paris) say nothing of the language, unless others stand
+    outside names. Without evidence (few words, names and figures only) a text counts as English.
     """
     if not text.isascii():
         latin = len(text.encode("ascii", "ignore").translate(None, _NO_LETTERS))
@@ -37,5 +57,31 @@ def is_english(text: str) -> bool:
     words = text.lower().split()
     if _OTHERS.isdisjoint(words):
         return True
-    others = len(_OTHERS.intersection(words))
-    return others < _FEWEST_OTHERS or others <= sum(word in _ENGLISH for word in words)
+    if len(_OTHERS.intersection(words)) < _FEWEST_OTHERS:
+        return True
+    found = _WORDS.findall(text)
+    english = len(_ENGLISH.intersection(map(str.lower, found)))
+    return sum(_foreign(found).values()) <= english + _DOUBT
+
+
+def _foreign(words: Sequence[str]) -> dict[str, float]:
+    """The common words of other languages among ``words``, and how much each says where it says most."""
+    if 2 * sum(map(str.isupper, words)) > len(words):
+        return dict.fromkeys(_OTHERS.intersection(map(str.lower, words)), _SHOUTED)
+    found: dict[str, float] = {}
+    follow = _after_a_name(words[::-1])[::-1]
+    for word, before, after in zip(words, _after_a_name(words), follow, strict=True):
+        if word.lower() in _OTHERS:
+            weight = _CAPITAL if word[0].isupper() else _JOINT if before and after else 1.0
+            found[word.lower()] = max(weight, found.get(word.lower(), 0.0))
+    return found
+
+
+def _after_a_name(words: Sequence[str]) -> list[bool]:
+    """Of each word, whether the nearest before it that is no common word of another language has a capital."""
+    reached, last = [], False
+    for word in words:
+        reached.append(last)
+        if word[0].isupper() or word not in _OTHERS:
+            last = word[0].isupper()
+    return reached

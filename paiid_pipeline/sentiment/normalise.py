@@ -1,8 +1,8 @@
 """Text as a model may read it: bounded, without markup, hidden characters, look-alike letters or personal data.
 
-The order matters. The byte cap comes first, so that nothing after it can be made slow; entities are
-resolved before NFKC, so that an escaped character is normalised as well; hidden characters go before words
-are looked at, since one inside a word would split it; personal data is masked once nothing hides it any more
+The order matters. The byte cap comes first, so that nothing after it can be made slow; entities are resolved, and
+mistaken encodings undone, before NFKC, so that an escaped character is normalised as well; hidden characters go before
+words are looked at, since one inside a word would split it; personal data is masked once nothing hides it any more
 and before digits and signs inside words are read as letters, which would hide it again; the token cap is
 last, and counts what a model sees.
 """
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from paiid_pipeline.sentiment.language import is_english
 from paiid_pipeline.sentiment.privacy import mask
+from paiid_pipeline.sentiment.typography import as_typed, undo_misreading
 
 MAX_BYTES = 65_536
 MAX_TOKENS = 512
@@ -32,6 +33,7 @@ _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0\u2800\ufffd"
 _UNSEEN = ("Cf", "Cc", "Cn", "Co", "Cs")
 _VARIATION = re.compile(r"[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _ODD = re.compile(r"[^\x20-\x7e]")
+_JOINED_EMOJI = re.compile(r"(?<=[\U0001f000-\U0001faff\u2190-\u2bff])[\ufe0e\ufe0f\u200d]+")
 _INSIDE_WORD = re.compile(r"(?<=\w)[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]+(?=\w)")
 _CYRILLIC = str.maketrans("АВСЕНІЈКМОРЅТХҮаеорсухіјѕһԁԛԝӏѵкмтвнг", "ABCEHIJKMOPSTXYaeopcyxijshdqwlvkmtbhr")
 _GREEK = str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαβγεηικνορτυχω", "ABEZHIKMNOPTYXabyenikvoptuxw")
@@ -41,8 +43,8 @@ _LATIN = str.maketrans("ɑɡɩıɪʟɴʀɢʏᴀᴄᴅᴇᴊᴋᴍᴏᴘꜱᴛᴜ
 _LOOK_ALIKES = {**_CYRILLIC, **_GREEK, **_FURTHER}
 _FOLDED = frozenset(map(chr, _LATIN | _LOOK_ALIKES))
 _ACCENTED = re.compile(r"[\u00c0-\u024f\u1e00-\u1eff\u0300-\u036f]")
+_MARKED = re.compile(r"[A-Za-z][\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff]{2,}")
 _MARKS = re.compile(r"(?<=[A-Za-z])[\u0300-\u036f\u1ab0-\u1aff\u20d0-\u20ff]+")
-_STACKED = 2
 _BARRED = str.maketrans("øØđĐħĦłŁŧŦ", "oOdDhHlLtT")
 _BOX = re.compile(r"[\U0001f150-\U0001f169\U0001f170-\U0001f189]")
 _BOXED = {first + i: chr(65 + i) for first in (0x1F150, 0x1F170) for i in range(26)}
@@ -54,6 +56,20 @@ _CASHTAG = re.compile(r"(?<![\w$])\$[A-Za-z][A-Za-z.]{0,6}(?![\w$])")
 _EMOJI = re.compile(r"[\U0001f000-\U0001faff\u2600-\u27bf\u2b00-\u2bff]")
 _LEET_WORD = re.compile(r"(?<![\w$@./:-])(?![QH][1-4])[A-Za-z][a-z013457$@]*[a-z](?![\w$@./:])")
 _LEET = re.compile(r"[013457$@](?=[a-z])(?<=[A-Za-z].)")
+_AMOUNT = re.compile(
+    r"(?:[A-Z]{0,2}\$|Dhs?|DH|R[sS]?|Re|Tk|Rp|RM|SR|QR|KD|BD|[A-Z]{3}|Php|Ks?h|[Kk]r|S?Fr|NIS|Bt|P|Y)[1-9]\d{0,3}"
+    r"(?:k|m|mn|mln|mm|b|bn|bln|tn|trn|cr|crore|lakh|lac)"
+)
+_NAMED = re.compile(
+    r"(?i)(?:log4[jp]|neo4j|log4(?:net|perl|cxx|shell)|web3\w*|w3(?:c|schools)|mp[34]s?|ps[345]s|c4(?:isr|d)|h[57]n[13]\w|p2p\w*"
+    r"|[a-z]{2,6}[1-9](?:pc|pct))$"
+)
+"""Words that have a digit among their letters, and figures that lost a space: up3pc."""
+_NO_WORD = re.compile(
+    r"[^aeiouy]+$|.*[jq]$|.*[^aeiouy]{2}[^aeiouysthd]$"
+    r"|(?!(?:[bcfgkps]l|[bcdfgkptw]r|[cdgkprstw]h|[gkp]n|ps|qu|[dt]w|s[ckmnpqtvw])?[^aeiouy]?[aeiouy]|sch|s[pt]r|scr|spl|shr|thr|thw|chr|phr|phl)"
+)
+"""What no English word is: letters without a vowel, or with consonants together that none begins or ends with."""
 _LEET_LETTERS = {"0": "o", "3": "e", "4": "a", "5": "s", "7": "t", "$": "s", "@": "a"}
 _AT = re.compile(r"[a-z]{5}@", re.IGNORECASE)
 _SPREAD = re.compile(r"(?<!\S)\S(?:\s{1,8}\S(?!\S)){3,}")
@@ -72,8 +88,8 @@ _OVERRIDE = re.compile(r"(?m)\u202e([^\u202c\u202e\n]+)\u202c|^\u202e([^\u202c\u
 class NormalisedText:
     """The text, and what had to be done to it.
 
-    ``flags``: byte_cap | markup | hidden | look_alikes | diacritics | url | email | handle | card | account |
-    phone | leetspeak | spaced | token_cap: something was changed; emoji | cashtag: there are some, and they
+    ``flags``: byte_cap | markup | mojibake | hidden | look_alikes | diacritics | url | email | handle | card |
+    account | phone | leetspeak | spaced | token_cap: something was changed; emoji | cashtag: there are some, and they
     stay; non_english: it is in no language that the models know; tampered: ``tamper`` is above 0.
     """
 
@@ -86,7 +102,8 @@ class NormalisedText:
 def normalise(text: str) -> NormalisedText:
     """Make ``text`` fit to be scored or kept; an empty result means that there was nothing to read.
 
-    Steps: cap at ``MAX_BYTES`` of UTF-8; HTML to its text (scripts and styles dropped); Unicode NFKC;
+    Steps: cap at ``MAX_BYTES`` of UTF-8; HTML to its text (scripts and styles dropped); mistaken encodings undone;
+    apostrophes, quotation marks and dashes as a keyboard has them; Unicode NFKC;
     remove invisible, bidirectional and unassigned characters; fold look-alikes to Latin, only inside words
     that also hold Latin letters (a word wholly in another script is left alone); drop accents of Latin
     letters; drop URLs; mask personal data (:func:`~paiid_pipeline.sentiment.privacy.mask`); read digits and signs
@@ -101,6 +118,7 @@ def normalise(text: str) -> NormalisedText:
         text = made.step("byte_cap", text, _cap_bytes(text))
     if "<" in text or "&" in text:
         text = made.step("markup", text, _strip_markup(_strip_markup(text)))  # feeds escape what is escaped already
+    text = as_typed(made.step("mojibake", text, undo_misreading(text)))
     if not text.isascii() or not text.isprintable():
         text = _to_plain(made, text)
     if "/" in text or "www." in text.lower():
@@ -141,6 +159,7 @@ def _to_plain(made: _Steps, text: str) -> str:
     if "\u202e" in text:
         text = made.disguised("hidden", text, _OVERRIDE.sub(lambda match: (match[1] or match[2])[::-1], text))
     text = unicodedata.normalize("NFKC", text.translate(_BOXED) if _BOX.search(text) else text)
+    text = _JOINED_EMOJI.sub("", text)
     hidden = {ord(c): None for c in set(_ODD.findall(text)) if _hidden(c)}
     if hidden:
         made.disguises += len(_INSIDE_WORD.findall(text))
@@ -218,7 +237,8 @@ def _strip_marks(made: _Steps, text: str) -> str:
     if not _ACCENTED.search(text):
         return text
     apart = unicodedata.normalize("NFD", text)
-    made.disguises += sum(len(marks) >= _STACKED for marks in _MARKS.findall(apart))
+    # Vietnamese has letters with two marks, which are one character; no language has those that are not.
+    made.disguises += sum(len(unicodedata.normalize("NFC", letter)) > 1 for letter in _MARKED.findall(apart))
     return unicodedata.normalize("NFC", _MARKS.sub("", apart)).translate(_BARRED)
 
 
@@ -227,7 +247,10 @@ def _read_leet(match: re.Match[str]) -> str:
     letters = sum(c.isalpha() for c in word)
     if letters < len(word) / 2 or (letters < 3 and not re.search("[03]", word)) or _AT.search(word):
         return word  # a model's number, a name such as B2B, or two words joined by "at"
-    return _LEET.sub(lambda sign: _LEET_LETTERS.get(sign[0]) or _one(word, sign.start()), word)
+    if _AMOUNT.fullmatch(word) or _NAMED.match(word):
+        return word
+    read = _LEET.sub(lambda sign: _LEET_LETTERS.get(sign[0]) or _one(word, sign.start()), word)
+    return word if _NO_WORD.match(read.lower()) else read
 
 
 def _one(word: str, place: int) -> str:

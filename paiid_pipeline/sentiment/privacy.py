@@ -17,7 +17,12 @@ _EMAIL_IN_WORDS = re.compile(
     r"[a-z]{2,24}(?!\w)"
 )
 _AT_IN_WORDS = re.compile(r"[\[(] ?[Aa][Tt] ?[\])]")
-_HANDLE = re.compile(r"(?<![\w@])@\w{2,30}(?![\w@])")
+_HANDLE = re.compile(
+    r"(?<![\w@])@(?!(?:rs|usd|eur|gbp|inr|aud|cad|chf|jpy)?\d[\d.,]*(?:[kmbcpx]|bn|mn|mm|tn|cr|am|pm|pct|bps)?(?!\w))"
+    r"\w{2,30}(?![\w@])",
+    re.IGNORECASE,
+)
+"""A handle; "@150.25" and "@Rs1,200" are prices."""
 _CARD = re.compile(
     r"(?<![\w.,-])(?:\d{13,19}|\d{4}([ .–_-])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ .–_-])\d{6}\2\d{4,5})(?![\w-]|[.,]\d)"
 )
@@ -48,7 +53,28 @@ _PHONE_NAMED = re.compile(
 _DIGITS = re.compile(r"\d(?:\D{0,3}+\d){5}")
 _NUMBER = re.compile(r"\d(?:[ ().–_-]{0,3}+\d){5}")
 """What all numbers but an IBAN, which has letters among its digits, hold; and few figures do."""
-_FIGURE = re.compile(r"\+\d{1,3}(?: \d{3}){1,2}$")
+_IN_THREES = re.compile(r"\+(\d{1,3})((?:[ .]\d{3})+)$")
+_COUNTRY = re.compile(
+    r"2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|(?:2[1-69]|3[578]|42|50|59|6[7-9]|8[0578]|9[679])\d"
+)
+"""Calling codes (ITU E.164) but 1 and 7, after which ten digits follow, so that they do not come in threes."""
+_IS_MEASURED = re.compile(
+    r"(?i)\s?(?:%|€|(?:million|billion|thousand|euros?|dollars|eur|usd|gbp|shares|units|users|customers|clients"
+    r"|subscribers|accounts|people|jobs|tonnes|tons|barrels|points|orders|bonds"
+    r"|(?:this|last|in the|per) (?:day|week|month|quarter|year))\b)"
+)
+"""What follows a number that measures something."""
+_REPORTS = re.compile(
+    r"(?i)\b(?:sales|profits?|income|earnings|revenues?|turnover|loss|cash|assets|net|total\w*|rose|fell|grew|change"
+    r"|compared (?:to|with)|against|from|eur|usd)\b[^.;]{0,30}$"
+)
+_RING = re.compile(
+    r"(?i)\b(?:phone|tel|telephone|mobile|cell|fax|call|dial|contact|ring|text|whatsapp|sms)\b[^;]{0,30}$"
+)
+_NUMBERED = re.compile(r"(?i)number|\bno\b|\bnr\b|code|\bnum\b|\bis\b|ending|[:#]|iban|ssn|social|routing|a/c|acct")
+_COUNTS = re.compile(
+    r"(?i)\b(?:adds?|added|adding|gains?|gained|loses?|lost|opens?|opened|sheds?|won|wins?) (?:\w+ ){0,2}$"
+)
 _FEWEST_PHONE_DIGITS, _MOST_PHONE_DIGITS = 8, 15
 
 
@@ -102,17 +128,43 @@ def _checks(code: str) -> bool:
     return int("".join(str(int(c, 36)) for c in code[4:] + code[:4])) % 97 == 1
 
 
+def _account(match: re.Match[str]) -> str:
+    """The number masked, unless it is how many accounts there are: adds account 405000 this quarter."""
+    plain = not _NUMBERED.search(match[1])
+    counted = match[2].endswith("00") or _IS_MEASURED.match(match.string, match.end())
+    if plain and (counted or _COUNTS.search(match.string, max(0, match.start() - 60), match.start())):
+        return match[0]
+    return f"{match[1]}[account]"
+
+
+def _named_phone(match: re.Match[str]) -> str:
+    return match[0] if _IS_MEASURED.match(match.string, match.end()) else f"{match[1]}[phone]"
+
+
 def _phone(match: re.Match[str]) -> str:
     digits = sum(c.isdigit() for c in match[0])
-    if _FIGURE.match(match[0]):
+    if match[0][0] == "+" and _is_figure(match):
         return match[0]
     return "[phone]" if _FEWEST_PHONE_DIGITS <= digits <= _MOST_PHONE_DIGITS else match[0]
 
 
+def _is_figure(match: re.Match[str]) -> bool:
+    """Whether a number after a plus sign is an amount: by what stands around it, and by the groups of its digits."""
+    if _IS_MEASURED.match(match.string, match.end()):
+        return True
+    threes = _IN_THREES.match(match[0])
+    if threes is None:
+        return False
+    if len(threes[2]) <= 8 or not _COUNTRY.fullmatch(threes[1]):
+        return True
+    before = match.string[max(0, match.start() - 60) : match.start()]
+    return _REPORTS.search(before) is not None and not _RING.search(before)
+
+
 _NUMBERS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str], str], ...] = (
-    (_ACCOUNT, lambda match: f"{match[1]}[account]", "account"),
+    (_ACCOUNT, _account, "account"),
     (_SSN, lambda _m: "[account]", "account"),
     (_CARD, _card, "card"),
     (_PHONE, _phone, "phone"),
-    (_PHONE_NAMED, lambda match: f"{match[1]}[phone]", "phone"),
+    (_PHONE_NAMED, _named_phone, "phone"),
 )

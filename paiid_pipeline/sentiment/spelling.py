@@ -40,6 +40,7 @@ _GOES_ON = 3.0
 _DIGITS = re.compile(
     r"(?<![\w$#@.,/-])(?=[A-Za-z]*[0134578$@])[A-Za-z0134578][A-Za-z0134578$@]{2,}[A-Za-z$](?![\w$@/])"
 )
+_MONEY = re.compile(r"\$\d")
 _AS_LETTERS = str.maketrans("034578$@", "oeastbsa")
 _CHANGED = "x"
 _AMISS = re.compile(f"{_CHANGED}|[FES][LES]|[AS][AS]")
@@ -128,6 +129,8 @@ class _Speller:
 
     def _digits(self, match: re.Match[str]) -> str:
         word = match[0]
+        if _MONEY.search(word):
+            return word
         plain = word.translate(_AS_LETTERS)
         plain = plain.upper() if word.isupper() else plain
         found = [each for each in (plain.replace("1", "i"), plain.replace("1", "l")) if each.lower() in self._costs]

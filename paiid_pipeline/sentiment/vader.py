@@ -14,7 +14,7 @@ from typing import Any
 from paiid_pipeline.sentiment.members import NOTHING, Opinion, Reading
 
 MODEL = "vader"
-MAPPING = 3
+MAPPING = 4
 """Raised whenever normalisation or the mapping below changes what a text scores."""
 
 UNINFORMED = 1 / 3

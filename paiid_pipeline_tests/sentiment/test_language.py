@@ -22,6 +22,16 @@ from paiid_pipeline.sentiment.language import is_english
         ("прибыль rose", False),
         ("株価 rose by a tenth", True),
         ("Zürich Málaga", True),
+        ("Is Les Hotels de Paris (EPA:HDP) Using Too Much Debt?", True),
+        ("De La Rue nosedives 20%", True),
+        ("DE LA RUE PLUNGES 20%", True),
+        ("Compagnie de Saint-Gobain and Ville de Paris et du Nord agree", True),
+        ("Caisse de depot et placement du Quebec raises stake in Bombardier", True),
+        ("Van der Moolen, Las Vegas Sands and La Jolla slump", True),
+        ("Wall Street defit les pronostics et ouvre en hausse", False),
+        ("LE POINT SUR LES MARCHES", False),
+        ("El Corte Ingles y Telefonica de Espana suben", False),
+        ("Apple: serie d'annonces lors de la 'keynote'", False),
     ],
 )
 def test_each_case(text: str, english: bool) -> None:

@@ -22,7 +22,7 @@ from paiid_pipeline_tests.sentiment.texts import SPARSE_TEXTS, mixed_texts, real
         ("", "", ()),
         ("<p>Great</p><p>loss &amp; fraud</p>", "Great loss & fraud", ("markup",)),
         ("<script>alert('bad')</script>Up<b>beat</b>", "Upbeat", ("markup",)),
-        ("&lt;p&gt;AT&amp;amp;T&#8217;s &amp;#112;rofit&lt;/p&gt; &lt; 3", "AT&T’s profit < 3", ("markup",)),
+        ("&lt;p&gt;AT&amp;amp;T&#8217;s &amp;#112;rofit&lt;/p&gt; &lt; 3", "AT&T's profit < 3", ("markup",)),
         ("before<!-- terrible -->after", "beforeafter", ("markup",)),
         ("price < 3 and P/E > 2 & rising", "price < 3 and P/E > 2 & rising", ()),
         ("Ｆｕｌｌ ｗｉｄｔｈ ①", "Full width 1", ()),
@@ -108,14 +108,39 @@ def test_ten_megabytes_of_anything_are_bounded(piece: str) -> None:
     assert len(clean.text) <= MAX_BYTES
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "profit rises to Dh5bn, Rs4cr, S$4m, AED5bn and Tk5bn; up3pc",
+        "Log4j, Neo4j, Web3, B2B, H1N1, i18n, P2P, C3.ai, F5, 7-Eleven, mp3s, w3schools",
+        "5G, Q3FY24, 3M and Rs1,200cr",
+    ],
+)
+def test_amounts_and_names_with_digits_are_no_disguises(text: str) -> None:
+    clean = normalise(text)
+    assert (clean.text, clean.flags, clean.tamper) == (text, (), 0.0)
+
+
+def test_letters_of_vietnamese_are_no_disguise() -> None:
+    """Of letters with several marks, only those that no language has."""
+    assert normalise("Việt Nam, Tân Hiệp Phát, Nguyễn").flags == ("diacritics",)
+    assert "tampered" in normalise("pro\u0302\u0303\u0338fit").flags
+
+
+def test_signs_that_join_emoji_hide_nothing() -> None:
+    assert normalise("up \u2714\ufe0f \U0001f525\ufe0f").flags == ("emoji",)
+
+
 def at_length(raw: str) -> NormalisedText:
     """Every step on every text, whether or not it has something to do there."""
     made = steps._Steps()
     text = made.step("byte_cap", raw, steps._cap_bytes(raw))
     for _ in range(2):
         text = made.step("markup", text, steps._strip_markup(text))
+    text = steps.as_typed(made.step("mojibake", text, steps.undo_misreading(text)))
     text = made.disguised("hidden", text, steps._OVERRIDE.sub(lambda match: (match[1] or match[2])[::-1], text))
     text = unicodedata.normalize("NFKC", text.translate(steps._BOXED))
+    text = steps._JOINED_EMOJI.sub("", text)
     made.disguises += len(steps._INSIDE_WORD.findall(text))
     seen = "".join(c for c in text if not steps._hidden(c))
     text = unicodedata.normalize("NFKC", made.step("hidden", text, seen))

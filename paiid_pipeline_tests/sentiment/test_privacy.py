@@ -41,6 +41,9 @@ from paiid_pipeline_tests.sentiment.texts import mixed_texts
         ("202 555 0143, 0049 30 9018 2000", "[phone], [phone]", ("phone",)),
         ("4012.8888.8888.1881, 4012–8888–8888–1881, 3056 930902 5904", "[card], [card], [card]", ("card",)),
         ("bank account number is 000123456789", "bank account number is [account]", ("account",)),
+        ("my account 12345678; account number 405000", "my account [account]; account number [account]", ("account",)),
+        ("call +34 612 345 678; +420 777 123 456", "call [phone]; [phone]", ("phone",)),
+        ("@50cent and @9to5mac at @150", "@user and @user at @150", ("handle",)),
         ("account ending 1234567890", "account ending [account]", ("account",)),
     ],
 )
@@ -66,6 +69,12 @@ def test_each_kind(raw: str, masked: str, kinds: tuple[str, ...]) -> None:
         "1800 1900 2000 2100 jobs",  # the check digit of a card, but no card begins with a 1
         "called 1234567 bonds, call options 1234567",
         "Boeing 737-800, SEC file no. 001-36743, LEI 5493001KJTIIGC8Y1R12, CUSIP 037833100",
+        "Bought $AAPL @150.25, sold @95 and @Rs1,200, @1.5k, @USD12",
+        "Net sales were +1 234 567 890, compared with +987 654 321",
+        "net profit rose by +34 612 345 678, sales by +49 123 456 789 euros, +10 000 000 000 shares",
+        "Schwab adds account 405000 this quarter",
+        "lost account 1250001, account 1200000 users",
+        "mobile 12345678 subscribers",
         "order no. 4500012345, 10.20.30.40, 2014/09/30 16:30:00, Rs 1,00,00,000",
     ],
 )
