@@ -18,6 +18,7 @@ from paiid_pipeline.scoring import installed_analyzer
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import Settings, load_settings
+from paiid_pipeline.symbols import read_symbol
 from paiid_pipeline.warehouse import Warehouse
 
 LONGEST_DAYS = 365
@@ -82,7 +83,7 @@ class MLDataPipeline:
         of reach costs only time. Raises LookupError for a symbol that is not followed, ValueError for another
         look-back.
         """
-        self._check(symbol, lookback_days)
+        symbol = self._followed(symbol, lookback_days)
         now = self._clock.now()
         key = f"{symbol}:{lookback_days}d"
         known = self._cached(key, now)
@@ -94,10 +95,10 @@ class MLDataPipeline:
             self._cache.cache_results([Envelope("sentiment", key, now, now, made.model_version, document)])
         return made
 
-    def _check(self, symbol: str, lookback_days: int) -> None:
+    def _followed(self, symbol: str, lookback_days: int) -> str:
         if not 1 <= lookback_days <= LONGEST_DAYS:
             raise ValueError(f"lookback_days={lookback_days} is not from 1 to {LONGEST_DAYS}")
-        require_followed(symbol, self._settings)
+        return require_followed(symbol, self._settings)
 
     def _cached(self, key: str, now: datetime) -> SentimentAnalysis | None:
         try:
@@ -152,13 +153,14 @@ class MLDataPipeline:
         return pl.concat([stored.select(STORED_ARTICLE_SENTIMENT.keys()), fresh])
 
 
-def require_followed(symbol: str, settings: Settings) -> None:
-    """Raises LookupError with the remedy for a symbol that is not in the universe of the settings."""
-    symbols = settings.universe.symbols
-    if symbol not in symbols:
-        close = difflib.get_close_matches(symbol.upper(), symbols, n=1, cutoff=0.5)
+def require_followed(symbol: str, settings: Settings) -> str:
+    """The symbol as it is spelled inside. Raises LookupError with the remedy where the universe does not have it."""
+    symbols, spelled = settings.universe.symbols, read_symbol(symbol)
+    if spelled not in symbols:
+        close = difflib.get_close_matches(spelled, symbols, n=1, cutoff=0.5)
         hint = f": did you mean {close[0]!r}?" if close else f": add it to {settings.universe_path}"
         raise LookupError(f"{symbol!r} is not followed{hint}")
+    return spelled
 
 
 def _read(document: dict[str, Any]) -> SentimentAnalysis | None:

@@ -95,7 +95,7 @@ class SignalGenerator(generator.SignalGenerator):
         """
         if self._indicators is not None:
             return super().generate_signals(symbol, sentiment, book)
-        require_followed(symbol, self._settings)
+        symbol = require_followed(symbol, self._settings)
         signals, reasons = list[Signal](), list[str]()
         for horizon in HORIZONS:
             moments = self._moments(symbol, horizon, sentiment)

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+from paiid_pipeline.symbols import canonical_symbol
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -35,7 +37,6 @@ SETTLE = timedelta(seconds=15)
 """How long after its time a decision is made, so that the bar ending at that time can be in it."""
 
 _KEYS = ("calendar", "segments", "names")
-_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,14}")
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]*")
 
 
@@ -155,9 +156,14 @@ def load_universe(path: Path, default_calendar: str, cache: Path | None = None) 
     Raises ValueError naming the file, the entry and the remedy.
     """
     try:
-        document = tomllib.loads(path.read_text())
+        document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except FileNotFoundError:
         raise ValueError(f"universe file {path} does not exist: set PAIID_UNIVERSE to one that does") from None
+    except OSError as error:
+        raise ValueError(f"universe file {path} cannot be read: {error.strerror}; set PAIID_UNIVERSE") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ValueError(f"universe file {path} is not UTF-8 (line {line}): save it as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"universe file {path} is not valid TOML: {error}") from None
     for key in document:
@@ -166,38 +172,50 @@ def load_universe(path: Path, default_calendar: str, cache: Path | None = None) 
     segments = document.get("segments")
     if not isinstance(segments, dict) or not segments:
         raise ValueError(f'{path}: no [segments] table: write, for example, [segments]\ntech = ["AAPL", "MSFT"]')
-    owner: dict[str, str] = {}
-    for segment, members in segments.items():
-        _check_segment(path, segment, members)
-        for symbol in members:
-            if symbol in owner:
-                raise ValueError(f"{path}: {symbol} is in both {owner[symbol]!r} and {segment!r}: keep it in one")
-            owner[symbol] = segment
+    owner: dict[str, tuple[str, str]] = {}
+    read = {segment: _members(path, segment, members, owner) for segment, members in segments.items()}
     calendar = TradingCalendar(document.get("calendar", default_calendar), cache)
     _check_calendar(path, calendar)
-    names = _names(path, document.get("names", {}), owner)
-    return Universe({name: tuple(members) for name, members in segments.items()}, calendar, names)
+    return Universe(read, calendar, _names(path, document.get("names", {}), owner))
 
 
-def _names(path: Path, table: object, symbols: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+def _names(path: Path, table: object, symbols: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
     if not isinstance(table, dict):
         raise ValueError(f'{path}: names must be a table, such as [names]\nAAPL = ["Apple"]')
-    for symbol, names in table.items():
+    read: dict[str, tuple[str, ...]] = {}
+    for written, names in table.items():
+        symbol = _symbol(path, written, "names")
         if symbol not in symbols:
-            raise ValueError(f"{path}: [names] has {symbol!r}, which is in no segment{_did_you_mean(symbol, symbols)}")
+            raise ValueError(f"{path}: [names] has {written!r}, which is in no segment{_did_you_mean(symbol, symbols)}")
         if not isinstance(names, list) or not names or not all(isinstance(n, str) and n.strip() for n in names):
             raise ValueError(f'{path}: the names of {symbol} must be a list of words, such as ["Apple", "Apple Inc"]')
-    return {symbol: tuple(names) for symbol, names in table.items()}
+        read[symbol] = tuple(dict.fromkeys([*read.get(symbol, ()), *names]))
+    return read
 
 
-def _check_segment(path: Path, segment: str, members: object) -> None:
+def _members(path: Path, segment: str, members: object, owner: dict[str, tuple[str, str]]) -> tuple[str, ...]:
+    """The symbols of a segment, which are noted in ``owner`` with the segment and as they were written."""
     if not _SEGMENT.fullmatch(segment):
         raise ValueError(f"{path}: segment name {segment!r} may hold only letters, digits, '_' and '-'")
     if not isinstance(members, list) or not members:
         raise ValueError(f'{path}: segment {segment!r} must be a list of symbols, such as ["AAPL"]')
-    for symbol in members:
-        if not isinstance(symbol, str) or not _SYMBOL.fullmatch(symbol):
-            raise ValueError(f"{path}: {symbol!r} in segment {segment!r} is not a symbol: use capitals, such as BRK.B")
+    read = []
+    for written in members:
+        symbol = _symbol(path, written, segment)
+        if symbol in owner:
+            other, before = owner[symbol]
+            same = f" ({before!r} and {written!r} are one)" if before != written else ""
+            raise ValueError(f"{path}: {symbol}{same} is in both {other!r} and {segment!r}: keep it in one")
+        owner[symbol] = segment, written
+        read.append(symbol)
+    return tuple(read)
+
+
+def _symbol(path: Path, written: object, where: str) -> str:
+    try:
+        return canonical_symbol(written if isinstance(written, str) else repr(written))
+    except ValueError as error:
+        raise ValueError(f"{path}, in {where!r}: {error}") from None
 
 
 def _check_calendar(path: Path, calendar: TradingCalendar) -> None:

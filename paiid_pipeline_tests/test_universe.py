@@ -126,7 +126,12 @@ def test_an_action_applies_from_local_midnight() -> None:
         ('[segments]\ntech = ["AAPL"]\nother = ["AAPL"]', "AAPL is in both 'tech' and 'other'"),
         ('[segment]\ntech = ["AAPL"]', "did you mean 'segments'"),
         ("", "no \\[segments\\] table"),
-        ('[segments]\ntech = ["aapl"]', "is not a symbol"),
+        ('[segments]\ntech = ["AAPL US"]', "universe.toml, in 'tech': 'AAPL US' is not a symbol"),
+        ('[segments]\ntech = ["AAPL:US"]', "'AAPL' is no exchange that is known"),
+        ('[segments]\ntech = ["AAPL", 7, ["B"]]', "is not a symbol"),
+        ('[segments]\na = ["BRK.B"]\nb = ["NYSE:BRK/B"]', "'BRK.B' and 'NYSE:BRK/B' are one"),
+        ('[segments]\na = ["BRK.B", "$brk-b"]', "is in both 'a' and 'a'"),
+        ('[segments]\na = ["BRK.B"]\n[names]\n"BRK-A" = ["Berkshire"]', "did you mean 'BRK.B'"),
         ("[segments]\ntech = []", "must be a list of symbols"),
         ('[segments]\n"a|b" = ["AAPL"]', "may hold only letters"),
         ('calendar = "XNYZ"\n[segments]\ntech = ["AAPL"]', "unknown calendar 'XNYZ'"),
@@ -138,6 +143,27 @@ def test_a_universe_that_cannot_be_used_says_why(tmp_path: Path, text: str, said
     path.write_text(text)
     with pytest.raises(ValueError, match=said):
         load_universe(path, "XNYS")
+
+
+def test_a_universe_means_one_symbol_however_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "universe.toml"
+    path.write_text('[segments]\na = ["NASDAQ:AAPL", " brk/b ", "BF-B"]\n[names]\n"$brk.b" = ["Berkshire"]')
+    universe = load_universe(path, "XNYS")
+    assert universe.symbols == ("AAPL", "BRK.B", "BF.B")
+    assert universe.names == {"BRK.B": ("Berkshire",)}
+
+
+def test_a_universe_with_a_byte_order_mark_is_read_and_one_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "universe.toml"
+    text = '[segments]\na = ["AI"]\n[names]\nAI = ["L\u2019Air"]'
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert load_universe(path, "XNYS").names == {"AI": ("L\u2019Air",)}
+    for encoding in ("cp1252", "utf-16"):
+        path.write_bytes(text.encode(encoding))
+        with pytest.raises(ValueError, match=r"universe.toml is not UTF-8 \(line [14]\): save it as UTF-8"):
+            load_universe(path, "XNYS")
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_universe(tmp_path, "XNYS")
 
 
 def test_cached_sessions_are_the_computed_ones_and_need_no_library(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from paiid_pipeline.signals.generator import ENGINE
 from paiid_pipeline.signals.ml import ENGINE as ML
 from paiid_pipeline.signals.risk import reach_back
 from paiid_pipeline.signals.rules import load_rules
+from paiid_pipeline.symbols import read_symbol
 from paiid_pipeline.universe import HORIZONS, TIMEFRAME, Horizon
 from paiid_pipeline.warehouse import Warehouse
 
@@ -71,11 +72,12 @@ def audit_lookahead(settings: Settings, symbols: Sequence[str], sample: int, see
 def chosen_symbols(settings: Settings, asked: Sequence[str], seed: int) -> list[str] | str:
     """The symbols to audit: those asked for, or of about ``SYMBOLS`` in random segments; or what is wrong."""
     universe = settings.universe
-    for symbol in asked:
+    spelled = [read_symbol(symbol) for symbol in asked]
+    for symbol in spelled:
         if symbol not in universe.symbols:
             return unknown_symbol(symbol, universe.symbols)
     if asked:
-        return list(dict.fromkeys(asked))
+        return list(dict.fromkeys(spelled))
     chosen: list[str] = []
     for segment in Random(seed).sample(list(universe.segments), len(universe.segments)):  # noqa: S311
         if len(chosen) < SYMBOLS:

@@ -19,6 +19,7 @@ from paiid_pipeline.lookahead import pipeline_of
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.generator import ENGINE
 from paiid_pipeline.signals.ml import ENGINE as ML
+from paiid_pipeline.symbols import read_symbol
 from paiid_pipeline.universe import HORIZONS, TIMEFRAME, Horizon
 from paiid_pipeline.warehouse import Warehouse
 
@@ -36,6 +37,7 @@ def explain(
 
     0: explained; 1: there is none; 2: an unknown symbol, or not a moment.
     """
+    symbol = read_symbol(symbol)
     if symbol not in settings.universe.symbols:
         tell(f"paiid: {unknown_symbol(symbol, settings.universe.symbols)}")
         return 2

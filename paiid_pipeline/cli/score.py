@@ -11,10 +11,16 @@ from paiid_pipeline.models.evaluation import Evaluation, Interval
 from paiid_pipeline.scoring import evaluate_file, installed_analyzer
 from paiid_pipeline.sentiment.analyzer import MemberResult, SentimentResult
 from paiid_pipeline.settings import Settings
+from paiid_pipeline.symbols import canonical_symbol
 
 
 def score(settings: Settings, text: str, symbol: str | None, *, budget_ms: float | None, as_json: bool) -> int:
-    """Print what each installed model and the ensemble read in a text. Returns the exit code."""
+    """Print what each installed model and the ensemble read in a text: 0, or 2 for what is no symbol."""
+    try:
+        symbol = canonical_symbol(symbol) if symbol is not None else None
+    except ValueError as error:
+        tell(f"paiid score: {error}")
+        return 2
     analyzer = installed_analyzer(settings, budget_ms=budget_ms)
     result = analyzer.analyze_sentiment(text, symbol)
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -98,15 +98,24 @@ class SentimentAnalyzer:
             for row, each in enumerate(clean)
         ]
 
-    def score_articles(self, news: pl.DataFrame, failed: dict[str, Failure] | None = None) -> pl.DataFrame:
+    def score_articles(
+        self,
+        news: pl.DataFrame,
+        failed: dict[str, Failure] | None = None,
+        *,
+        followed: Collection[str] | None = None,
+    ) -> pl.DataFrame:
         """Score articles: `contracts.ARTICLE_SENTIMENT`, one row an article version, symbol and model.
 
         ``news`` has the columns of `contracts.NEWS` (more do not matter). What is scored is the headline
         followed by the summary, each once; for each symbol where an article is about several. The models are
         the members heard and the ensemble. An article without symbols gives no rows; a version that comes
-        twice gives its rows once. ``failed`` as for :meth:`analyze_batch`.
+        twice gives its rows once. ``failed`` as for :meth:`analyze_batch`. With ``followed``, no other symbols
+        have rows; whether an article is about several is told by all that it names.
         """
         asked = _asked(news)
+        if followed is not None:
+            asked = asked.filter(pl.col("symbol").is_in(list(followed)))
         several = [symbol if count > 1 else None for symbol, count in asked.select("symbol", "about").iter_rows()]
         results = self.analyze_batch(asked["text"].to_list(), several, failed)
         prints = {text: fingerprint(text) for text in {result.text for result in results}}

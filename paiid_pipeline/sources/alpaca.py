@@ -16,7 +16,7 @@ from typing import Any
 
 from paiid_pipeline.sources.client import Access
 from paiid_pipeline.sources.validation import Asked, BarShape, Kind, rfc3339
-from paiid_pipeline.sources.vendor import Page, Query, UnexpectedShapeError, Wanted
+from paiid_pipeline.sources.vendor import Page, Query, UnexpectedShapeError, Wanted, by_symbol, vendors_spelling
 from paiid_pipeline.universe import TradingCalendar
 
 _SYMBOLS_A_REQUEST = 100
@@ -34,6 +34,7 @@ class Alpaca:
     access: Access
     feed: str
     provides: frozenset[Kind] = frozenset({"1Min", "1Day", "news", "actions"})
+    separator: str = "."
 
     def queries(self, wanted: Wanted, calendar: TradingCalendar, now: datetime) -> list[Query]:
         """One query for each hundred symbols."""
@@ -45,7 +46,7 @@ class Alpaca:
     def params(self, query: Query, token: str | None) -> Mapping[str, str]:
         """The query's parameters, its symbols, and the page."""
         page = {} if token is None else {"page_token": token}
-        return {**query.params, "symbols": ",".join(query.symbols), **page}
+        return {**query.params, "symbols": ",".join(vendors_spelling(s, self.separator) for s in query.symbols), **page}
 
     def read(self, body: Any, query: Query, asked: Asked) -> Page:
         """``{"bars": {SYMBOL: [...]}}``, ``{"news": [...]}`` or ``{"corporate_actions": {KIND: [...]}}``."""
@@ -60,7 +61,9 @@ class Alpaca:
         token = body.get("next_page_token")
         if token is not None and not isinstance(token, str):
             raise UnexpectedShapeError(f"{query.path}: next_page_token is {type(token).__name__}, not text")
-        return Page(delivered, token or None, _BARS if field == "bars" else None)
+        if isinstance(delivered, list) or field != "bars":
+            return Page(delivered, token or None)
+        return Page(by_symbol(delivered, asked.symbols), token or None, _BARS)
 
     def _request(
         self, wanted: Wanted, calendar: TradingCalendar, now: datetime

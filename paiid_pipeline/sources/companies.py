@@ -19,6 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from paiid_pipeline.symbols import read_symbol
 from paiid_pipeline.universe import TradingCalendar
 
 _DAY = timedelta(days=1)
@@ -171,7 +172,7 @@ def _spans(rows: Sequence[Sequence[str]]) -> tuple[Span, ...]:
     spans: list[Span] = []
     begin = _day(rows[0][0]) if rows else date.min
     for row in rows:
-        ticker, last = row[1].strip().upper(), _day(row[0])
+        ticker, last = read_symbol(row[1]), _day(row[0])
         if spans and spans[-1].ticker == ticker:
             spans[-1] = replace(spans[-1], last=last)
         else:

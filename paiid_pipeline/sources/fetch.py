@@ -40,7 +40,7 @@ from paiid_pipeline.sources.validation import (
     collapse,
     refusal,
 )
-from paiid_pipeline.sources.vendor import Page, Query, UnexpectedShapeError, Vendor, Wanted
+from paiid_pipeline.sources.vendor import Page, Query, UnexpectedShapeError, Vendor, Wanted, vendors_spelling
 from paiid_pipeline.universe import TradingCalendar
 
 __all__ = ["Fetched", "Kind", "Source", "Wanted", "fetch", "open_source", "provided"]
@@ -184,7 +184,7 @@ class _Gathering:
         await self._isolate(self.query)
         for symbol, words in self.refused.items():
             # Where no answer came at all, the refusal may be of the request, unless it speaks of the symbol.
-            if self.pages or symbol in words or "symbol" in words.lower():
+            if self.pages or self._names(words, symbol) or "symbol" in words.lower():
                 self._refuse("unknown_symbol", {"symbol": symbol, "message": words})
             else:
                 self._fail((symbol,), f"{self.query.path}: {symbol}: refused: {words}")
@@ -197,7 +197,7 @@ class _Gathering:
             await self._follow(query)
         except BadRequestError as error:
             words, symbols = str(error), query.symbols
-            named = tuple(symbol for symbol in symbols if _names(words, symbol)) or symbols * (len(symbols) == 1)
+            named = tuple(symbol for symbol in symbols if self._names(words, symbol)) or symbols * (len(symbols) == 1)
             self.refused.update(dict.fromkeys(named, words))
             others = tuple(symbol for symbol in symbols if symbol not in named)
             # What is left after naming is asked for as one; without a name the culprit is in one of two halves.
@@ -264,6 +264,10 @@ class _Gathering:
     def _refuse(self, reason: str, payload: object) -> None:
         nothing = pl.DataFrame(schema=SCHEMAS[self.asked.kind])
         self.checked.append(Checked(nothing, refusal(self.asked.source, reason, payload)))
+
+    def _names(self, words: str, symbol: str) -> bool:
+        separators = {".", self.vendor.separator}
+        return any(_names(words, vendors_spelling(symbol, separator)) for separator in separators)
 
     def _fail(self, symbols: tuple[str, ...], error: str) -> None:
         self.failed.update(symbols)

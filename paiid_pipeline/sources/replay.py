@@ -28,6 +28,7 @@ import polars as pl
 from paiid_pipeline.contracts import MOMENT
 from paiid_pipeline.sources.companies import Companies, Company
 from paiid_pipeline.sources.standin import BarQuery
+from paiid_pipeline.symbols import read_symbol
 from paiid_pipeline.universe import TradingCalendar
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -88,23 +89,25 @@ class Replay:
         return found
 
     def _days(self, symbol: str, company: Company | None, start: datetime, end: datetime) -> pl.DataFrame:
-        if _held(symbol, company) & _symbols_in(self._daily):
+        if _held(symbol, company) & _written(self._daily).keys():
             return self._spans(self._daily, symbol, company, start, end)
         return self._readjusted(symbol, start, end)
 
     def _spans(self, path: Path, symbol: str, company: Company | None, start: datetime, end: datetime) -> pl.DataFrame:
         """The rows of each ticker while it was the company's."""
-        if end < start or not _held(symbol, company) & _symbols_in(path):
+        written = _written(path)
+        if end < start or not _held(symbol, company) & written.keys():
             return _NO_BARS
         # Naive New York times: a day's margin on the scan spares it the zone, the moment itself is exact.
         margin = timedelta(days=1)
         near = pl.col("ts").is_between(_naive(start) - margin, _naive(end) + margin)
         day = pl.col("ts").dt.date()
         if company is None:
-            owned = pl.col("symbol") == symbol
+            owned = pl.col("symbol") == written.get(symbol)
         else:
             owned = pl.any_horizontal(
-                (pl.col("symbol") == span.ticker) & day.is_between(span.first, span.last) for span in company.spans
+                (pl.col("symbol") == written.get(span.ticker)) & day.is_between(span.first, span.last)
+                for span in company.spans
             )
         moment = pl.col("ts").dt.replace_time_zone(_ZONE, ambiguous="earliest", non_existent="null")
         rows = pl.scan_parquet(path).filter(owned & near).with_columns(moment.dt.convert_time_zone("UTC").alias("t"))
@@ -112,9 +115,10 @@ class Replay:
 
     def _readjusted(self, symbol: str, start: datetime, end: datetime) -> pl.DataFrame:
         """Split-adjusted daily bars made raw again: a split inside the file is undone for the days before it."""
-        if symbol not in _symbols_in(self._adjusted):
+        written = _written(self._adjusted).get(symbol)
+        if written is None:
             return _NO_BARS
-        own = pl.scan_parquet(self._adjusted).filter(pl.col("symbol") == symbol).drop_nulls("close")
+        own = pl.scan_parquet(self._adjusted).filter(pl.col("symbol") == written).drop_nulls("close")
         first, last = own.select(pl.col("date").min(), last=pl.col("date").max()).collect().row(0)
         if last is None:
             return _NO_BARS
@@ -138,7 +142,7 @@ class Replay:
                 pl.col("text").sort().first().alias("headline"),
                 pl.col("created_at").min().alias("created_at"),
             )
-            .filter(pl.col("symbols").list.set_intersection(list(symbols)).list.len() > 0)
+            .filter(pl.col("symbols").list.set_intersection(_asked_in(self._tweets, symbols)).list.len() > 0)
             .collect()
         )
         return [
@@ -157,7 +161,7 @@ class Replay:
             .filter(pl.col("out").is_between(start, end) & pl.col("title").is_not_null())
             .group_by("out", "title", "body")
             .agg(pl.col("symbol").unique().sort().alias("symbols"))
-            .filter(pl.col("symbols").list.set_intersection(list(symbols)).list.len() > 0)
+            .filter(pl.col("symbols").list.set_intersection(_asked_in(self._stories, symbols)).list.len() > 0)
             .collect()
         )
         return [
@@ -167,11 +171,21 @@ class Replay:
 
 
 @lru_cache(maxsize=8)
-def _symbols_in(path: Path) -> frozenset[str]:
-    """The symbols of a file; none where it is missing. A scan for a symbol that is not there costs as much as any."""
+def _written(path: Path) -> dict[str, str]:
+    """The symbols of a file as it writes them, by ours; none where it is missing.
+
+    A scan for a symbol that is not there costs as much as any.
+    """
     if not path.is_file():
-        return frozenset()
-    return frozenset(pl.scan_parquet(path).select(pl.col("symbol").unique()).collect()["symbol"])
+        return {}
+    symbols = pl.scan_parquet(path).select(pl.col("symbol").drop_nulls().unique()).collect()["symbol"]
+    return {read_symbol(symbol): symbol for symbol in symbols}
+
+
+def _asked_in(path: Path, symbols: Sequence[str]) -> list[str]:
+    """Some of our symbols as a file writes them."""
+    written = _written(path)
+    return [written[symbol] for symbol in symbols if symbol in written]
 
 
 def _held(symbol: str, company: Company | None) -> frozenset[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import base64
 import binascii
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -24,8 +23,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from paiid_pipeline.clock import Clock, SystemClock
+from paiid_pipeline.symbols import is_canonical
 
-_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.\-]{0,14}")
 _PER_MINUTE = 1_000_000  # what it claims to allow
 
 BAR_COLUMNS = ("S", "t", "o", "h", "l", "c", "v", "n", "vw")
@@ -164,7 +163,7 @@ def _symbols(request: Request) -> list[str]:
     if not named:
         raise _BadRequestError("symbols is required")
     for symbol in named:
-        if not _SYMBOL.fullmatch(symbol):
+        if not is_canonical(symbol):
             raise _BadRequestError(f"invalid symbol: {symbol}")
     return sorted(set(named))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from paiid_pipeline.sources.client import Access
 from paiid_pipeline.sources.validation import Asked, BarShape, Kind, epoch_seconds, local_date
-from paiid_pipeline.sources.vendor import Page, Query, UnexpectedShapeError, Wanted
+from paiid_pipeline.sources.vendor import Page, Query, UnexpectedShapeError, Wanted, vendors_spelling
 from paiid_pipeline.universe import TradingCalendar
 
 _DAYS = BarShape(start="date", start_type=str, moment=local_date, open="open", high="high", low="low", close="close",
@@ -30,6 +30,7 @@ class Tradier:
     access: Access
     name: str = "tradier"
     provides: frozenset[Kind] = frozenset({"1Min", "1Day"})
+    separator: str = "/"
 
     def queries(self, wanted: Wanted, calendar: TradingCalendar, now: datetime) -> list[Query]:
         """One query a symbol."""
@@ -48,7 +49,7 @@ class Tradier:
 
     def params(self, query: Query, token: str | None) -> Mapping[str, str]:  # noqa: ARG002 - it has no pages
         """The query's parameters and its symbol."""
-        return {**query.params, "symbol": query.symbols[0]}
+        return {**query.params, "symbol": vendors_spelling(query.symbols[0], self.separator)}
 
     def read(self, body: Any, query: Query, asked: Asked) -> Page:
         """``{"history": {"day": [...]}}`` or ``{"series": {"data": [...]}}``."""

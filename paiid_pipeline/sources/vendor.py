@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Protocol
 
 from paiid_pipeline.sources.client import Access
 from paiid_pipeline.sources.validation import Asked, BarShape, Kind
+from paiid_pipeline.symbols import read_symbol
 from paiid_pipeline.universe import TradingCalendar
 
 
@@ -47,6 +48,22 @@ class Query:
         return replace(self, symbols=symbols)
 
 
+def vendors_spelling(symbol: str, separator: str) -> str:
+    """A canonical symbol as a vendor writes it."""
+    return symbol.replace(".", separator)
+
+
+def by_symbol(delivered: Mapping[str, Any], asked: Collection[str]) -> dict[str, Any]:
+    """Lists by the vendor's symbols, by ours; what is none that was asked for stays as it came."""
+    found: dict[str, Any] = {}
+    for written, rows in delivered.items():
+        symbol = read_symbol(written)
+        name = symbol if symbol in asked else written
+        both = isinstance(rows, list) and isinstance(found.get(name), list)
+        found[name] = [*found[name], *rows] if both else rows
+    return found
+
+
 @dataclass(frozen=True)
 class Page:
     """One answer, in the form that ``validation`` checks: bars and actions by name, or a list of articles."""
@@ -77,6 +94,11 @@ class Vendor(Protocol):
     @property
     def access(self) -> Access:
         """Where it is and how it lets us in."""
+        ...
+
+    @property
+    def separator(self) -> str:
+        """What it writes before the class of a share, where our symbols have a dot."""
         ...
 
     def queries(self, wanted: Wanted, calendar: TradingCalendar, now: datetime) -> list[Query]:

@@ -171,8 +171,10 @@ def wordings(cursor: Cursor, articles: Sequence[str], start: datetime, end: date
     ).sort("article_id", "known_at", "updated_at")
 
 
-def news_to_score(cursor: Cursor, start: datetime, end: datetime, model: str, model_version: str) -> pl.DataFrame:
-    """The wordings published in [start, end) about some symbol that this model version has not scored.
+def news_to_score(
+    cursor: Cursor, start: datetime, end: datetime, model: str, model_version: str, followed: Sequence[str] | None
+) -> pl.DataFrame:
+    """The wordings published in [start, end) that this model version has not scored for some symbol that is followed.
 
     One row a wording, the first known of it, by time and id.
     """
@@ -180,14 +182,22 @@ def news_to_score(cursor: Cursor, start: datetime, end: datetime, model: str, mo
         cursor,
         """
         SELECT DISTINCT ON (article_id, content_hash) * FROM news_articles n
-        WHERE published_at >= %(start)s AND published_at < %(end)s AND cardinality(symbols) > 0
-          AND NOT EXISTS (
-            SELECT FROM article_sentiment s
-            WHERE s.article_id = n.article_id AND s.content_hash = n.content_hash AND s.model = %(model)s
-              AND s.model_version = %(model_version)s AND s.published_at >= %(start)s AND s.published_at < %(end)s)
+        WHERE published_at >= %(start)s AND published_at < %(end)s AND EXISTS (
+            SELECT FROM unnest(n.symbols) AS about(symbol)
+            WHERE (%(followed)s::text[] IS NULL OR about.symbol = ANY(%(followed)s)) AND NOT EXISTS (
+              SELECT FROM article_sentiment s
+              WHERE s.article_id = n.article_id AND s.content_hash = n.content_hash AND s.model = %(model)s
+                AND s.symbol = about.symbol AND s.model_version = %(model_version)s
+                AND s.published_at >= %(start)s AND s.published_at < %(end)s))
         ORDER BY article_id, content_hash, known_at
         """,
-        {"start": start, "end": end, "model": model, "model_version": model_version},
+        {
+            "start": start,
+            "end": end,
+            "model": model,
+            "model_version": model_version,
+            "followed": None if followed is None else list(followed),
+        },
         STORED_NEWS,
     ).sort("published_at", "article_id", "known_at")
 

@@ -180,10 +180,13 @@ class Warehouse:
 
     # What is computed
 
-    def news_to_score(self, start: datetime, end: datetime, model: str, model_version: str) -> pl.DataFrame:
-        """STORED_NEWS: each wording published in [start, end) that a model version has not scored yet."""
+    def news_to_score(
+        self, start: datetime, end: datetime, model: str, model_version: str, followed: Sequence[str] | None = None
+    ) -> pl.DataFrame:
+        """STORED_NEWS: each wording published in [start, end) that a model version has not scored yet for all of its
+        symbols that are ``followed``; for any symbol by default."""
         with self._connections.transaction("news_articles") as cursor:
-            return readers.news_to_score(cursor, start, end, model, model_version)
+            return readers.news_to_score(cursor, start, end, model, model_version, followed)
 
     def write_article_sentiment(
         self, frame: pl.DataFrame, scored_at: datetime, live: bool = False, lookback: timedelta | None = None

@@ -29,9 +29,10 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> 
     days = selected(context).days
     start, end = pipeline.news_window(days[0])[0], pipeline.news_window(days[-1])[1]
     analyzer = installed_analyzer(pipeline.settings)
-    news = pipeline.warehouse.news_to_score(start, end, analyzer.model, analyzer.model_version)
+    followed = pipeline.settings.universe.symbols
+    news = pipeline.warehouse.news_to_score(start, end, analyzer.model, analyzer.model_version, followed)
     failed: dict[str, Failure] = {}
-    scores = analyzer.score_articles(news, failed)
+    scores = analyzer.score_articles(news, failed, followed=followed)
     for member, failure in failed.items():
         context.log.warning(f"{member} was not heard of {failure.texts} texts: {failure.reason}")
     written = pipeline.warehouse.write_article_sentiment(

@@ -18,6 +18,7 @@ from paiid_pipeline.sources.validation.shared import (
     identifier,
     refusals,
 )
+from paiid_pipeline.symbols import read_symbol
 
 _SYMBOL_FIELDS = ("symbol", "source_symbol", "old_symbol", "acquiree_symbol", "new_symbol", "acquirer_symbol")
 _DATE_FIELDS = ("ex_date", "effective_date", "process_date", "payable_date")
@@ -81,7 +82,7 @@ def _concerned(action: Row) -> list[str]:
         raise RefusedError("missing_field")
     if not all(isinstance(symbol, str) for symbol in named):
         raise RefusedError("bad_type")
-    return list(dict.fromkeys(named))
+    return list(dict.fromkeys(read_symbol(symbol) for symbol in named))
 
 
 def _days(action: Row) -> list[date]:

@@ -18,6 +18,7 @@ from paiid_pipeline.sources.validation.shared import (
     identifier,
     refusals,
 )
+from paiid_pipeline.symbols import read_symbol
 
 HEADLINE_LIMIT = 64 * 1024
 SUMMARY_LIMIT = 1024 * 1024
@@ -120,4 +121,4 @@ def _symbols(article: Row) -> list[str]:
         raise RefusedError("missing_field")
     if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
         raise RefusedError("bad_type")
-    return sorted({clean(symbol).strip().upper() for symbol in symbols} - {""})
+    return sorted({read_symbol(clean(symbol)) for symbol in symbols} - {""})
