@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import groupby
@@ -11,11 +11,12 @@ from itertools import groupby
 import polars as pl
 
 from paiid_pipeline.clock import Clock
-from paiid_pipeline.contracts import REFUSALS
+from paiid_pipeline.contracts import CORPORATE_ACTIONS, REFUSALS
 from paiid_pipeline.decisions import news_window
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.sources import Fetched, Source, Wanted, fetch
 from paiid_pipeline.sources.fetch import Kind
+from paiid_pipeline.technicals.events import CASH, SHARES, WITHDRAWN, judged
 from paiid_pipeline.universe import TradingCalendar
 from paiid_pipeline.warehouse import Span, Warehouse, Written
 
@@ -23,7 +24,7 @@ RECHECK: dict[Kind, timedelta] = {
     "1Min": timedelta(minutes=10),
     "1Day": timedelta(days=5),
     "news": timedelta(hours=1),
-    "actions": timedelta(days=5),
+    "actions": timedelta(days=35),
 }
 """How far behind its newest coverage a refresh asks again, so that late rows and restatements are seen."""
 
@@ -126,11 +127,58 @@ class Ingestion:
             log(f"{self.source.name}: {len(wanted)} spans to fetch: " + "; ".join(map(_said, wanted[:12])))
             came = fetch(self.source, wanted, self.calendar, self.clock.now())
             received_at = self.clock.now()
+            came = [self._with_withdrawn(one, received_at) if one.wanted.kind == "actions" else one for one in came]
             written = sum((self._store(one, received_at) for one in came), written)
             refusals = pl.concat([pl.DataFrame(schema=REFUSALS), *(one.refusals for one in came)])
             quarantined += self.warehouse.quarantine(refusals, received_at)
             fetched += came
+        for one in fetched:
+            if one.wanted.kind == "actions" and one.rows.height:
+                quarantined += self.warehouse.quarantine(self._impossible(one), self.clock.now())
         return Gathered(tuple(fetched), written, quarantined)
+
+    def _with_withdrawn(self, one: Fetched, received_at: datetime) -> Fetched:
+        """What came, and a row that says so for each stored action that the source does not tell of any more.
+
+        An action is withdrawn where a complete answer over a span that holds its ex-date lacks it; one that came and
+        was refused is not.
+        """
+        want, symbols = one.wanted, [s for s in one.wanted.symbols if s not in one.failed_symbols]
+        stored = self.warehouse.corporate_actions(symbols, received_at)
+        first = self.calendar.day_start(want.start.astimezone(self.calendar.timezone).date())
+        refused = pl.Series(one.refusals["payload"]).str.extract_all(r'"id": ("[^"]*"|\d+)').explode().drop_nulls()
+        ids = [f"{self.source.name}:{text[6:].strip(chr(34))}" for text in refused]
+        gone = stored.filter(
+            (pl.col("source") == self.source.name)
+            & pl.col("kind").is_in([*SHARES, CASH])
+            & (pl.col("effective_at") >= first)
+            & (pl.col("effective_at") < want.end)
+            & ~pl.col("action_id").is_in(ids)
+        ).join(one.rows, on="action_id", how="anti")
+        if gone.is_empty():
+            return one
+        nothing = pl.lit(None, pl.Float64)
+        said = gone.with_columns(kind=pl.lit(WITHDRAWN), ratio=nothing, amount=nothing).select(CORPORATE_ACTIONS.keys())
+        return replace(
+            one,
+            rows=pl.concat([one.rows, said]),
+            refusals=pl.concat([one.refusals, _refusals("withdrawn", gone.select(CORPORATE_ACTIONS.keys()))]),
+        )
+
+    def _impossible(self, one: Fetched) -> pl.DataFrame:
+        """REFUSALS: of the actions that came, those that the stored prices contradict. No decision counts them."""
+        actions, week = one.rows, timedelta(days=10)
+        first, last = (moment for moment in (actions["effective_at"].min(), actions["effective_at"].max()))
+        assert isinstance(first, datetime)  # noqa: S101
+        assert isinstance(last, datetime)  # noqa: S101
+        symbols = actions["symbol"].unique().to_list()
+        bars = self.warehouse.bars(symbols, "1Day", first - week, last + week, self.clock.now())
+        found = judged(actions, bars).filter(pl.col("reason").is_not_null())
+        return pl.concat(
+            [pl.DataFrame(schema=REFUSALS)]
+            + [_refusals(str(reason), rows.select(CORPORATE_ACTIONS.keys()))
+               for (reason,), rows in found.partition_by("reason", as_dict=True).items()]
+        )  # fmt: skip
 
     def _needed_minutes(self, day: date, now: datetime) -> list[Needed]:
         first = self.calendar.session_back(day, self.settings.lookback["intraday"].sessions)
@@ -172,6 +220,13 @@ class Ingestion:
             feed_delay=self.settings.feed_delay,
             covers=[Span(self.source.name, want.kind, whole, want.start, want.end)] if whole else [],
         )
+
+
+def _refusals(reason: str, rows: pl.DataFrame) -> pl.DataFrame:
+    payloads = rows.select(pl.struct(pl.all()).struct.json_encode()).to_series()
+    return pl.DataFrame(
+        {"source": rows["source"], "reason": [reason] * rows.height, "payload": payloads}, schema=REFUSALS
+    )
 
 
 def _merged(spans: list[Needed]) -> list[Needed]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from typing import cast
 
+import polars as pl
+import pytest
+
 from paiid_pipeline.clock import FixedClock
+from paiid_pipeline.contracts import CORPORATE_ACTIONS, MOMENT, REFUSALS
 from paiid_pipeline.ingestion import Ingestion, Needed
 from paiid_pipeline.settings import load_settings
-from paiid_pipeline.sources import Source
+from paiid_pipeline.sources import Fetched, Source, Wanted
 from paiid_pipeline.universe import TradingCalendar
 from paiid_pipeline.warehouse import Warehouse
 
@@ -68,3 +73,43 @@ def test_a_partition_of_the_future_needs_nothing_of_itself() -> None:
     spans = of_kind(needed(datetime(2014, 6, 9, 13, tzinfo=UTC), MONDAY), "1Min")
     assert max(end for _, end in spans) == datetime(2014, 6, 6, 20, tzinfo=UTC)
     assert all(end - start <= timedelta(hours=6, minutes=30) for start, end in spans)
+
+
+def told(*ids: str, kind: str = "split") -> pl.DataFrame:
+    """A 2:1 split of Monday, under each id."""
+    at = CALENDAR.day_start(MONDAY)
+    rows = [(f"alpaca:{name}", "AAPL", kind, MONDAY, at, 2.0, None, "alpaca") for name in ids]
+    return pl.DataFrame(rows, schema=CORPORATE_ACTIONS, orient="row")
+
+
+def answer(
+    rows: pl.DataFrame, refused: str = "", start: date = date(2014, 6, 2), failed: tuple[str, ...] = ()
+) -> Fetched:
+    """An answer about AAPL's actions from a day to Monday's night."""
+    end = CALENDAR.day_start(MONDAY) + timedelta(days=1)
+    want = Wanted("actions", ("AAPL",), CALENDAR.day_start(start), end)
+    refusals = pl.DataFrame([("alpaca", "bad_type", refused)] if refused else [], schema=REFUSALS, orient="row")
+    return Fetched(want, rows, refusals, not failed, failed, (), (), 0, 1, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("came", "gone"),
+    [
+        (answer(told("b")), ["alpaca:a"]),
+        (answer(told()), ["alpaca:a"]),
+        (answer(told("a")), []),
+        (answer(told(), refused='{"kind": "splits", "row": {"id": "a"}}'), []),
+        (answer(told(), start=date(2014, 6, 10)), []),
+        (answer(told(), failed=("AAPL",)), []),
+    ],
+)
+def test_an_action_is_withdrawn_where_a_complete_answer_lacks_it(came: Fetched, gone: list[str]) -> None:
+    """As a new row without ratio, and aloud."""
+    stored = told("a").with_columns(known_at=pl.lit(None, MOMENT), nominal=True)
+    ask = SimpleNamespace(corporate_actions=lambda symbols, _: stored.filter(pl.col("symbol").is_in(symbols)))
+    settings, clock = load_settings({"PAIID_SOURCE": "alpaca"}), FixedClock(datetime(2014, 6, 10, tzinfo=UTC))
+    source = cast("Source", SimpleNamespace(name="alpaca"))
+    made = Ingestion(source, cast("Warehouse", ask), CALENDAR, settings, clock)._with_withdrawn(came, clock.now())
+    said = made.rows.filter(pl.col("kind") == "withdrawn")
+    assert (said["action_id"].to_list(), said["ratio"].null_count()) == (gone, len(gone))
+    assert made.refusals.filter(pl.col("reason") == "withdrawn").height == len(gone)

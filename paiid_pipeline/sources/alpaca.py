@@ -5,6 +5,10 @@ vendor then gives that company's bars under its earlier tickers too (UW, WMI, WM
 ticker before it (Washington Mutual as WM, the first FB). Without it the vendor takes today's holder, which
 for a past day is knowledge of the future; with ``asof=-`` two companies run into one another.
 https://docs.alpaca.markets/reference/stockbars
+
+Corporate actions are asked for by *process* date, which for a cash dividend is the payable date, weeks after the
+ex-date: so the interval is widened by ``BEFORE_EX`` and ``AFTER_EX``, and those are kept that are ex within it.
+https://docs.alpaca.markets/reference/corporateactions-1
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from paiid_pipeline.sources.client import Access
-from paiid_pipeline.sources.validation import Asked, BarShape, Kind, rfc3339
+from paiid_pipeline.sources.validation import AFTER_EX, BEFORE_EX, Asked, BarShape, Kind, rfc3339
 from paiid_pipeline.sources.vendor import Page, Query, UnexpectedShapeError, Wanted, by_symbol, vendors_spelling
 from paiid_pipeline.universe import TradingCalendar
 
@@ -72,7 +76,7 @@ class Alpaca:
         last = wanted.end - timedelta(microseconds=1)
         zone = calendar.timezone
         if wanted.kind == "actions":
-            days = {"start": _day(wanted.start, zone), "end": _day(last, zone)}
+            days = {"start": _day(wanted.start - BEFORE_EX, zone), "end": _day(last + AFTER_EX, zone)}
             return "/v1/corporate-actions", {**days, "limit": "1000", "sort": "asc"}, _MOST_ACTIONS
         span = {"start": _moment(wanted.start), "end": _moment(last), "sort": "asc"}
         if wanted.kind == "news":

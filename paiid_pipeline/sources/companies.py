@@ -24,6 +24,8 @@ from paiid_pipeline.universe import TradingCalendar
 
 _DAY = timedelta(days=1)
 _FORTNIGHT = timedelta(days=14)
+PAID_AFTER = timedelta(days=16)
+"""From the ex-date of a dividend to the day on which it is paid, and by which the vendor is asked for it."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ class Company:
         """Splits and dividends as (Alpaca's plural kind, row) under ``symbol``."""
         found = [self._split(symbol, day, ratio) for day, ratio in self.splits(first, last)]
         for day, amount in self.dividends(first, last):
-            found.append(("cash_dividends", {**self._named(symbol, "dividend", day), "rate": amount}))
+            paid = (day + PAID_AFTER).isoformat()
+            dates = {"payable_date": paid, "process_date": paid}
+            found.append(("cash_dividends", {**self._named(symbol, "dividend", day), **dates, "rate": amount}))
         return found
 
     def _changes(self, first: date, last: date) -> list[tuple[date, Factor, Factor]]:

@@ -26,7 +26,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from paiid_pipeline.contracts import MOMENT
-from paiid_pipeline.sources.companies import Companies, Company
+from paiid_pipeline.sources.companies import PAID_AFTER, Companies, Company
 from paiid_pipeline.sources.standin import BarQuery
 from paiid_pipeline.symbols import read_symbol
 from paiid_pipeline.universe import TradingCalendar
@@ -77,13 +77,14 @@ class Replay:
         return [*self._tweeted(symbols, start, last), *self._told(symbols, start, last)]
 
     def actions(self, symbols: Sequence[str], start: date, end: date, now: datetime) -> dict[str, list[dict[str, Any]]]:
-        """Splits and dividends of the companies that the symbols name on the last day asked for, and all renames
-        from or to one of them."""
+        """Splits and dividends, ex by now, of the companies that the symbols name on the last day asked for, and all
+        renames from or to one of them."""
         last = min(end, now.astimezone(self._zone).date())
         found: dict[str, list[dict[str, Any]]] = {}
         for symbol in symbols:
-            for kind, action in self._companies.of(symbol, last).actions(symbol, start, last):
-                found.setdefault(kind, []).append(action)
+            for kind, action in self._companies.of(symbol, last).actions(symbol, start - PAID_AFTER, last):
+                if start <= date.fromisoformat(action["process_date"]) <= end:
+                    found.setdefault(kind, []).append(action)
         if renames := self._companies.renames(symbols, start, last):
             found["name_changes"] = renames
         return found
@@ -103,10 +104,10 @@ class Replay:
         near = pl.col("ts").is_between(_naive(start) - margin, _naive(end) + margin)
         day = pl.col("ts").dt.date()
         if company is None:
-            owned = pl.col("symbol") == written.get(symbol)
+            owned = pl.col("symbol") == written.get(symbol, "")
         else:
             owned = pl.any_horizontal(
-                (pl.col("symbol") == written.get(span.ticker)) & day.is_between(span.first, span.last)
+                (pl.col("symbol") == written.get(span.ticker, "")) & day.is_between(span.first, span.last)
                 for span in company.spans
             )
         moment = pl.col("ts").dt.replace_time_zone(_ZONE, ambiguous="earliest", non_existent="null")

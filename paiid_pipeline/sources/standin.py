@@ -60,7 +60,7 @@ class Backend(Protocol):
         ...
 
     def actions(self, symbols: Sequence[str], start: date, end: date, now: datetime) -> dict[str, list[dict[str, Any]]]:
-        """Corporate actions with ex-dates from ``start`` to ``end``, both included, by Alpaca's plural kinds."""
+        """Corporate actions with process dates from ``start`` to ``end``, both included, by Alpaca's plural kinds."""
         ...
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from paiid_pipeline.technicals.events import SHARES, counted
+
 PRICES = ("open", "high", "low", "close", "vwap")
-_SHARES = ("split", "stock_dividend")
 NAME_CHANGE = "name_change"
 
 
@@ -40,8 +41,9 @@ def adjust(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str] = ("sy
     they are, and so is the whole of a series without actions. A split or stock dividend divides prices by
     ``ratio`` and multiplies volume by it; a cash dividend multiplies prices by 1 - amount / (last raw close
     before it in the series given), the CRSP way. Several multiply, the newest first, so the bits do not depend on
-    what lies further back. An action without a usable factor (no ratio or amount, nothing before it, a
-    dividend of the whole price or more) moves nothing.
+    what lies further back. An event counts once, and one that the prices contradict moves nothing: see
+    :func:`events.counted`, whose answer may be given instead. An action without a usable factor (no ratio or amount,
+    nothing before it) moves nothing either.
     """
     factors = _factors(bars, actions, keys)
     if factors.is_empty():
@@ -61,23 +63,14 @@ def adjust(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str] = ("sy
 
 def _factors(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
     """One row a series and effective moment: the product of the factors at and after it."""
-    moved = actions.select(*keys, "action_id", "kind", "ratio", "amount", pl.col("effective_at").alias("_effective_at"))
-    moved = moved.join(bars.select(keys).unique(), on=list(keys), how="semi")
-    if moved.is_empty():
+    if "_price" not in actions.columns:
+        actions = counted(actions, bars, keys)
+    if actions.is_empty():
         return pl.DataFrame()
-    closes = bars.select(*keys, "bar_end", pl.col("close").alias("_before")).drop_nulls().sort("bar_end")
-    priced = moved.sort("_effective_at", "action_id").join_asof(
-        closes, left_on="_effective_at", right_on="bar_end", by=list(keys), strategy="backward", check_sortedness=False
-    )
-    shares = pl.col("kind").is_in(_SHARES)
-    cash = pl.col("kind") == "cash_dividend"
-    price = pl.when(shares).then(1.0 / pl.col("ratio")).when(cash).then(1.0 - pl.col("amount") / pl.col("_before"))
-    volume = pl.when(shares).then(pl.col("ratio")).otherwise(1.0)
-    usable = priced.with_columns(price.alias("_price"), volume.alias("_volume")).filter(
-        pl.col("_price").is_finite() & (pl.col("_price") > 0) & pl.col("_before").is_not_null()
-    )
+    volume = pl.when(pl.col("kind").is_in(SHARES)).then(pl.col("ratio")).otherwise(1.0)
     return (
-        usable.sort(*keys, "_effective_at", "action_id")
+        actions.with_columns(volume.alias("_volume"), pl.col("effective_at").alias("_effective_at"))
+        .sort(*keys, "_effective_at", "action_id")
         .select(
             *keys,
             "_effective_at",

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
-VERSION = f"indicators.2(TA-Lib {version('TA-Lib')})"
+VERSION = f"indicators.3(TA-Lib {version('TA-Lib')})"
 """Its number is raised whenever a value or a reading of the same bars changes."""
 
 MINIMUM_BARS = 250

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from paiid_pipeline.technicals.adjustment import adjust, owned
+from paiid_pipeline.technicals.events import counted
 from paiid_pipeline.technicals.indicators import Indices
 from paiid_pipeline.technicals.measures import USABLE
 from paiid_pipeline.universe import TIMEFRAME
@@ -54,7 +55,8 @@ def take_snapshots(versions: pl.DataFrame, actions: pl.DataFrame, decisions: pl.
     symbols = decisions.select("symbol").unique().sort("symbol").with_row_index("code")
     bars = _eligible_versions(versions, decisions, moments, symbols)
     known_actions = _known_actions(actions, decisions, moments, symbols)
-    opening = pl.concat([bars.filter("opens").select("code", "eligible"), known_actions.select("code", "eligible")])
+    opens = [bars.filter("opens"), known_actions, _nights(known_actions, bars)]
+    opening = pl.concat(frame.select("code", "eligible") for frame in opens)
     epochs = _epochs(opening, symbols, moments.height)
     rows = _series(bars, epochs)
     rows = _adjusted(rows, epochs, known_actions, decisions["session_open"][0])
@@ -129,6 +131,21 @@ def _known_actions(
     return known.with_columns(pl.Series("eligible", _first_at(known["known_at"], moments["known_by"])))
 
 
+def _nights(known: pl.DataFrame, bars: pl.DataFrame) -> pl.DataFrame:
+    """code and eligible: the first decision that sees a bar from after each action, and so can judge it."""
+    first = pl.col("eligible").cum_min(reverse=True).over("code")
+    seen = bars.sort("code", "bar_end").select("code", "bar_end", first).sort("bar_end")
+    return (
+        known.select("code", "effective_at")
+        .sort("effective_at")
+        .join_asof(
+            seen, left_on="effective_at", right_on="bar_end", by="code", strategy="forward",
+            allow_exact_matches=False, check_sortedness=False,
+        )
+        .drop_nulls("eligible")
+    )  # fmt: skip
+
+
 def _epochs(opening: pl.DataFrame, symbols: pl.DataFrame, count: int) -> pl.DataFrame:
     """The epochs of every symbol: code, start and end (decisions, half-open), and series, their index."""
     first = symbols.select("code", pl.lit(0, dtype=pl.Int64).alias("start"))
@@ -157,7 +174,8 @@ def _adjusted(rows: pl.DataFrame, epochs: pl.DataFrame, known: pl.DataFrame, ses
         .filter(pl.col("effective_at") <= session_open)
     )
     rows = owned(rows, applied, keys=["series"])
-    adjusted = adjust(rows.select("series", "bar_end", *_READ), applied, keys=["series"])
+    events = counted(applied, rows.filter(pl.col("eligible") <= pl.col("start")), keys=["series"])
+    adjusted = adjust(rows.select("series", "bar_end", *_READ), events, keys=["series"])
     return rows.with_columns(adjusted.select(pl.col("close").alias("price"), *_READ[1:]))
 
 

@@ -401,7 +401,7 @@ def test_an_action_moves_the_price_as_its_kind_says(
         (action("cash_dividends", rate="0.5"), "bad_type"),
         (action("cash_dividends", rate=0.5, ex_date="soon"), "bad_timestamp"),
         (action("cash_dividends", rate=0.5, ex_date=20140609), "bad_type"),
-        (action("cash_dividends", rate=0.5, ex_date="2014-06-01", process_date="2014-06-01"), "outside_request"),
+        (action("cash_dividends", rate=0.5, ex_date="2014-05-01", process_date="2014-05-01"), "outside_request"),
         (action("cash_dividends", rate=0.5, symbol="MSFT"), "unrequested_symbol"),
         (action("cash_dividends", rate=0.5, symbol=None), "missing_field"),
         ({"cash_dividends": "none"}, "bad_type"),

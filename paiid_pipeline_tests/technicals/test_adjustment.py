@@ -79,7 +79,7 @@ def test_only_bars_that_ended_by_then_are_adjusted() -> None:
     exact = action("split", 2, ratio=2.0).with_columns(effective_at=pl.lit(at).cast(MOMENT))
     assert adjust(bars(100, 100, 50), exact)["close"].to_list() == [50, 50, 50]
     earlier = exact.with_columns(effective_at=pl.lit(at - timedelta(seconds=1)).cast(MOMENT))
-    assert adjust(bars(100, 100, 50), earlier)["close"].to_list() == [50, 100, 50]
+    assert adjust(bars(100, 51, 50), earlier)["close"].to_list() == [50, 51, 50]
 
 
 def test_a_change_of_name_leaves_out_what_was_known_before_it_of_the_days_before_it() -> None:

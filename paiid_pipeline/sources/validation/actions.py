@@ -20,6 +20,10 @@ from paiid_pipeline.sources.validation.shared import (
 )
 from paiid_pipeline.symbols import read_symbol
 
+BEFORE_EX, AFTER_EX = timedelta(days=10), timedelta(days=120)
+"""How far before and after its ex-date an action is processed at most: a dividend with due bills is paid before it,
+and few are paid more than a quarter after it. One outside is seen once it is processed."""
+
 _SYMBOL_FIELDS = ("symbol", "source_symbol", "old_symbol", "acquiree_symbol", "new_symbol", "acquirer_symbol")
 _DATE_FIELDS = ("ex_date", "effective_date", "process_date", "payable_date")
 
@@ -28,23 +32,27 @@ def check_actions(actions: Mapping[str, object], asked: Asked) -> Checked:
     """One page of corporate actions in Alpaca's shape: lists by kind.
 
     Splits and stock dividends carry a ratio (new shares per old one), cash dividends an amount (per old share);
-    all other kinds are kept under the vendor's singular name with neither. An action announced after its ex-date is
-    in range by its process date. Reasons: ``bad_type``,
+    all other kinds are kept under the vendor's singular name with neither. An action is in range by any of its dates,
+    up to ``BEFORE_EX`` before and ``AFTER_EX`` after it; one that is not ex yet is left out, and counted as in
+    progress. Reasons: ``bad_type``,
     ``missing_field``, ``bad_timestamp``, ``not_finite``, ``non_positive_rate``, ``unit_ratio`` (a split of 1:1),
     ``outside_request``, ``unrequested_symbol``.
     """
     good: list[Row] = []
     refused: list[tuple[str, object]] = []
+    ahead = 0
     for kind, listed in actions.items():
         if not isinstance(listed, list):
             refused.append(("bad_type", {"kind": kind, "rows": listed}))
             continue
         for action in listed:
             try:
-                good.extend(_action(kind, action, asked))
+                rows = _action(kind, action, asked)
+                good += [row for row in rows if row["ex_date"] <= _last_day(asked)]
+                ahead += any(row["ex_date"] > _last_day(asked) for row in rows)
             except RefusedError as why:
                 refused.append((why.reason, {"kind": kind, "row": action}))
-    return Checked(pl.DataFrame(good, schema=CORPORATE_ACTIONS, orient="row"), refusals(asked.source, refused))
+    return Checked(pl.DataFrame(good, schema=CORPORATE_ACTIONS, orient="row"), refusals(asked.source, refused), ahead)
 
 
 def _action(kind: str, action: object, asked: Asked) -> list[Row]:
@@ -99,9 +107,12 @@ def _days(action: Row) -> list[date]:
 
 
 def _asked_day(day: date, asked: Asked) -> bool:
-    zone = asked.calendar.timezone
-    last = (asked.end - timedelta(microseconds=1)).astimezone(zone).date()
-    return asked.start.astimezone(zone).date() <= day <= last
+    first = asked.start.astimezone(asked.calendar.timezone).date()
+    return first - BEFORE_EX <= day <= _last_day(asked) + AFTER_EX
+
+
+def _last_day(asked: Asked) -> date:
+    return (asked.end - timedelta(microseconds=1)).astimezone(asked.calendar.timezone).date()
 
 
 def _effect(kind: str, action: Row) -> tuple[str, float | None, float | None]:
