@@ -98,7 +98,7 @@ def test_a_symbol_without_news_or_bars_has_an_answer_without_numbers(warehouse: 
 def test_wrong_questions_are_refused_with_the_remedy(warehouse: Warehouse, redis_url: str) -> None:
     pipeline = opened(warehouse, redis_url, FixedClock(NOW))
     with pytest.raises(LookupError, match="did you mean 'AAPL'"):
-        pipeline.get_sentiment_analysis_sync("aapl")
+        pipeline.get_sentiment_analysis_sync("AAPLE")
     for days in (0, -1, 366):
         with pytest.raises(ValueError, match=f"lookback_days={days}"):
             pipeline.get_sentiment_analysis_sync("AAPL", days)
