@@ -37,6 +37,8 @@ SETTLE = timedelta(seconds=15)
 """How long after its time a decision is made, so that the bar ending at that time can be in it."""
 
 _KEYS = ("calendar", "segments", "names")
+_SYMBOL = re.compile(r"[^\x00-\x1f]{1,40}")
+"""What may be a symbol, however it is spelled."""
 _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-]*")
 
 
@@ -212,8 +214,10 @@ def _members(path: Path, segment: str, members: object, owner: dict[str, tuple[s
 
 
 def _symbol(path: Path, written: object, where: str) -> str:
+    if not isinstance(written, str) or not _SYMBOL.fullmatch(written):
+        raise ValueError(f"{path}, in {where!r}: {written!r} is not a symbol: write a text, such as BRK.B")
     try:
-        return canonical_symbol(written if isinstance(written, str) else repr(written))
+        return canonical_symbol(written)
     except ValueError as error:
         raise ValueError(f"{path}, in {where!r}: {error}") from None
 
