@@ -83,7 +83,8 @@ def _graph(folder: Path, about: Mapping[str, Any]) -> bytes:
 
     graph = onnx.load_from_string(stored)
     make_weights_unsigned(graph)
-    return graph.SerializeToString()
+    exact: bytes = graph.SerializeToString()
+    return exact
 
 
 def session(graph: bytes) -> Any:

@@ -29,7 +29,7 @@ from paiid_pipeline.models.export import export_model
 from paiid_pipeline.models.labels import LABELS
 from paiid_pipeline.models.network import TOKENIZER, bundled_base, load_tokenizer, new_network, save_network
 from paiid_pipeline.models.signing import SigningKey, sign_folder
-from paiid_pipeline.scoring import load_member
+from paiid_pipeline.scoring import cores, load_member
 from paiid_pipeline.sentiment.members import Reading
 from paiid_pipeline.sentiment.normalise import normalise
 from paiid_pipeline_tests.benchmarks.bench_startup import BARE, cpu_seconds
@@ -41,7 +41,7 @@ Build = Callable[[int], Score]
 
 SECRET = bytes.fromhex("5e" * 32)
 KEY = partial(SigningKey, SECRET)
-CORES = len(os.sched_getaffinity(0))
+CORES = cores()
 BATCHES = (1, 8, 32, 64)
 GOALS = {"transformers pipeline": ">= 8, stretch 10", "CTranslate2 int8": ">= 1", "ONNX Runtime dynamic int8": ">= 1"}
 SCORING = """
