@@ -19,15 +19,15 @@ from paiid_pipeline.embedded import ensure_database, start_postgres, start_redis
 
 settings.register_profile("paiid", deadline=None)  # how fast a machine is decides no test
 settings.load_profile("paiid")
-NO_DATA = "needs real data"
+DATA = "PAIID_DATA_DIR"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say at the end how many tests wait for real data, and what would run them."""
-    skipped = sum(NO_DATA in str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
+    skipped = sum(DATA in str(report.longrepr) for report in terminalreporter.stats.get("skipped", []))
     if skipped:
         terminalreporter.write_line(
-            f"{skipped} skipped for lack of real data: set PAIID_DATA_DIR to its folder to run them",
+            f"{skipped} skipped for lack of real data: set {DATA} to its folder to run them",
             yellow=True,
         )
 
@@ -95,7 +95,7 @@ def data_dir() -> Path:
     """The folder of real data, ``PAIID_DATA_DIR``; skips the test where there is none."""
     given = os.environ.get("PAIID_DATA_DIR")
     if not given or not Path(given).is_dir():
-        pytest.skip(f"{NO_DATA}: PAIID_DATA_DIR={given!r} is not a folder")
+        pytest.skip(f"needs real data: {DATA}={given!r} is not a folder")
     return Path(given).resolve()
 
 

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from paiid_pipeline_tests.conftest import NO_DATA, pytest_terminal_summary
+from paiid_pipeline_tests.conftest import DATA, pytest_terminal_summary
 
-WAITING = SimpleNamespace(longrepr=("t.py", 1, f"Skipped: {NO_DATA}: PAIID_DATA_DIR=None is not a folder"))
+WAITING = SimpleNamespace(longrepr=("t.py", 1, f"Skipped: needs real data: {DATA}=None is not a folder"))
 OTHER = SimpleNamespace(longrepr=("t.py", 2, "Skipped: needs another system"))
 
 
