@@ -17,7 +17,12 @@ MOST_SESSIONS = 5
 
 
 def missed_since(pipeline: Pipeline) -> date | None:
-    """The oldest session with a decision due that is newer than all stored ones of its horizon; None where all are."""
+    """The oldest session with a decision due that is newer than all stored ones of its horizon.
+
+    None where there is none, and without a warehouse, where nothing has been decided.
+    """
+    if pipeline.settings.postgres_url is None:
+        return None
     settled = pipeline.clock.now() - pipeline.settings.settle
     newest = pipeline.warehouse.newest_decided("signals", pipeline.universe.symbols, settled)
     return first_undecided(pipeline.calendar, newest, settled)
