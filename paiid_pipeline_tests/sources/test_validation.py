@@ -196,6 +196,47 @@ def test_a_daily_bar_ends_at_its_sessions_close_whatever_its_start_says() -> Non
     assert reasons(checked) == ["outside_session"]
 
 
+@pytest.mark.parametrize(
+    ("stamp", "calendar"),
+    [
+        ("T05:00:00Z", XNYS), ("T00:00:00-05:00", XNYS), ("T00:00:00Z", XNYS), ("T04:00:00Z", XNYS),
+        ("T01:00:00+01:00", XNYS), ("T08:00:00Z", XNYS), ("T14:30:00Z", XNYS), ("T21:00:00Z", XNYS),
+        ("T00:00:00Z", TradingCalendar("XTKS")), ("T00:00:00+09:00", TradingCalendar("XTKS")),
+        ("T00:00:00Z", TradingCalendar("XLON")), ("T00:00:00Z", TradingCalendar("CMES")),
+        ("T06:00:00Z", TradingCalendar("CMES")), ("T00:00:00Z", TradingCalendar("24/7")),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)  # fmt: skip
+def test_a_daily_bar_is_of_the_date_it_means_by_whichever_midnight_it_is_stamped(
+    stamp: str, calendar: TradingCalendar
+) -> None:
+    """Under the session before, its close would be known a day early; over a weekend, a clock change, a holiday."""
+    dates = [date(2025, 10, 30), date(2025, 10, 31), date(2025, 11, 4), date(2025, 11, 26), date(2025, 11, 28)]
+    days = asked("1Day", start=datetime(2025, 10, 29, 4, tzinfo=UTC), now=datetime(2025, 11, 30, tzinfo=UTC),
+                 end=datetime(2025, 11, 30, tzinfo=UTC), calendar=calendar)  # fmt: skip
+    checked = check(*(bar(f"{day}{stamp}", v=day.toordinal()) for day in dates), of=days)
+    sessions = [calendar.session(date.fromordinal(int(volume))) for volume in checked.rows["volume"]]
+    assert checked.rows["bar_end"].to_list() == [session and session.close for session in sessions]
+    assert len(sessions) == len(dates)
+    assert reasons(checked) == []
+
+
+@pytest.mark.parametrize("stamp", ["2025-11-27T00:00:00Z", "2025-11-22T00:00:00Z", "2025-11-23T04:00:00Z"])
+def test_a_daily_bar_of_a_day_without_a_session_is_not_given_to_the_one_before(stamp: str) -> None:
+    days = asked("1Day", start=datetime(2025, 11, 17, 5, tzinfo=UTC), now=datetime(2025, 11, 29, tzinfo=UTC),
+                 end=datetime(2025, 11, 29, tzinfo=UTC))  # fmt: skip
+    assert reasons(check(bar(stamp), of=days)) == ["outside_session"]
+
+
+def test_a_daily_bar_stamped_with_the_open_of_the_evening_before_is_of_the_next_date() -> None:
+    futures = TradingCalendar("CMES")
+    session = futures.session(date(2025, 11, 19))
+    assert session is not None
+    days = asked("1Day", start=datetime(2025, 11, 17, tzinfo=UTC), now=datetime(2025, 11, 21, tzinfo=UTC),
+                 end=datetime(2025, 11, 21, tzinfo=UTC), calendar=futures)  # fmt: skip
+    assert check(bar(session.open.isoformat()), of=days).rows["bar_end"].to_list() == [session.close]
+
+
 def test_todays_daily_bar_is_in_progress_until_the_close() -> None:
     assert check(bar("2014-06-09T04:00:00Z"), of=asked("1Day")).in_progress == 1
     closed = asked("1Day", now=datetime(2014, 6, 9, 20, tzinfo=UTC))

@@ -27,6 +27,7 @@ from paiid_pipeline.sources.validation.shared import Asked, Checked, Row, clean,
 from paiid_pipeline.universe import TradingCalendar
 
 _MINUTE = timedelta(minutes=1)
+_EVENING = timedelta(hours=6)
 
 NOTED: Mapping[str, pl.Expr] = {"open_outside_range": ~quality.in_range("open"), **quality.OUT_OF_LINE}
 """What is noted of a bar that is taken: the reason, and the expression that is true of it."""
@@ -173,22 +174,39 @@ def _with_session(frame: pl.DataFrame, asked: Asked, sessions: pl.DataFrame) -> 
     """The bar's end, the moment it starts at by our convention, and whether it lies in a session."""
     if asked.kind == "1Day":
         zone = str(asked.calendar.timezone)
-        local = frame.with_columns(pl.col("bar_start").dt.convert_time_zone(zone).dt.date().alias("session"))
-        joined = local.join(sessions, on="session", how="left", maintain_order="left")
+        joined = _dated(frame, zone, sessions).join(sessions, on="session", how="left", maintain_order="left")
         midnight = pl.col("session").cast(pl.Datetime("us")).dt.replace_time_zone(zone, ambiguous="earliest")
         return joined.with_columns(
             bar_start=midnight.dt.convert_time_zone("UTC"),
             bar_end=pl.col("close_right"),
             in_session=pl.col("close_right").is_not_null(),
         )
-    opens = sessions.select(pl.col("open").alias("session_open"), pl.col("close").alias("session_close"))
-    joined = frame.sort("bar_start", nulls_last=True).join_asof(
-        opens.sort("session_open"), left_on="bar_start", right_on="session_open", strategy="backward"
-    )
-    return joined.sort("index").with_columns(
+    return _opened(frame, sessions).with_columns(
         bar_end=pl.col("bar_start") + _MINUTE,
         in_session=(pl.col("bar_start") < pl.col("session_close")).fill_null(False),
     )
+
+
+def _opened(frame: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+    """``frame`` with the last session that opened by each bar's start: session, session_open, session_close."""
+    opens = sessions.select("session", pl.col("open").alias("session_open"), pl.col("close").alias("session_close"))
+    joined = frame.sort("bar_start", nulls_last=True).join_asof(
+        opens.sort("session_open"), left_on="bar_start", right_on="session_open", strategy="backward"
+    )
+    return joined.sort("index")
+
+
+def _dated(frame: pl.DataFrame, zone: str, sessions: pl.DataFrame) -> pl.DataFrame:
+    """``frame`` of daily bars with the session of each: that in which its start lies, or else the date it means.
+
+    Vendors stamp a day with midnight of the exchange, of UTC or of a zone that keeps no summer time, or with the open
+    of its session. A stamp from six in the evening on is of the next day: under the day before, its close would be
+    known a session early.
+    """
+    meant = (pl.col("bar_start").dt.convert_time_zone(zone).dt.replace_time_zone(None) + _EVENING).dt.date()
+    within = pl.col("bar_start") < pl.col("session_close")
+    dated = _opened(frame, sessions).with_columns(pl.when(within).then("session").otherwise(meant).alias("session"))
+    return dated.drop("session_open", "session_close")
 
 
 def _bar_reason(asked: Asked) -> pl.Expr:
