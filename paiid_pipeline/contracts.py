@@ -76,6 +76,14 @@ ARTICLE_SENTIMENT: Schema = {
 _SCORED = {name: kind for name, kind in ARTICLE_SENTIMENT.items() if name != "fingerprint"}
 STORED_ARTICLE_SENTIMENT: Schema = {**_SCORED, **KNOWN, "fingerprint": pl.String}
 
+ARTICLE_STANDINGS: Schema = {
+    "symbol": pl.String,
+    "article_id": pl.String,
+    "published_at": MOMENT,
+    "standing": pl.String,  # counts | copy | replaced | withdrawn: as all that is known now says
+    "instead": pl.String,  # the article because of which it does not count
+}
+
 DECISIONS: Schema = {
     "symbol": pl.String,
     "horizon": pl.String,  # intraday | daily

@@ -13,9 +13,11 @@ from paiid_pipeline.cli.audit import history_of, together, unknown_symbol
 from paiid_pipeline.cli.output import say, table, tell
 from paiid_pipeline.cli.query import priced
 from paiid_pipeline.clock import SystemClock
+from paiid_pipeline.contracts import DECISIONS
 from paiid_pipeline.decisions import due_decisions
 from paiid_pipeline.engines import MlEngine
 from paiid_pipeline.lookahead import pipeline_of
+from paiid_pipeline.sentiment.aggregate import counted
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.generator import ENGINE
 from paiid_pipeline.signals.ml import ENGINE as ML
@@ -125,24 +127,17 @@ def _without_key(rows: Sequence[Row]) -> Row | None:
 
 
 def _articles(warehouse: Warehouse, settings: Settings, symbol: str, as_of: datetime, model: str) -> list[Row]:
-    """What the sentiment of a decision has heard (see `sentiment.aggregate`), the heaviest first."""
-    known_by, start = as_of + settings.settle, as_of - settings.news_lookback
-    after = timedelta(microseconds=1)
-    scores = warehouse.article_sentiment([symbol], model, start + after, as_of + after, known_by)
-    heard = (
-        scores.sort("known_at", "content_hash", "model_version", maintain_order=True)
-        .unique("article_id", keep="last", maintain_order=True)
-        .filter(pl.col("confidence") > 0)
-        .sort("published_at", "article_id")
-        .unique("content_hash", keep="first", maintain_order=True)
-    )
-    news = warehouse.news(None, start, as_of + after, known_by).select("article_id", "content_hash", "headline", "url")
-    half_lives = (pl.lit(as_of) - pl.col("published_at")) / settings.news_half_life
-    weighed = heard.with_columns((pl.col("confidence") * pl.lit(0.5).pow(half_lives)).alias("weight"))
-    found = weighed.join(news, on=["article_id", "content_hash"], how="left").sort(
-        "weight", "article_id", descending=[True, False]
-    )
-    return found.drop("symbol").to_dicts()
+    """The articles that the sentiment of a decision rests on, and their weights in it, the heaviest first."""
+    known_by, start, end = as_of + settings.settle, as_of - settings.news_lookback, as_of + timedelta(microseconds=1)
+    scores = warehouse.article_sentiment([symbol], model, start, end, known_by)
+    decision = pl.DataFrame([(symbol, "", as_of, known_by, as_of.date(), as_of, start)], schema=DECISIONS, orient="row")
+    of_these = counted(scores, decision, settings.news_lookback, settings.news_half_life, model)
+    rows = of_these.join(scores.drop("fingerprint"), on=["symbol", "article_id", "known_at"], suffix="_again")
+    wording = ["article_id", "content_hash"]
+    news = warehouse.wordings(rows["article_id"].to_list(), start, end).select(*wording, "headline", "url")
+    found = rows.select(*(name for name in scores.columns if name not in ("symbol", "fingerprint")), "weight")
+    found = found.join(news.unique(wording), on=wording, how="left")
+    return found.sort("weight", "article_id", descending=[True, False]).to_dicts()
 
 
 def withheld(

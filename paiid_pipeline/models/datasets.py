@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,6 +11,7 @@ from typing import Final
 import polars as pl
 
 from paiid_pipeline.models.grouping import group_near_duplicates
+from paiid_pipeline.models.labelled import read_csv
 from paiid_pipeline.models.labels import LABELS, to_label
 
 FOLDS = 5
@@ -75,9 +76,10 @@ def read_labelled(path: Path) -> pl.DataFrame:
 
     Raises ValueError naming the column, or the label and its line, and the remedy.
     """
-    frame = pl.read_csv(path, infer_schema=False, encoding="utf8-lossy")
-    _require_columns(path, frame, ("text", "label"))
-    entity = pl.col("entity") if "entity" in frame.columns else pl.lit(None, pl.String).alias("entity")
+    frame = read_csv(path, ("text", "label"))
+    entity = (
+        pl.col("entity").replace("", None) if "entity" in frame.columns else pl.lit(None, pl.String).alias("entity")
+    )
     return frame.select(pl.col("text").fill_null(""), _named(path, frame), entity)
 
 
@@ -180,15 +182,8 @@ _READERS: Final[dict[str, Callable[[Path], pl.DataFrame]]] = {
 
 
 def _read(path: Path, columns: tuple[str, ...]) -> pl.DataFrame:
-    frame = pl.read_csv(path, infer_schema=False)
-    _require_columns(path, frame, columns)
+    frame = read_csv(path, columns)
     return frame.with_columns(_named(path, frame)) if "label" in columns else frame
-
-
-def _require_columns(path: Path, frame: pl.DataFrame, columns: Iterable[str]) -> None:
-    missing = [name for name in columns if name not in frame.columns]
-    if missing:
-        raise ValueError(f"{path} has no column {missing[0]!r}; it has {', '.join(frame.columns)}: rename or add it")
 
 
 def _named(path: Path, frame: pl.DataFrame) -> pl.Series:

@@ -17,9 +17,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from paiid_pipeline.contracts import DECISIONS, STORED_ARTICLE_SENTIMENT, SYMBOL_SENTIMENT
+from paiid_pipeline.contracts import DECISIONS, SYMBOL_SENTIMENT
 from paiid_pipeline.sentiment import ensemble
-from paiid_pipeline.sentiment.novelty import near_copies
+from paiid_pipeline.sentiment.counting import standings, versions
 
 Floats = NDArray[np.float64]
 
@@ -36,28 +36,42 @@ def aggregate(
     """`contracts.SYMBOL_SENTIMENT`: one row a decision, in the order of ``decisions``.
 
     ``scores``: `contracts.STORED_ARTICLE_SENTIMENT`, all versions, in any order; ``decisions``:
-    `contracts.DECISIONS`. For a decision at T count the rows of ``model`` and its symbol with known_at <=
-    known_by; of each article the version known last; of those the ones with T - lookback < published_at
-    <= T and confidence above 0; of articles with the same content_hash, and of near copies of one story
-    (:mod:`~paiid_pipeline.sentiment.novelty`), the one published first, so that ten copies are not ten opinions.
-    Each weighs w = c * 0.5 ** ((T - published_at) / half_life), with
-    c its confidence:
+    `contracts.DECISIONS`. For a decision at T count the articles of :func:`counted`. Each weighs
+    w = c * 0.5 ** ((T - published_at) / half_life), with c its confidence:
 
     score = sum(w s) / sum(w); disagreement = sqrt(sum(w (s - score)^2) / sum(w)); confidence = the decayed
     mean of c, times E / (1 + E) with E = sum(w): one fresh article is half heard, old news hardly. Without
     articles article_count is 0 and score, confidence and disagreement are null. novelty is the share of
     articles that were not copies.
     """
-    rows = _versions(scores, model)
-    placed = decisions.select(DECISIONS.keys()).with_row_index("decision")
-    heard = _heard(rows, placed, lookback)
-    pairs = _stories(heard, rows, lookback)
-    bounds = _bounds(pairs, placed.height)
-    articles = np.diff(_bounds(heard, placed.height)).tolist()
+    rows = versions(scores, model)
+    known = standings(rows, decisions, lookback)
+    pairs = known.filter(pl.col("standing") == "counts")
+    stories = known.filter(pl.col("standing").is_in(["counts", "copy"]))
+    bounds = _bounds(pairs, decisions.height)
+    articles = np.diff(_bounds(stories, decisions.height)).tolist()
     how = f"{lookback / _SECOND:g}/{half_life / _SECOND:g}"
     means = _means(pairs, _decay(pairs, half_life), _row_digests(rows), bounds, articles, how)
     read = pl.DataFrame(means, schema=_MEAN, orient="row")
+    placed = decisions.select(DECISIONS.keys())
     return placed.hstack(read).select(pl.lit(model).alias(n) if n == "model" else pl.col(n) for n in SYMBOL_SENTIMENT)
+
+
+def counted(
+    scores: pl.DataFrame,
+    decisions: pl.DataFrame,
+    lookback: timedelta,
+    half_life: timedelta,
+    model: str = ensemble.MODEL,
+) -> pl.DataFrame:
+    """The articles that the rows of :func:`aggregate` rest on, each with its ``weight``, by decision and publication.
+
+    Those of :func:`~paiid_pipeline.sentiment.counting.standings` that count, within the look-back.
+    """
+    rows = versions(scores, model)
+    pairs = standings(rows, decisions, lookback).filter(pl.col("standing") == "counts")
+    pairs = pairs.join(rows.select("row", "symbol", "article_id", "known_at"), on="row", maintain_order="left")
+    return pairs.with_columns(weight=pl.Series(_decay(pairs, half_life)) * pl.col("confidence"))
 
 
 _MEAN = {
@@ -67,63 +81,6 @@ _MEAN = {
         "novelty",
     )
 }  # fmt: skip
-
-
-def _versions(scores: pl.DataFrame, model: str) -> pl.DataFrame:
-    """Every version, with the moment at which a newer one of the same article takes its place."""
-    rows = scores.select(STORED_ARTICLE_SENTIMENT.keys()).filter(
-        (pl.col("model") == model) & pl.col("score").is_finite() & pl.col("confidence").is_finite()
-    )
-    article = ["symbol", "article_id"]
-    order = [*article, "known_at", "content_hash", "model_version", "published_at", "score", "confidence"]
-    rows = rows.sort(order).unique([*article, "known_at"], keep="last", maintain_order=True)
-    same = pl.all_horizontal(pl.col(key) == pl.col(key).shift(-1) for key in article)
-    rows = rows.with_columns(pl.when(same).then(pl.col("known_at").shift(-1)).alias("superseded_at"))
-    return rows.sort("published_at", "article_id", "known_at").with_row_index("row")
-
-
-def _heard(rows: pl.DataFrame, decisions: pl.DataFrame, lookback: timedelta) -> pl.DataFrame:
-    """What each decision hears: decision, as_of and the columns of ``rows``, by decision and published_at."""
-    within = (
-        (pl.col("known_at") <= pl.col("known_by"))
-        & (pl.col("superseded_at").is_null() | (pl.col("superseded_at") > pl.col("known_by")))
-        & (pl.col("published_at") <= pl.col("as_of"))
-        & (pl.col("published_at") > pl.col("as_of") - lookback)
-        & (pl.col("confidence") > 0)
-    )
-    wanted = decisions.lazy().select("decision", "symbol", "as_of", "known_by")
-    found = rows.lazy().select(
-        "row",
-        "symbol",
-        "published_at",
-        "known_at",
-        "superseded_at",
-        "content_hash",
-        "model_version",
-        "score",
-        "confidence",
-    )
-    return wanted.join(found, on="symbol").filter(within).sort("decision", "row").collect()
-
-
-def _stories(heard: pl.DataFrame, rows: pl.DataFrame, lookback: timedelta) -> pl.DataFrame:
-    """``heard`` without the articles that are copies of one that the same decision heard and that is older."""
-    pairs = heard.unique(["decision", "content_hash"], keep="first", maintain_order=True)
-    near = _near(rows, lookback)
-    older = pairs.select("decision", older="row")
-    copies = pairs.select("decision", "row").join(near, on="row").join(older, on=["decision", "older"], how="semi")
-    return pairs.join(copies, on=["decision", "row"], how="anti", maintain_order="left")
-
-
-def _near(rows: pl.DataFrame, lookback: timedelta) -> pl.DataFrame:
-    """Which rows are near copies of which older ones about the same symbol: row, older."""
-    found: list[tuple[int, int]] = []
-    for _, about in rows.group_by("symbol"):
-        # Sorted by row, which is by publication.
-        places, published = about["row"].to_list(), about["published_at"]
-        since = published.search_sorted(published - lookback).to_list()
-        found += [(places[a], places[b]) for a, b in near_copies(about["fingerprint"].to_list(), since)]
-    return pl.DataFrame(found, schema={"row": rows.schema["row"], "older": rows.schema["row"]}, orient="row")
 
 
 def _bounds(pairs: pl.DataFrame, decisions: int) -> NDArray[np.int64]:

@@ -14,9 +14,10 @@ from paiid_pipeline.sentiment.ensemble import SEED, Blend, Route
 from paiid_pipeline.sentiment.entities import Names, read_for
 from paiid_pipeline.sentiment.members import Failure, Member, Opinion, Reading, predictions
 from paiid_pipeline.sentiment.normalise import NormalisedText, normalise
-from paiid_pipeline.sentiment.novelty import fingerprint
+from paiid_pipeline.sentiment.novelty import signature
 from paiid_pipeline.sentiment.privacy import mask
 from paiid_pipeline.sentiment.vader import UNINFORMED, Vader
+from paiid_pipeline.sentiment.wire import lead_of
 
 _LONGEST_REASON = 300
 
@@ -107,8 +108,10 @@ class SentimentAnalyzer:
     ) -> pl.DataFrame:
         """Score articles: `contracts.ARTICLE_SENTIMENT`, one row an article version, symbol and model.
 
-        ``news`` has the columns of `contracts.NEWS` (more do not matter). What is scored is the headline
-        followed by the summary, each once; for each symbol where an article is about several. The models are
+        ``news`` has the columns of `contracts.NEWS` (more do not matter). What is scored is the headline, without
+        the marks of the agencies, followed by the summary, each once; for each symbol where an article is about
+        several. ``correction``, ``update`` or ``withdrawal`` among the flags: what the marks say it is to an
+        earlier article. The models are
         the members heard and the ensemble. An article without symbols gives no rows; a version that comes
         twice gives its rows once. ``failed`` as for :meth:`analyze_batch`. With ``followed``, no other symbols
         have rows; whether an article is about several is told by all that it names.
@@ -118,12 +121,14 @@ class SentimentAnalyzer:
             asked = asked.filter(pl.col("symbol").is_in(list(followed)))
         several = [symbol if count > 1 else None for symbol, count in asked.select("symbol", "about").iter_rows()]
         results = self.analyze_batch(asked["text"].to_list(), several, failed)
-        prints = {text: fingerprint(text) for text in {result.text for result in results}}
+        texts = [(headline, result.text) for headline, result in zip(asked["headline"], results, strict=True)]
+        signed = {each: signature(normalise(each[0]).text, each[1]) for each in dict.fromkeys(texts)}
         rows = [
             (*key, each.model, each.model_version, published, each.score, each.p_negative, each.p_neutral,
-             each.p_positive, each.confidence, list(each.flags), prints[result.text])
-            for *key, published, result in zip(
-                asked["article_id"], asked["content_hash"], asked["symbol"], asked["published_at"], results, strict=True
+             each.p_positive, each.confidence, [*each.flags, *marks], signed[text])
+            for *key, published, marks, text, result in zip(
+                asked["article_id"], asked["content_hash"], asked["symbol"], asked["published_at"], asked["marks"],
+                texts, results, strict=True,
             )
             for each in (*result.members, result)
         ]  # fmt: skip
@@ -175,13 +180,20 @@ def _version(blend: Blend, members: Sequence[Member]) -> str:
 
 
 def _asked(news: pl.DataFrame) -> pl.DataFrame:
-    """article_id, content_hash, published_at, text, symbol, about: a row an article version and symbol."""
+    """A row an article version and symbol: its keys, headline, text, marks, and how many symbols it is about."""
     versions = news.unique(["article_id", "content_hash"], keep="first", maintain_order=True)
-    texts = [_text(h, s) for h, s in zip(versions["headline"], versions["summary"], strict=True)]
+    leads = [lead_of(h or "", s or "") for h, s in zip(versions["headline"], versions["summary"], strict=True)]
+    texts = [_text(lead.headline, s) for lead, s in zip(leads, versions["summary"], strict=True)]
     symbols = pl.col("symbols").list.drop_nulls().list.unique(maintain_order=True)
     return (
         versions.select(
-            "article_id", "content_hash", "published_at", symbol=symbols, text=pl.Series(texts, dtype=pl.String)
+            "article_id",
+            "content_hash",
+            "published_at",
+            symbol=symbols,
+            headline=pl.Series([lead.headline for lead in leads], dtype=pl.String),
+            text=pl.Series(texts, dtype=pl.String),
+            marks=pl.Series([[lead.kind] if lead.kind else [] for lead in leads], dtype=pl.List(pl.String)),
         )
         .with_columns(about=pl.col("symbol").list.len())
         .explode("symbol", empty_as_null=False)
@@ -189,6 +201,6 @@ def _asked(news: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _text(headline: str | None, summary: str | None) -> str:
-    head, tail = (headline or "").strip(), (summary or "").strip()
+def _text(headline: str, summary: str | None) -> str:
+    head, tail = headline.strip(), (summary or "").strip()
     return tail if tail.startswith(head) else f"{head}\n{tail}"

@@ -1,9 +1,9 @@
-"""Whether two texts tell one story in nearly the same words, told from short fingerprints of each.
+"""Whether two texts tell one story in nearly the same words, told from short signatures of each.
 
 A fingerprint is a MinHash (Broder 1997) of the text's word pairs: of each of 32 hash functions the least
 value over the pairs, cut to a byte. The share of equal bytes estimates the Jaccard similarity of the two
 sets of pairs, with a standard error of 0.09 at most. It depends on the text alone, so it is made once, when
-an article is scored, and kept beside the score.
+an article is scored, and kept beside the score: with the text's claims, since near copies may say the opposite.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from paiid_pipeline.sentiment.claims import Claims, claims_of, read_claims
 
 FUNCTIONS = 32
 NEAR = 20
@@ -38,15 +40,39 @@ def fingerprint(text: str) -> str:
     return bytes((mixed.min(0) >> np.uint64(24)).astype(np.uint8)).hex()
 
 
-def near_copies(fingerprints: Sequence[str | None], since: Sequence[int] | None = None) -> list[tuple[int, int]]:
-    """Of texts in order, each pair (later, earlier) of near copies; those without a fingerprint have none.
+def signature(headline: str, text: str) -> str:
+    """The fingerprint of a normalised text that begins with ``headline``, and its claims; empty without words."""
+    made = fingerprint(text)
+    return f"{made}{claims_of(headline, text)}" if made else ""
 
+
+def claims_in(signed: str | None) -> Claims:
+    """The claims in a signature; none in a bare fingerprint, as rows from before have it."""
+    return read_claims((signed or "")[2 * FUNCTIONS :])
+
+
+def are_near(one: str | None, other: str | None) -> bool:
+    """Whether two signatures are of nearly the same words, whatever they claim."""
+    return bool(near_texts([other, one]))
+
+
+def near_copies(signatures: Sequence[str | None], since: Sequence[int] | None = None) -> list[tuple[int, int]]:
+    """Of texts in order, each pair (later, earlier) of near copies that do not contradict one another.
+
+    ``signatures``: as :func:`signature` or :func:`fingerprint` makes them; without one a text has no copies.
     ``since``: for each text the place of the first that it is compared with; without it, of the first of all.
     """
-    known = [place for place, each in enumerate(fingerprints) if each and len(each) == 2 * FUNCTIONS]
+    near = near_texts(signatures, since)
+    return [(b, a) for b, a in near if not claims_in(signatures[b]).contradict(claims_in(signatures[a]))]
+
+
+def near_texts(signatures: Sequence[str | None], since: Sequence[int] | None = None) -> list[tuple[int, int]]:
+    """As :func:`near_copies`, with those that contradict one another."""
+    fingerprints = [(each or "")[: 2 * FUNCTIONS] for each in signatures]
+    known = [place for place, each in enumerate(fingerprints) if len(each) == 2 * FUNCTIONS]
     if len(known) < 2:
         return []
-    prints: NDArray[np.uint8] = np.frombuffer(bytes.fromhex("".join(fingerprints[i] or "" for i in known)), np.uint8)
+    prints: NDArray[np.uint8] = np.frombuffer(bytes.fromhex("".join(fingerprints[i] for i in known)), np.uint8)
     prints = prints.reshape(len(known), FUNCTIONS)
     pairs: list[tuple[int, int]] = []
     for later in range(1, len(known)):

@@ -6,7 +6,14 @@ import psycopg2
 from psycopg2.extensions import encrypt_password
 
 ROLE = "paiid_analyst"
-VIEWS = ("signals_latest", "signals_history", "sentiment_daily", "indicators_latest", "model_performance")
+VIEWS = (
+    "signals_latest",
+    "signals_history",
+    "sentiment_daily",
+    "article_sentiment_latest",
+    "indicators_latest",
+    "model_performance",
+)
 
 
 def set_analyst_password(url: str, password: str) -> None:

@@ -103,7 +103,7 @@ def _write_rows(cursor: Cursor, raw: _Raw, frame: pl.DataFrame, receipt: Receipt
     table = raw.table
     frame = _without_repeats(frame, table)
     parameters = _parameters(raw, frame, receipt)
-    _lock_keys(cursor, table, frame)
+    lock_keys(cursor, table, frame)
     large = table is MARKET_BARS and frame.height >= _LARGE
     if large and is_untouched(cursor, frame, parameters):
         moments = pl.col(raw.moment) + receipt.feed_delay
@@ -157,7 +157,8 @@ def _parameters(raw: _Raw, frame: pl.DataFrame, receipt: Receipt) -> dict[str, A
     }
 
 
-def _lock_keys(cursor: Cursor, table: Table, frame: pl.DataFrame) -> None:
+def lock_keys(cursor: Cursor, table: Table, frame: pl.DataFrame) -> None:
+    """Hold, to the end of the transaction, all writers of the first column of ``table``'s key for these rows."""
     # Two writers of one key must not both find it absent. Sorted, so that they cannot wait for each other.
     cursor.execute(
         f"""

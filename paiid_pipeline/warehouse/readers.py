@@ -25,6 +25,7 @@ from paiid_pipeline.contracts import (
 from paiid_pipeline.universe import HORIZONS, Horizon, Timeframe
 from paiid_pipeline.warehouse.tables import Schema, Table
 from paiid_pipeline.warehouse.transfer import copy_out, copy_out_binary
+from paiid_pipeline.warehouse.wordings import wordings
 
 DecisionTable = Literal["symbol_sentiment", "technical_indicators", "signals"]
 
@@ -160,7 +161,7 @@ def news(
     return newest.sort("published_at", "article_id")
 
 
-def wordings(cursor: Cursor, articles: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
+def article_versions(cursor: Cursor, articles: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
     """Every stored version of some articles published in [start, end), by id and known_at."""
     return copy_out(
         cursor,
@@ -174,21 +175,29 @@ def wordings(cursor: Cursor, articles: Sequence[str], start: datetime, end: date
 def news_to_score(
     cursor: Cursor, start: datetime, end: datetime, model: str, model_version: str, followed: Sequence[str] | None
 ) -> pl.DataFrame:
-    """The wordings published in [start, end) that this model version has not scored for some symbol that is followed.
+    """The wordings published in [start, end) whose newest score for some symbol that is followed is not of this version.
 
-    One row a wording, the first known of it, by time and id.
+    One row a wording, the first known of it, by time and id. Not those that were outdated when a newer one of the
+    article had been scored: no decision would read their scores.
     """
+    scored = (
+        "SELECT s.model_version FROM article_sentiment s WHERE s.article_id = n.article_id AND s.model = %(model)s"
+        " AND s.published_at >= %(start)s AND s.published_at < %(end)s"
+    )
     return copy_out(
         cursor,
-        """
-        SELECT DISTINCT ON (article_id, content_hash) * FROM news_articles n
-        WHERE published_at >= %(start)s AND published_at < %(end)s AND EXISTS (
+        f"""
+        WITH wordings AS ({wordings("published_at >= %(start)s AND published_at < %(end)s")})
+        SELECT DISTINCT ON (article_id, content_hash) {", ".join(STORED_NEWS)} FROM wordings n
+        WHERE EXISTS (
             SELECT FROM unnest(n.symbols) AS about(symbol)
-            WHERE (%(followed)s::text[] IS NULL OR about.symbol = ANY(%(followed)s)) AND NOT EXISTS (
-              SELECT FROM article_sentiment s
-              WHERE s.article_id = n.article_id AND s.content_hash = n.content_hash AND s.model = %(model)s
-                AND s.symbol = about.symbol AND s.model_version = %(model_version)s
-                AND s.published_at >= %(start)s AND s.published_at < %(end)s))
+            WHERE (%(followed)s::text[] IS NULL OR about.symbol = ANY(%(followed)s))
+              AND %(model_version)s IS DISTINCT FROM (
+                {scored} AND s.symbol = about.symbol AND s.content_hash = n.content_hash AND s.known_at >= n.known_at
+                ORDER BY s.known_at DESC LIMIT 1))
+          AND NOT EXISTS ({scored} AND EXISTS (
+            SELECT FROM wordings l WHERE l.article_id = n.article_id AND l.place > n.place
+            AND l.content_hash = s.content_hash AND l.known_at <= s.known_at))
         ORDER BY article_id, content_hash, known_at
         """,
         {

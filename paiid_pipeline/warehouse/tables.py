@@ -52,6 +52,9 @@ ARTICLE_SENTIMENT = Table(
     ("article_id", "content_hash", "symbol", "model", "model_version", "published_at"),
     "published_at",
 )
+ARTICLE_STANDINGS = Table(
+    "article_standings", contracts.ARTICLE_STANDINGS, ("symbol", "article_id", "published_at"), "published_at"
+)
 SYMBOL_SENTIMENT = Table("symbol_sentiment", contracts.SYMBOL_SENTIMENT, ("symbol", "horizon", "as_of"), "as_of")
 TECHNICAL_INDICATORS = Table("technical_indicators", contracts.INDICATORS, ("symbol", "horizon", "as_of"), "as_of")
 SIGNALS = Table("signals", contracts.STORED_SIGNALS, ("symbol", "horizon", "engine", "as_of", "inputs_hash"), "as_of")
@@ -59,4 +62,12 @@ MODEL_EVALUATIONS = Table(
     "model_evaluations", contracts.MODEL_EVALUATIONS, ("model", "version", "metric", "evaluated_at")
 )
 
-PARTITIONED = (MARKET_BARS, NEWS_ARTICLES, ARTICLE_SENTIMENT, SYMBOL_SENTIMENT, TECHNICAL_INDICATORS, SIGNALS)
+PARTITIONED = (
+    MARKET_BARS,
+    NEWS_ARTICLES,
+    ARTICLE_SENTIMENT,
+    ARTICLE_STANDINGS,
+    SYMBOL_SENTIMENT,
+    TECHNICAL_INDICATORS,
+    SIGNALS,
+)

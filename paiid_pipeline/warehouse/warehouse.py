@@ -17,6 +17,7 @@ from paiid_pipeline.warehouse.raw import Receipt, write_raw
 from paiid_pipeline.warehouse.readers import DecisionTable
 from paiid_pipeline.warehouse.tables import (
     ARTICLE_SENTIMENT,
+    ARTICLE_STANDINGS,
     CORPORATE_ACTIONS,
     MARKET_BARS,
     MODEL_EVALUATIONS,
@@ -168,7 +169,7 @@ class Warehouse:
     def wordings(self, articles: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
         """STORED_NEWS: every version of some articles (ids) published in [start, end)."""
         with self._connections.transaction("news_articles") as cursor:
-            return readers.wordings(cursor, articles, start, end)
+            return readers.article_versions(cursor, articles, start, end)
 
     def newest_articles(self, symbols: Sequence[str], count: int, start: datetime, known_by: datetime) -> pl.DataFrame:
         """STORED_NEWS and ``symbol``: of each symbol the ``count`` newest articles published since ``start``."""
@@ -183,8 +184,10 @@ class Warehouse:
     def news_to_score(
         self, start: datetime, end: datetime, model: str, model_version: str, followed: Sequence[str] | None = None
     ) -> pl.DataFrame:
-        """STORED_NEWS: each wording published in [start, end) that a model version has not scored yet for all of its
-        symbols that are ``followed``; for any symbol by default."""
+        """STORED_NEWS: each wording published in [start, end) whose newest score is not of this model version.
+
+        Its score for some of its symbols that are ``followed``; for any symbol by default.
+        """
         with self._connections.transaction("news_articles") as cursor:
             return readers.news_to_score(cursor, start, end, model, model_version, followed)
 
@@ -194,14 +197,34 @@ class Warehouse:
         """Store scores (schema ARTICLE_SENTIMENT); what is stored never changes.
 
         A score is known when its article is; or, where a decision was made without it or both came live,
-        when it was made. ``lookback``: how far back decisions hear articles; None: for ever. Raises LookupError for a
-        score of a wording that is not stored.
+        when it was made. ``lookback``: how far back decisions hear articles; None: for ever. One by another version
+        than the newest of its wording is added, also where that version has scored it before. Raises LookupError for
+        a score of a wording that is not stored.
         """
         rows = self._prepared(ARTICLE_SENTIMENT, frame)
         if rows.is_empty():
             return _NOTHING
         with self._connections.transaction(ARTICLE_SENTIMENT.name) as cursor:
             return derived.write_article_sentiment(cursor, rows, scored_at, live, self._settle, lookback)
+
+    def end_dropped_scores(
+        self,
+        start: datetime,
+        end: datetime,
+        scored_at: datetime,
+        live: bool = False,
+        lookback: timedelta | None = None,
+    ) -> list[str]:
+        """End the scores of articles published in [start, end) for symbols that their newest wording has dropped.
+
+        Known as a score of that wording would be: see :meth:`write_article_sentiment`. Returns the symbols.
+        """
+        with self._connections.transaction(ARTICLE_SENTIMENT.name) as cursor:
+            return derived.end_dropped_scores(cursor, start, end, scored_at, live, self._settle, lookback)
+
+    def write_article_standings(self, frame: pl.DataFrame) -> Written:
+        """Store which articles count now (schema ARTICLE_STANDINGS); a row changes only where a value is distinct."""
+        return self._upsert(ARTICLE_STANDINGS, frame)
 
     def article_sentiment(
         self, symbols: Sequence[str], model: str, start: datetime, end: datetime, known_by: datetime
@@ -219,14 +242,17 @@ class Warehouse:
         return self._upsert(TECHNICAL_INDICATORS, frame)
 
     def write_signals(self, frame: pl.DataFrame, run_id: str) -> Written:
-        """Add signals (schema SIGNALS) made by a run; one whose key is stored is left as it is."""
+        """Add signals (schema SIGNALS) made by a run, but for those that rest on the same inputs as the newest stored.
+
+        What an earlier run said is said again, where a later one said something else in between.
+        """
         rows = self._prepared(
             SIGNALS, checked(frame, contracts.SIGNALS, SIGNALS.name).with_columns(run_id=pl.lit(run_id))
         )
         if rows.is_empty():
             return _NOTHING
         with self._connections.transaction(SIGNALS.name) as cursor:
-            return derived.append(cursor, SIGNALS, rows)
+            return derived.append_newest(cursor, SIGNALS, rows, "inputs_hash", "seq")
 
     def write_evaluations(self, frame: pl.DataFrame) -> Written:
         """Keep measurements of models (schema MODEL_EVALUATIONS); one whose key is stored is left as it is."""

@@ -112,6 +112,53 @@ def test_a_users_file_may_name_entities_or_not(tmp_path: Path) -> None:
     assert read_labelled(path).row(0)[1:] == ("neutral", None)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"text,label\n", "no rows"),
+        (b"text,label\nup, with a comma,positive\n", "line 2: 3 fields under 2 columns"),
+        (b"text,label\nx,neutral\nup\n", "line 3: 1 fields under 2 columns"),
+        (b'text,label\n"up,positive\nmeh,neutral\n', "quotes do not pair"),
+        (b'text,label\n"says "wow" up",positive\n', "line 2: its quotes do not pair"),
+        (b"text,label,Text\nx,neutral,y\n", "two columns 'text'"),
+        (b"sentence,label\nx,neutral\n", "no column 'text'"),
+        (b"\x1f\x8b\x08\x00rubbish", "compressed"),
+        (b"PK\x03\x04rubbish", "spreadsheet"),
+    ],
+)
+def test_an_odd_file_ends_in_one_line(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"mine\.csv") as caught:
+        read_labelled(path)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_or_nothing_ends_in_one_line(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none.csv"):
+        with pytest.raises(ValueError, match="give a CSV file"):
+            read_labelled(path)
+
+
+TEXT = "Estée Lauder doesn’t win – “horrible”"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "separator", "newline"),
+    [
+        ("utf-8", ",", "\n"), ("utf-8-sig", ",", "\r\n"), ("utf-16", ";", "\r\n"), ("cp1252", ";", "\n"),
+        ("cp1252", ",", "\r"), ("utf-8-sig", "\t", "\n"),
+    ],
+)  # fmt: skip
+def test_what_programs_write_is_read(tmp_path: Path, encoding: str, separator: str, newline: str) -> None:
+    path = tmp_path / "mine.csv"
+    lines = [("Text", " LABEL", "Entity"), (TEXT, "Negative ", "Estée Lauder"), (f'"two{newline}lines"', "pos", "")]
+    path.write_bytes((newline.join(separator.join(line) for line in lines) + newline * 2).encode(encoding))
+    assert read_labelled(path).rows() == [(TEXT, "negative", "Estée Lauder"), ("two\nlines", "positive", None)]
+
+
 @pytest.mark.skipif(not os.environ.get("PAIID_DATA_DIR"), reason="PAIID_DATA_DIR is not set")
 def test_the_real_sets_split_into_even_folds_without_leaks() -> None:
     made = build_dataset(Path(os.environ["PAIID_DATA_DIR"]), lambda text: " ".join(text.split()))

@@ -21,6 +21,7 @@ STORED = {
     "news_articles": contracts.STORED_NEWS,
     "corporate_actions": contracts.STORED_CORPORATE_ACTIONS,
     "article_sentiment": contracts.STORED_ARTICLE_SENTIMENT,
+    "article_standings": contracts.ARTICLE_STANDINGS,
     "symbol_sentiment": contracts.SYMBOL_SENTIMENT,
     "technical_indicators": contracts.INDICATORS,
     "signals": {**contracts.STORED_SIGNALS, "seq": None},

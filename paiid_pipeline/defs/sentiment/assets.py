@@ -1,4 +1,5 @@
 from dataclasses import asdict
+from datetime import datetime, timedelta
 
 import dagster as dg
 import polars as pl
@@ -13,6 +14,7 @@ from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.scoring import installed_analyzer
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
+from paiid_pipeline.sentiment.counting import standings_now
 from paiid_pipeline.sentiment.members import Failure
 
 
@@ -23,8 +25,8 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> 
     Models are the members that are installed, and the ensemble of them; a member that is missing is named in
     the ensemble's flags, and why one failed while it scored stands in the metadata and the log. Scores every
     version of an article that this version of the ensemble has not scored, published within the partition or the
-    look-back before it. A score becomes known when its article does, or when it was made if a decision has been
-    taken without it.
+    look-back before it, and ends the score for a symbol that a newer version has dropped. A score becomes
+    known when its article does, or when it was made if a decision has been taken without it.
     """
     days = selected(context).days
     start, end = pipeline.news_window(days[0])[0], pipeline.news_window(days[-1])[1]
@@ -35,21 +37,31 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> 
     scores = analyzer.score_articles(news, failed, followed=followed)
     for member, failure in failed.items():
         context.log.warning(f"{member} was not heard of {failure.texts} texts: {failure.reason}")
-    written = pipeline.warehouse.write_article_sentiment(
-        scores, pipeline.clock.now(), live=pipeline.clock.real_time, lookback=pipeline.settings.news_lookback
-    )
+    now, live, lookback = pipeline.clock.now(), pipeline.clock.real_time, pipeline.settings.news_lookback
+    written = pipeline.warehouse.write_article_sentiment(scores, now, live=live, lookback=lookback)
+    dropped = pipeline.warehouse.end_dropped_scores(start, end, now, live=live, lookback=lookback)
+    _write_standings(pipeline, sorted({*scores["symbol"], *dropped}), start, end)
     describe(context, pipeline, "article_sentiment", scores, "published_at")
     flags = scores.filter(pl.col("model") == analyzer.model).explode("flags").drop_nulls("flags")
     return dg.MaterializeResult(
         metadata={
             "articles scored": news.height,
             "inserted": written.inserted,
+            "dropped symbols": len(dropped),
             "model": f"{analyzer.model} {analyzer.model_version}",
             "missing members": dg.MetadataValue.json(dict(analyzer.route.left_out)),
             "failed members": dg.MetadataValue.json({member: asdict(failure) for member, failure in failed.items()}),
             "flags": counted(flags, "flags"),
         }
     )
+
+
+def _write_standings(pipeline: Pipeline, symbols: list[str], start: datetime, end: datetime) -> None:
+    """Say of the articles on some symbols published in [start, end) whether they count now."""
+    lookback, now = pipeline.settings.news_lookback, pipeline.clock.now()
+    scores = pipeline.warehouse.article_sentiment(symbols, SentimentAnalyzer.model, start - lookback, end, now)
+    standings = standings_now(scores, SentimentAnalyzer.model, now, lookback)
+    pipeline.warehouse.write_article_standings(standings.filter(pl.col("published_at") >= start))
 
 
 @partitioned(
@@ -68,9 +80,8 @@ def symbol_sentiment(
     made = Made("symbol_sentiment", SYMBOL_SENTIMENT)
     for decisions in to_make(context, config, pipeline, "symbol_sentiment"):
         span = reach(decisions)
-        scores = warehouse.article_sentiment(
-            span.symbols, SentimentAnalyzer.model, span.first - settings.news_lookback, span.last, span.known_by
-        )
+        start, end = span.first - settings.news_lookback, span.last + timedelta(microseconds=1)
+        scores = warehouse.article_sentiment(span.symbols, SentimentAnalyzer.model, start, end, span.known_by)
         withheld = without_news(pipeline, decisions)
         asked = decisions.join(withheld, on=KEY, how="anti", maintain_order="left")
         rows = aggregate(scores, asked, settings.news_lookback, settings.news_half_life)

@@ -1,0 +1,183 @@
+"""Latest is what the newest run says, also where it goes back to what an earlier one said; and nothing is changed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+import psycopg2
+import pytest
+
+from paiid_pipeline.contracts import ARTICLE_STANDINGS
+from paiid_pipeline.warehouse import Warehouse
+from paiid_pipeline.warehouse.written import Written
+from paiid_pipeline_tests.warehouse.rows import (
+    LATER,
+    MINUTE,
+    T0,
+    article,
+    indicator,
+    indicators,
+    news,
+    score,
+    scores,
+    sentiment,
+    sentiments,
+    signal,
+    signals,
+)
+
+HOUR = timedelta(hours=1)
+END = T0 + timedelta(days=1)
+
+
+def ask(url: str, statement: str) -> list[tuple[object, ...]]:
+    with psycopg2.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        return list(cursor.fetchall())
+
+
+@pytest.mark.parametrize("said", ["ABA", "ABAB", "ABCA", "AABBA", "ABBA"])
+def test_signals_follow_the_newest_run_there_and_back(warehouse: Warehouse, warehouse_url: str, said: str) -> None:
+    kinds = {"A": "BUY", "B": "SELL", "C": "HOLD"}
+    for number, version in enumerate(said):
+        frame = signals(signal(T0, signal=kinds[version], inputs_hash=version, model_version=f"rules-{version}"))
+        written = warehouse.write_signals(frame, f"run-{number}")
+        again = number > 0 and said[number - 1] == version
+        assert written == (Written(0, 0, 1) if again else Written(1, 0, 0))
+        assert warehouse.write_signals(frame, "replayed") == Written(0, 0, 1)
+        assert warehouse.latest_signals(["AAPL"], LATER)["model_version"].to_list() == [f"rules-{version}"]
+        assert ask(warehouse_url, "SELECT signal FROM signals_latest") == [(kinds[version],)]
+    steps = [version for place, version in enumerate(said) if said[place - 1 : place] != version]
+    assert warehouse.signals(["AAPL"], "intraday", T0, T0)["inputs_hash"].to_list() == steps
+    assert len(ask(warehouse_url, "SELECT FROM signals_history")) == len(steps)
+
+
+def test_other_decisions_and_engines_are_not_touched_by_a_way_back(warehouse: Warehouse) -> None:
+    others = [signal(T0, "TWX"), signal(T0, engine="ml"), signal(T0 + MINUTE), signal(T0, horizon="daily")]
+    for version in "ABA":
+        warehouse.write_signals(signals(signal(T0, inputs_hash=version), *others), "run")
+    assert warehouse.signals(None, "intraday", T0, LATER).height == 3 + 3
+    assert warehouse.signals(None, "daily", T0, LATER).height == 1
+
+
+def test_indicators_and_aggregates_follow_the_newest_run_too(warehouse: Warehouse, warehouse_url: str) -> None:
+    for version in "ABA":
+        warehouse.write_indicators(indicators(indicator(T0, inputs_hash=version)))
+        warehouse.write_symbol_sentiment(sentiments(sentiment(T0, inputs_hash=version)))
+        assert ask(warehouse_url, "SELECT inputs_hash FROM indicators_latest") == [(version,)]
+        assert warehouse.latest_sentiment(["AAPL"], LATER)["inputs_hash"].to_list() == [version]
+
+
+def versions_read(warehouse: Warehouse, known_by: object = LATER + timedelta(days=1)) -> list[tuple[object, ...]]:
+    rows = warehouse.article_sentiment(["AAPL"], "vader", T0, END, known_by)  # type: ignore[arg-type]
+    newest = rows.sort("known_at").unique(["symbol", "article_id"], keep="last")
+    return newest.sort("article_id").select("content_hash", "model_version").rows()
+
+
+@pytest.mark.parametrize("decided", [False, True])
+@pytest.mark.parametrize("said", ["121", "1212", "1231"])
+def test_scores_follow_the_model_there_and_back(warehouse: Warehouse, said: str, decided: bool) -> None:
+    one = article()
+    warehouse.write_news(news(one), LATER)
+    if decided:
+        warehouse.write_symbol_sentiment(sentiments(sentiment(T0 + MINUTE)))
+    for number, version in enumerate(said):
+        at = LATER + number * HOUR
+        assert warehouse.news_to_score(T0, END, "vader", version).height == 1
+        frame = scores(score(one, value=int(version) / 4, model_version=version))
+        assert warehouse.write_article_sentiment(frame, at) == Written(1, 0, 0)
+        assert warehouse.write_article_sentiment(frame, at) == Written(0, 0, 1)
+        assert warehouse.news_to_score(T0, END, "vader", version).is_empty()
+        assert versions_read(warehouse, at + HOUR / 2) == [("hash of Up", version)]
+    if decided:  # what a decision has read, it still reads
+        assert versions_read(warehouse, LATER + HOUR / 2) == [("hash of Up", said[0])]
+
+
+def test_a_wording_that_comes_back_is_the_newest_again(warehouse: Warehouse) -> None:
+    up, down = article(), article(updated=T0 + MINUTE, headline="Down")
+    again = article(updated=T0 + 2 * MINUTE)
+    repeated = article(updated=T0 + 3 * MINUTE)
+    warehouse.write_news(news(up, down), LATER)
+    warehouse.write_article_sentiment(scores(score(up), score(down)), LATER)
+    assert versions_read(warehouse) == [("hash of Down", "1")]
+    warehouse.write_news(news(again, repeated), LATER)
+    assert warehouse.news_to_score(T0, END, "vader", "1")["content_hash"].to_list() == ["hash of Up"]
+    assert warehouse.write_article_sentiment(scores(score(up)), LATER) == Written(1, 0, 0)
+    assert versions_read(warehouse) == [("hash of Up", "1")]
+    assert versions_read(warehouse, T0 + MINUTE) == [("hash of Down", "1")]
+    assert warehouse.news_to_score(T0, END, "vader", "1").is_empty()
+
+
+def test_a_new_model_does_not_bring_an_old_wording_back(warehouse: Warehouse) -> None:
+    up, down = article(), article(updated=T0 + MINUTE, headline="Down")
+    warehouse.write_news(news(up, down), LATER)
+    warehouse.write_symbol_sentiment(sentiments(sentiment(T0 + 2 * MINUTE)))
+    warehouse.write_article_sentiment(scores(score(up), score(down)), LATER)
+    assert versions_read(warehouse) == [("hash of Down", "1")]
+    assert warehouse.news_to_score(T0, END, "vader", "2")["content_hash"].to_list() == ["hash of Down"]
+    both = scores(score(up, model_version="2"), score(down, model_version="2"))
+    warehouse.write_article_sentiment(both, LATER + HOUR)
+    assert versions_read(warehouse) == [("hash of Down", "2")]
+    warehouse.write_article_sentiment(scores(score(up, model_version="3")), LATER + 2 * HOUR)
+    assert versions_read(warehouse) == [("hash of Down", "2")]
+
+
+def standing(warehouse: Warehouse, symbol: str, known_by: object = LATER + timedelta(days=1)) -> list[float]:
+    rows = warehouse.article_sentiment([symbol], "vader", T0, END, known_by)  # type: ignore[arg-type]
+    return rows.sort("known_at").unique("article_id", keep="last")["confidence"].to_list()
+
+
+@pytest.mark.parametrize("symbols", [["TWX"], ["TWX", "MSFT"], []])
+def test_a_wording_that_drops_a_symbol_ends_its_score_from_then_on(warehouse: Warehouse, symbols: list[str]) -> None:
+    tagged = article(symbols=["AAPL", "TWX"])
+    retagged = article(updated=T0 + HOUR, headline="Retagged", symbols=symbols)
+    warehouse.write_news(news(tagged), LATER)
+    warehouse.write_article_sentiment(scores(score(tagged), score(tagged, "TWX")), LATER)
+    assert warehouse.end_dropped_scores(T0, END, LATER) == []
+    warehouse.write_news(news(retagged), LATER)
+    warehouse.write_article_sentiment(scores(*(score(retagged, symbol) for symbol in symbols)), LATER)
+    assert "AAPL" in warehouse.end_dropped_scores(T0, END, LATER)
+    assert warehouse.end_dropped_scores(T0, END, LATER) == []
+    assert standing(warehouse, "AAPL") == [0.0]
+    assert standing(warehouse, "AAPL", T0 + HOUR / 2) == [0.5]
+    assert standing(warehouse, "TWX") == [0.5 if symbols else 0.0]
+    assert warehouse.news_to_score(T0, END, "vader", "1").is_empty()
+
+
+def test_a_dropped_symbol_that_is_named_again_counts_again_and_what_was_decided_stays(warehouse: Warehouse) -> None:
+    tagged, other = article(), article(updated=T0 + HOUR, headline="Retagged", symbols=["TWX"])
+    back = article(updated=T0 + 2 * HOUR)
+    warehouse.write_news(news(tagged), LATER)
+    warehouse.write_article_sentiment(scores(score(tagged)), LATER)
+    warehouse.write_symbol_sentiment(sentiments(sentiment(T0 + 90 * MINUTE)))
+    warehouse.write_news(news(other), LATER)
+    assert warehouse.end_dropped_scores(T0, END, LATER) == ["AAPL"]
+    assert standing(warehouse, "AAPL", LATER - MINUTE) == [0.5]  # the decision of 90 minutes had been made without it
+    assert standing(warehouse, "AAPL") == [0.0]
+    warehouse.write_symbol_sentiment(sentiments(sentiment(T0 + 150 * MINUTE)))
+    warehouse.write_news(news(back), LATER + MINUTE)
+    assert "hash of Up" in warehouse.news_to_score(T0, END, "vader", "1")["content_hash"]
+    warehouse.write_article_sentiment(scores(score(back)), LATER + MINUTE)
+    assert standing(warehouse, "AAPL") == [0.5]
+    assert standing(warehouse, "AAPL", LATER + MINUTE / 2) == [0.0]
+    assert warehouse.end_dropped_scores(T0, END, LATER + MINUTE) == []
+
+
+def test_daily_sentiment_counts_what_stands(warehouse: Warehouse, warehouse_url: str) -> None:
+    first, copy, gone = article(1), article(2, headline="Copy"), article(3, headline="Gone")
+    retagged = article(3, T0 + HOUR, "Retagged", symbols=["TWX"])
+    warehouse.write_news(news(first, copy, gone, retagged), LATER)
+    warehouse.write_article_sentiment(scores(score(first, value=1.0), score(copy), score(gone)), LATER)
+    warehouse.end_dropped_scores(T0, END, LATER)
+    rows = [("AAPL", "test:1", T0, "counts", None), ("AAPL", "test:2", T0, "copy", "test:1")]
+    standings = pl.DataFrame(rows, schema=ARTICLE_STANDINGS, orient="row")
+    assert warehouse.write_article_standings(standings) == Written(2, 0, 0)
+    assert warehouse.write_article_standings(standings) == Written(0, 0, 2)
+    assert ask(warehouse_url, "SELECT article_count, mean_score FROM sentiment_daily") == [(1, 1.0)]
+    shown = ask(
+        warehouse_url, "SELECT article_id, headline, standing, instead FROM article_sentiment_latest ORDER BY 1"
+    )
+    assert shown == [
+        ("test:1", "Up", "counts", None), ("test:2", "Copy", "copy", "test:1"), ("test:3", "Retagged", "dropped", None),
+    ]  # fmt: skip
