@@ -20,14 +20,14 @@ from paiid_pipeline.models.datasets import read_labelled
 from paiid_pipeline.models.evaluation import Evaluation, evaluate
 from paiid_pipeline.models.labels import INDEX
 from paiid_pipeline.models.registry import installed
-from paiid_pipeline.models.runtime import ABOUT, arithmetic, load_served
+from paiid_pipeline.models.runtime import ABOUT, arithmetic, encoder_of, load_served
 from paiid_pipeline.models.signing import KeySource, UntrustedModelError, key_of, verify_folder
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.ensemble import MODEL, SEED, Blend, route
 from paiid_pipeline.sentiment.entities import Names
 from paiid_pipeline.sentiment.members import Member, MemberError, Reading, predictions
 from paiid_pipeline.sentiment.spelling import speller
-from paiid_pipeline.sentiment.transformer import Encode, Forward, Transformer
+from paiid_pipeline.sentiment.transformer import Encode, Forward, Tokens, Transformer
 from paiid_pipeline.sentiment.vader import Vader
 from paiid_pipeline.settings import Settings
 
@@ -39,7 +39,6 @@ _Made = TypeVar("_Made")
 BLEND = "blend.json"
 _PINNED = "champion.json"
 _TRIAL = Reading("Shares rose")
-_MOST_TOKENS = 512
 _READING = "+reading.4"
 """Raised whenever what is done to a text between normalising and tokens changes."""
 _BATCH_TOKENS = 256
@@ -221,13 +220,12 @@ def _served(name: str, folder: Path, public: bytes) -> Transformer:
 def _torch(name: str, folder: Path, digest: str, device: Device) -> Transformer:
     import torch
 
-    from paiid_pipeline.models.network import encode, load_network, load_tokenizer
+    from paiid_pipeline.models.network import load_network, load_tokenizer, most_tokens
 
     if device == "cuda" and not torch.cuda.is_available():
         raise MemberError("this machine has no GPU that torch can use: score on the cpu")
     config = json.loads((folder / "config.json").read_text())
-    longest = int(config.get("max_position_embeddings") or _MOST_TOKENS)
-    tokenizer = load_tokenizer(folder, min(_MOST_TOKENS, longest))
+    tokenizer = load_tokenizer(folder, most_tokens(folder))
     _check_vocabulary(folder, tokenizer.get_vocab_size(), int(config.get("vocab_size", 0)))
     try:
         network = load_network(folder)
@@ -239,7 +237,7 @@ def _torch(name: str, folder: Path, digest: str, device: Device) -> Transformer:
     return Transformer(
         name=name,
         version=f"{digest[:12]}{_READING}/torch-{device}{kind}",
-        encode=_spelled(folder, _guarded(name, lambda texts: encode(tokenizer, texts))),
+        encode=_spelled(folder, _guarded(name, encoder_of(tokenizer))),
         forward=_guarded(name, _forward(network.half().cuda() if device == "cuda" else network, device)),
         columns=(0, 1, 2),  # the network has put its classes in our order, by their names
         reads_entities="paiid_pooling" in config,
@@ -266,7 +264,7 @@ def _spelled(folder: Path, encode: Encode) -> Encode:
         return encode  # not of whole words and pieces of them: there is nothing to go by
     spelled = speller([word for word in sorted(vocabulary, key=vocabulary.__getitem__) if word.lstrip("#").isalpha()])
 
-    def read(texts: Sequence[tuple[str, str | None]]) -> list[tuple[list[int], list[int]]]:
+    def read(texts: Sequence[tuple[str, str | None]]) -> Sequence[tuple[list[int], list[int]] | Tokens]:
         return encode([(spelled(text), entity and spelled(entity)) for text, entity in texts])
 
     return read

@@ -20,6 +20,7 @@ from paiid_pipeline.learning.pace import Pace
 from paiid_pipeline.learning.report import markdown, measured
 from paiid_pipeline.learning.training import Choice, Registered, calibration_texts, train_custom_bert
 from paiid_pipeline.learning.workshop import Workshop, open_registry, open_workshop
+from paiid_pipeline.models.hub import check_source
 from paiid_pipeline.models.promotion import Verdict
 from paiid_pipeline.models.registry import Version
 from paiid_pipeline.models.signing import UntrustedModelError
@@ -55,6 +56,7 @@ def import_(settings: Settings, name: str, source: str, labelled: Path | None) -
     """Import a model from a folder or a hub. Returns the exit code: 2 where it is refused."""
 
     def run(workshop: Workshop) -> None:
+        check_source(source)  # before anything that takes time
         tell(f"importing {source}; this takes a minute or two")
         rows = labelled_rows(labelled) if labelled else None
         try:
@@ -133,7 +135,7 @@ def _done(command: str, run: Callable[[], None]) -> int:
     try:
         run()
     except REFUSED as error:
-        tell(f"paiid models {command}: {error.args[0] if error.args else error}")
+        tell(f"paiid models {command}: {' '.join(str(error.args[0] if error.args else error).split())}")
         return 2
     return 0
 

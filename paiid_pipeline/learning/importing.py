@@ -13,13 +13,14 @@ from paiid_pipeline.learning.measuring import all_predictions, labels, opinions,
 from paiid_pipeline.learning.workshop import Workshop
 from paiid_pipeline.models.evaluation import evaluate
 from paiid_pipeline.models.export import Precision, export_model
-from paiid_pipeline.models.hub import fetch_classifier
-from paiid_pipeline.models.network import Text
+from paiid_pipeline.models.hub import check_source, fetch_classifier
+from paiid_pipeline.models.network import Text, most_tokens
 from paiid_pipeline.models.promotion import Verdict
 from paiid_pipeline.models.registry import Version
-from paiid_pipeline.models.signing import sign_folder
+from paiid_pipeline.models.signing import UntrustedModelError, sign_folder
 from paiid_pipeline.scoring import TRANSFORMERS, open_member
 from paiid_pipeline.sentiment.members import Reading
+from paiid_pipeline.sentiment.transformer import Transformer
 
 _TRIALS = (
     Reading("Up"),
@@ -42,6 +43,7 @@ def import_model(
     """
     if name not in TRANSFORMERS:
         raise ValueError(f"{name!r} is no member of the ensemble: import a model as one of {', '.join(TRANSFORMERS)}")
+    check_source(source)
     version = _register(name, source, workshop, calibration, rows)
     if rows is not None:
         return version, promote(name, version.version, workshop, rows)
@@ -57,13 +59,16 @@ def _register(
 ) -> Version:
     public = workshop.key.public
     with tempfile.TemporaryDirectory() as scratch:
-        folder = fetch_classifier(source, Path(scratch) / "fetched")
-        sign_folder(folder, workshop.key)
-        whole = open_member(name, folder, public)  # refuses what has no label names, or another's vocabulary
+        folder, whole = _opened(name, source, Path(scratch) / "fetched", workshop)
         entities = whole.reads_entities
         precision: Precision = "int8" if calibration else "fp32"
         served = export_model(
-            folder, Path(scratch) / "served", calibration, precision=precision, reads_entities=entities
+            folder,
+            Path(scratch) / "served",
+            calibration,
+            precision=precision,
+            reads_entities=entities,
+            max_tokens=most_tokens(folder),
         )
         sign_folder(served, workshop.key)
         member = open_member(name, served, public)
@@ -80,3 +85,18 @@ def _register(
             metrics=measured,
             parameters={"source": source, "precision": precision},
         )
+
+
+def _opened(name: str, source: str, to: Path, workshop: Workshop) -> tuple[Path, Transformer]:
+    """The model of ``source`` in the folder ``to``, and as a member: refuses what cannot score."""
+    try:
+        folder = fetch_classifier(source, to)
+        sign_folder(folder, workshop.key)
+        return folder, open_member(name, folder, workshop.key.public)
+    except UntrustedModelError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what transformers raises has no common base, and many lines
+        said = " ".join(str(error).replace(str(to), source).split())
+        if type(error) in (ValueError, LookupError):
+            raise type(error)(said) from None
+        raise ValueError(f"{source} cannot be read ({type(error).__name__}: {said[:300]}): fetch it again") from None

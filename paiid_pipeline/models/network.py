@@ -28,6 +28,9 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 MAX_TOKENS = 128
+"""Of the models that are trained here."""
+LONGEST = 512
+"""No model reads more."""
 
 _OURS = "paiid_pooling"
 _IDS = dict(enumerate(LABELS))
@@ -127,6 +130,17 @@ def load_tokenizer(folder: str | Path, max_tokens: int = MAX_TOKENS) -> Tokenize
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens, strategy="longest_first")
     return tokenizer
+
+
+def most_tokens(folder: Path) -> int:
+    """How many tokens a model takes in: what its configuration and its tokenizer's allow, and 512 at most."""
+    config = json.loads((folder / CONFIG).read_text("utf-8-sig"))
+    positions = int(config.get("max_position_embeddings") or LONGEST)
+    if "roberta" in str(config.get("model_type")) or config.get("model_type") in ("camembert", "mpnet"):
+        positions -= int(config.get("pad_token_id") or 1) + 1  # these count their positions from after the padding's
+    about = folder / "tokenizer_config.json"
+    own = json.loads(about.read_text("utf-8-sig")).get("model_max_length") if about.is_file() else None
+    return min(positions, int(own or LONGEST), LONGEST)
 
 
 Encoded = tuple[list[int], list[int]]

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from paiid_pipeline.models.labels import columns_of
 from paiid_pipeline.models.signing import verify_folder
 from paiid_pipeline.sentiment.figures import compare_figures
+from paiid_pipeline.sentiment.transformer import Tokens
 
 GRAPH: Final = "model.onnx"
 ABOUT: Final = "served.json"
@@ -30,7 +31,7 @@ class Served:
 
     digest: str
     """Of the signed list of its files, in hex: the model's version wherever its score is kept."""
-    encode: Callable[[Sequence[tuple[str, str | None]]], list[tuple[list[int], list[int]]]]
+    encode: Callable[[Sequence[tuple[str, str | None]]], list[Tokens]]
     """Texts, each with its entity or None, to token ids and types, unpadded and cut at the model's length.
 
     Figures are compared before, as in training."""
@@ -53,7 +54,7 @@ def load_served(folder: Path, public: bytes) -> Served:
     tokenizer.enable_truncation(about["max_tokens"])
     return Served(
         digest,
-        _encoder(tokenizer),
+        encoder_of(tokenizer),
         forward_of(session(_graph(folder, about))),
         columns_of(dict(enumerate(about["labels"]))),
         bool(about["reads_entities"]),
@@ -116,10 +117,12 @@ def inputs(run: Any, ids: list[list[int]], types: list[list[int]]) -> dict[str, 
     return {each.name: np.array(given[each.name]) for each in run.get_inputs()}
 
 
-def _encoder(tokenizer: Any) -> Callable[[Sequence[tuple[str, str | None]]], list[tuple[list[int], list[int]]]]:
-    def encode(texts: Sequence[tuple[str, str | None]]) -> list[tuple[list[int], list[int]]]:
+def encoder_of(tokenizer: Any) -> Callable[[Sequence[tuple[str, str | None]]], list[Tokens]]:
+    """Texts to tokens by a tokenizer that cuts them at a model's length; figures are compared before."""
+
+    def encode(texts: Sequence[tuple[str, str | None]]) -> list[Tokens]:
         read = ((compare_figures(text), entity) for text, entity in texts)
         found = tokenizer.encode_batch_fast([(text, entity) if entity else text for text, entity in read])
-        return [(each.ids, each.type_ids) for each in found]
+        return [Tokens(each.ids, each.type_ids, bool(each.overflowing)) for each in found]
 
     return encode

@@ -143,16 +143,21 @@ def _names(folder: Path) -> list[str]:
             raise UntrustedModelError(f"{path} is a link: put the file itself there")
         if path.is_dir() or name == SIGNATURE:
             continue
-        if path.suffix not in ALLOWED or _looks_pickled(path):
-            raise UntrustedModelError(
-                f"{path} may run code when it is loaded: only {', '.join(sorted(ALLOWED))} are accepted; "
-                "convert the weights to safetensors"
-            )
+        if path.suffix not in ALLOWED or looks_pickled(path):
+            raise UntrustedModelError(may_run_code(path))
         names.append(name)
     return names
 
 
-def _looks_pickled(path: Path) -> bool:
+def may_run_code(path: Path) -> str:
+    """Why a file is refused, and what to do about it."""
+    beside = any(path.parent.glob("*.safetensors")) and path.suffix != ".safetensors"
+    remedy = "delete it: the safetensors beside it are what is read" if beside else "convert the weights to safetensors"
+    return f"{path} may run code when it is loaded: only {', '.join(sorted(ALLOWED))} are accepted; {remedy}"
+
+
+def looks_pickled(path: Path) -> bool:
+    """Whether a file begins as a pickle does, or not as its name says."""
     with path.open("rb") as file:
         head = file.read(9)
     if path.suffix == ".safetensors":

@@ -48,7 +48,8 @@ class SentimentResult(MemberResult):
 
     ``flags``: those of :class:`NormalisedText`; ``empty``; ``no_lexicon_word`` where VADER knows none;
     ``unnamed`` where the text does not name the symbol asked for, and was read as a whole; and
-    ``missing:<member>`` for each member of the blend that was not heard.
+    ``truncated`` where it is longer than a member reads, and ``missing:<member>`` for each member of the blend
+    that made no prediction.
     """
 
     tamper: float = 0.0

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,18 @@ Callable from threads."""
 ARITHMETIC: Final = r"@\w+"
 """In a version: the kind of processor that computed the score. Float sums round otherwise on another kind."""
 
-Encode = Callable[[Sequence[tuple[str, str | None]]], list[tuple[list[int], list[int]]]]
-"""Texts, each with the entity that it is read for or None, to their token ids and types; unpadded, capped."""
+
+class Tokens(NamedTuple):
+    """A text as a model takes it in, unpadded and cut at the model's length."""
+
+    ids: list[int]
+    types: list[int]
+    truncated: bool = False
+    """Whether the text had more tokens."""
+
+
+Encode = Callable[[Sequence[tuple[str, str | None]]], Sequence[tuple[list[int], list[int]] | Tokens]]
+"""Texts, each with the entity that it is read for or None, to their tokens."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +59,18 @@ class Transformer:
     cost_ms: float = 5.0
 
     def score(self, readings: Sequence[Reading]) -> list[Opinion]:
-        """One opinion a reading; each distinct one is scored once. Confidence is the greatest probability."""
+        """One opinion a reading; each distinct one is scored once. Confidence is the greatest probability.
+
+        ``truncated`` among the flags: the text was longer than the model reads.
+        """
         wanted = [self._input(reading) for reading in readings]
         distinct = [each for each in dict.fromkeys(wanted) if each[0]]
-        logits = self._run(self.encode(distinct))
-        found = {each: _opinion(_softmax(values, self.columns)) for each, values in zip(distinct, logits, strict=True)}
+        encoded = [Tokens(*each) for each in self.encode(distinct)]
+        logits = self._run(encoded)
+        found = {
+            each: _opinion(_softmax(values, self.columns), ("truncated",) * tokens.truncated)
+            for each, tokens, values in zip(distinct, encoded, logits, strict=True)
+        }
         return [found.get(each, NOTHING) for each in wanted]
 
     def _input(self, reading: Reading) -> tuple[str, str | None]:
@@ -61,11 +78,11 @@ class Transformer:
             return reading.text, reading.entity
         return reading.clause or reading.text, None
 
-    def _run(self, encoded: Sequence[tuple[list[int], list[int]]]) -> list[NDArray[np.floating[Any]]]:
-        batches = self._batches([len(ids) for ids, _ in encoded])
+    def _run(self, encoded: Sequence[Tokens]) -> list[NDArray[np.floating[Any]]]:
+        batches = self._batches([len(tokens.ids) for tokens in encoded])
 
         def run(rows: list[int]) -> NDArray[np.floating[Any]]:
-            logits = self.forward([encoded[row][0] for row in rows], [encoded[row][1] for row in rows])
+            logits = self.forward([encoded[row].ids for row in rows], [encoded[row].types for row in rows])
             if logits.shape != (len(rows), len(self.columns)):
                 raise MemberError(f"{self.name}: logits of shape {logits.shape} for {len(rows)} texts of three classes")
             return logits
@@ -101,5 +118,5 @@ def _softmax(logits: NDArray[np.floating[Any]], columns: tuple[int, int, int]) -
     return negative / total, neutral / total, positive / total
 
 
-def _opinion(probabilities: Probabilities) -> Opinion:
-    return Opinion(probabilities, max(probabilities))
+def _opinion(probabilities: Probabilities, flags: tuple[str, ...]) -> Opinion:
+    return Opinion(probabilities, max(probabilities), flags)

@@ -175,7 +175,7 @@ def article_versions(cursor: Cursor, articles: Sequence[str], start: datetime, e
 def news_to_score(
     cursor: Cursor, start: datetime, end: datetime, model: str, model_version: str, followed: Sequence[str] | None
 ) -> pl.DataFrame:
-    """The wordings published in [start, end) whose newest score for some symbol that is followed is not of this version.
+    """The wordings published in [start, end) whose newest score for some followed symbol is not of this version.
 
     One row a wording, the first known of it, by time and id. Not those that were outdated when a newer one of the
     article had been scored: no decision would read their scores.

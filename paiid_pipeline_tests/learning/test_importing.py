@@ -16,9 +16,9 @@ import pytest
 from paiid_pipeline.learning.gate import force, promote
 from paiid_pipeline.learning.importing import import_model
 from paiid_pipeline.learning.workshop import Workshop
-from paiid_pipeline.models.network import load_tokenizer
+from paiid_pipeline.models.network import load_tokenizer, most_tokens
 from paiid_pipeline.models.signing import SigningKey, UntrustedModelError
-from paiid_pipeline.scoring import open_analyzer
+from paiid_pipeline.scoring import open_analyzer, open_member
 from paiid_pipeline.sentiment.members import Opinion, Reading
 from paiid_pipeline.sentiment.transformer import Transformer
 from paiid_pipeline_tests.learning.conftest import made_up, renamed
@@ -131,6 +131,34 @@ def test_what_cannot_be_trusted_or_understood_is_refused_and_nothing_is_register
         import_model("gpt", str(finbert), workshop)
     assert workshop.registry.names() == []
     assert not (workshop.models / "finbert").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "own", "most"),
+    [({}, None, 512), ({"max_position_embeddings": 64}, None, 64), ({}, 40, 40),
+     ({"max_position_embeddings": 9999}, 1e30, 512),
+     ({"model_type": "roberta", "max_position_embeddings": 130, "pad_token_id": 1}, None, 128)],
+)  # fmt: skip
+def test_a_model_reads_as_much_as_its_configuration_and_its_tokenizer_allow(
+    tmp_path: Path, config: dict[str, object], own: float | None, most: int
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"max_position_embeddings": 512, **config}))
+    if own is not None:
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({"model_max_length": own}))
+    assert most_tokens(tmp_path) == most
+
+
+def test_an_imported_model_is_not_cut_before_its_end_and_what_is_cut_is_flagged(
+    finbert: Path, workshop: Workshop
+) -> None:
+    version, _ = import_model("finbert", str(finbert), workshop)
+    files = workshop.registry.fetch("finbert", version.version, workshop.home / "fetched", workshop.key.public)
+    about = json.loads((files / "served.json").read_text())
+    longest = most_tokens(finbert)
+    assert about["max_tokens"] == longest
+    member = open_member("finbert", files, workshop.key.public)
+    short, long = member.score([Reading("the company profit beats"), Reading("the company profit beats " * longest)])
+    assert (short.flags, long.flags) == ((), ("truncated",))
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])

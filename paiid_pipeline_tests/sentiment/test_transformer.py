@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from paiid_pipeline.sentiment.members import NOTHING, MemberError, Reading
-from paiid_pipeline.sentiment.transformer import Transformer
+from paiid_pipeline.sentiment.transformer import Tokens, Transformer
 
 
 class Model:
@@ -44,6 +44,15 @@ def test_columns_are_put_in_order() -> None:
     shares = np.exp(logits) / np.exp(logits).sum()
     assert opinion.probabilities == pytest.approx((shares[2], shares[0], shares[1]))
     assert opinion.confidence == max(opinion.probabilities)
+
+
+def test_a_text_that_was_cut_is_flagged_and_no_other() -> None:
+    class Short(Model):
+        def encode(self, texts: Sequence[tuple[str, str | None]]) -> list[Tokens]:  # type: ignore[override]
+            return [Tokens([ord(c) for c in text[:4]], [0] * len(text[:4]), len(text) > 4) for text, _ in texts]
+
+    said = member(Short()).score([Reading("abcd"), Reading("abcde"), Reading("a")])
+    assert [each.flags for each in said] == [(), ("truncated",), ()]
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (1, 5), (0, 3), (2, 3), (3,)])
