@@ -17,8 +17,10 @@ Names = Mapping[str, Sequence[str]]
 _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+(?=[\"'“(A-Z$])|\s*[;|]\s*")
 _ABBREVIATED = re.compile(r"(?:\b(?:Inc|Corp|Cos?|Ltd|Bros|Mr|Mrs|Ms|Dr|St|No|vs|Jr|Sr|Plc|Pvt|Intl)|\b[A-Z])\.$")
-_TURN = re.compile(r"(?i)\s*,?\s+(?:but|while|whereas|though|although|even as|as|yet)\s+")
-"""Where one statement is set against another."""
+_TURN = re.compile(
+    r"(?i)\s*,?\s+(?:but|while|whereas|though|although|even as|as|yet)\s+(?!(?:it|its|they|their|he|she)\b)"
+)
+"""Where one statement is set against another, which is not of the same subject."""
 _JOINT = re.compile(r"(?i)\s*,\s+(?:and\s+)?(?!\d)|\s+-+\s+|:\s+|\s+and\s+")
 """Where another statement may begin, and as well the next of a list, or an apposition."""
 _APPOSED = re.compile(r"(?i)(?:the|an?|its|whose|which|who|maker|owner|parent|formerly|known|part|based)\b")

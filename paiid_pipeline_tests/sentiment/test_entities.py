@@ -50,7 +50,8 @@ FIRMS = {
     [
         ("Apple (NASDAQ: AAPL) plunges after fraud probe", "AAPL", None),
         ("Apple Inc. (AAPL) shares plunge on fraud probe", "AAPL", None),
-        ("Meta: 25% Upside As It Climbs", "META", "Meta: 25% Upside"),
+        ("Meta: 25% Upside As It Climbs, a great win", "META", None),
+        ("Apple falls as it warns, but Microsoft gains", "AAPL", "Apple falls as it warns"),
         ("Apple, Microsoft and Nvidia plunge on tariff fears", "AAPL", None),
         ("Apple, Microsoft and Nvidia plunge on tariffs", "MSFT", "Microsoft and Nvidia plunge on tariffs"),
         ("Apple, the iPhone maker, plunges on fraud probe", "AAPL", None),
