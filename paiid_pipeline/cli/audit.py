@@ -34,7 +34,7 @@ from paiid_pipeline.signals.ml import ENGINE as ML
 from paiid_pipeline.signals.risk import reach_back
 from paiid_pipeline.signals.rules import load_rules
 from paiid_pipeline.symbols import read_symbol
-from paiid_pipeline.universe import HORIZONS, TIMEFRAME, Horizon
+from paiid_pipeline.universe import HORIZONS, Horizon
 from paiid_pipeline.warehouse import Warehouse
 
 SYMBOLS, SESSIONS = 25, 16
@@ -220,7 +220,7 @@ def history_of(
     end = min(now, span.last + _AFTER)
     after = _remembered(settings, span, horizon)
     return History(
-        bars=warehouse.bar_versions(span.symbols, TIMEFRAME[horizon], span.anchor, end, now),
+        bars=warehouse.bars_to_decide(span, horizon, end, now),
         actions=warehouse.corporate_action_versions(span.symbols, now),
         scores=warehouse.article_sentiment(
             span.symbols, SentimentAnalyzer.model, span.first - settings.news_lookback, end, now

@@ -14,7 +14,7 @@ from paiid_pipeline.models.signal_data import SignalData
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.features import FEATURES, KEY, computed, joined
-from paiid_pipeline.universe import TIMEFRAME, Horizon
+from paiid_pipeline.universe import Horizon
 from paiid_pipeline.warehouse import Warehouse
 
 SYMBOLS = 40
@@ -95,7 +95,7 @@ def _history(
     span = reach(decisions)
     end = min(now, span.last + _AFTER)
     return History(
-        bars=warehouse.bar_versions(symbols, TIMEFRAME[horizon], span.anchor, end, now),
+        bars=warehouse.bars_to_decide(span, horizon, end, now),
         actions=warehouse.corporate_action_versions(symbols, now),
         scores=warehouse.article_sentiment(
             symbols, SentimentAnalyzer.model, span.first - settings.news_lookback, end, now

@@ -10,6 +10,11 @@ a bar is withheld, with the reason, until ``LATER_BARS`` more are known, and the
   more is another unit, and no bar before it is read with those after it;
 - any other low, high or mean price is left out of its bar: the range ends at open and close.
 
+While a daily bar would be waited for, the minutes of its session settle its low, high or mean price at once, where they
+are known: what some of them reached is kept, and of what none came near their own lowest and highest stand instead. A
+minute that is itself out of line refutes nothing and confirms nothing. Once later bars are there they alone decide, so
+that minutes of long ago, loaded afterwards, change nothing that was decided without them.
+
 Everything is a function of the bars that the decision itself may see, in the order of time: a decision made later
 from the same bars comes to the same. A jump is one both as traded and adjusted: an action that is known explains the
 first, and one that is wrong would make the second.
@@ -19,19 +24,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
 
 from paiid_pipeline.quality import VWAP_SLACK, WICK
 from paiid_pipeline.technicals.indicators import MINIMUM_BARS, Floats
+from paiid_pipeline.technicals.minutes import SAID
 from paiid_pipeline.technicals.snapshots import Snapshots
 
 JUMP, UNREAL = 4.0, 20.0
 """A close of so many times the last, or a part of it: in doubt (AIG fell to 0.42 of itself), and never real."""
 REACHED = 1.5
 """Within this factor of a price it has been reached again."""
+NEAR = 1.05
+"""Within this factor of a price the minutes of its own session have reached it."""
 LATER_BARS = 3
 
 _COLUMNS = ("price", "close", "open", "high", "low", "vwap")
@@ -59,7 +67,7 @@ def doubts(snapshots: Snapshots) -> tuple[Snapshots, list[str | None]]:
     for suspect in suspects:
         start, stop = snapshots.offsets[suspect : suspect + 2].tolist()
         mine = snapshots.rows[start:stop]
-        columns = {name: mine[name].cast(pl.Float64).fill_null(math.nan).to_numpy() for name in _COLUMNS}
+        columns = _columns(mine, snapshots.minutes)
         places = np.flatnonzero(series == suspect)
         lengths = bars[places]
         placed: dict[object, int] = {}
@@ -79,7 +87,14 @@ def doubts(snapshots: Snapshots) -> tuple[Snapshots, list[str | None]]:
                 offsets.append(offsets[-1] + rows[-1].height)
             series[here], bars[here] = placed[signature], length - len(verdict.out)
     prefix = pl.DataFrame({"series": series, "bars": bars})
-    return Snapshots(pl.concat(rows), np.array(offsets, dtype=np.int64), prefix), reasons
+    return replace(snapshots, rows=pl.concat(rows), offsets=np.array(offsets, dtype=np.int64), prefix=prefix), reasons
+
+
+def _columns(rows: pl.DataFrame, minutes: pl.DataFrame) -> dict[str, Floats]:
+    """The columns of one series, NaN for null, with what the minutes say on the same footing."""
+    said = rows.join(minutes, on=["code", "bar_end"], how="left", maintain_order="left")
+    said = said.with_columns(pl.col(*SAID) * (pl.col("price") / pl.col("close")))
+    return {name: said[name].cast(pl.Float64).fill_null(math.nan).to_numpy() for name in (*_COLUMNS, *SAID)}
 
 
 def _suspects(rows: pl.DataFrame) -> list[int]:
@@ -165,25 +180,48 @@ def _judge_ranges(bars: dict[str, Floats], verdict: _Verdict, ends: pl.Series) -
     bottom = np.where(bottom * JUMP < np.minimum(price, previous), price, bottom)
     top = np.where(top > np.maximum(price, previous) * JUMP, price, top)
     vwap_out = (vwap > high * (1 + VWAP_SLACK)) | ((vwap > 0) & (vwap < low * (1 - VWAP_SLACK)))
+    out = {"low": low_out, "high": high_out, "vwap": vwap_out}
     for bar in np.flatnonzero(low_out | high_out | vwap_out).tolist():
         if bar in verdict.out:
             continue
         first = max(bar - LATER_BARS, 0)
         lows, highs = (np.delete(side[first : bar + 1 + LATER_BARS], bar - first) for side in (low, high))
+        waited = count - 1 - bar < LATER_BARS
+        said = _by_minutes(bars, bar, bottom[bar], top[bar]) if waited else {}
         found = {
             "low": (low_out[bar] and not (lows <= low[bar] * REACHED).any(), bottom[bar]),
             "high": (high_out[bar] and not (highs * REACHED >= high[bar]).any(), top[bar]),
             "vwap": (vwap_out[bar], math.nan),
         }
-        wrong = {name: instead for name, (is_wrong, instead) in found.items() if is_wrong}
-        if wrong and count - 1 - bar < LATER_BARS:
+        wrong = {name: instead for name, (is_wrong, instead) in found.items() if is_wrong and name not in said}
+        if wrong and waited:
             shown = ", ".join(f"a {name} of {bars[name][bar]:.8g}" for name in wrong)
             verdict.reason = (
                 f"the bar that ended {ends[bar]:%Y-%m-%d %H:%M} UTC has {shown} and a close of {price[bar]:.8g}: "
                 "waiting for later bars to confirm it"
             )
             return
-        verdict.changed |= {(bar, name): float(instead) for name, instead in wrong.items()}
+        settled = {name: instead for name, instead in said.items() if instead is not None and out[name][bar]}
+        verdict.changed |= {(bar, name): float(instead) for name, instead in (wrong | settled).items()}
+
+
+def _by_minutes(bars: dict[str, Floats], at: int, bottom: float, top: float) -> dict[str, float | None]:
+    """Of a bar's low, high and vwap those that its minutes settle: None for what they reached, or else what stands for
+    it. Minutes that its close lies outside of are on another footing and settle nothing."""
+    bar = {name: float(column[at]) for name, column in bars.items()}
+    lowest, highest = bar["lowest"], bar["highest"]
+    said: dict[str, float | None] = {}
+    if not lowest <= bar["price"] * NEAR or not highest * NEAR >= bar["price"]:
+        return said
+    if bar["sound_low"] <= bar["low"] * NEAR:
+        said["low"] = None
+    elif lowest > bar["low"] * NEAR:
+        said["low"] = min(lowest, bottom)
+    if bar["sound_high"] * NEAR >= bar["high"]:
+        said["high"] = None
+    elif highest * NEAR < bar["high"]:
+        said["high"] = max(highest, top)
+    return said | {"vwap": None if lowest <= bar["vwap"] * NEAR and bar["vwap"] <= highest * NEAR else math.nan}
 
 
 def _apart(prices: Floats, other: Floats) -> Floats:

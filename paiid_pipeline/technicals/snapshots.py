@@ -19,6 +19,7 @@ from paiid_pipeline.technicals.adjustment import adjust, owned
 from paiid_pipeline.technicals.events import counted
 from paiid_pipeline.technicals.indicators import Indices
 from paiid_pipeline.technicals.measures import USABLE
+from paiid_pipeline.technicals.minutes import session_minutes
 from paiid_pipeline.universe import TIMEFRAME
 
 ONE_HISTORY = ("horizon", "session", "session_open", "anchor")
@@ -31,16 +32,18 @@ _READ = ("close", "open", "high", "low", "vwap", "volume")
 class Snapshots:
     """The adjusted series that the decisions of one session read, each decision a prefix of one.
 
-    ``rows``: series (index), bar_start, bar_end, close (raw), price (adjusted close), open, high, low, vwap and
-    volume (adjusted), eligible (index of the first decision that may see the row, never below its epoch's),
-    sorted by series and bar_start.
+    ``rows``: series (index), code (of the symbol), bar_start, bar_end, close (raw), price (adjusted close), open,
+    high, low, vwap and volume (adjusted), eligible (index of the first decision that may see the row, never below its
+    epoch's), sorted by series and bar_start.
     ``offsets``: where each series starts in ``rows``, and the end. ``prefix``: one row a decision: series
     (null without any bar) and bars, how many of its series' rows the decision sees.
+    ``minutes``: of daily decisions, code (of the symbol, as in ``rows``), bar_end and what `session_minutes` says.
     """
 
     rows: pl.DataFrame
     offsets: Indices
     prefix: pl.DataFrame
+    minutes: pl.DataFrame
 
 
 def take_snapshots(versions: pl.DataFrame, actions: pl.DataFrame, decisions: pl.DataFrame) -> Snapshots:
@@ -62,7 +65,8 @@ def take_snapshots(versions: pl.DataFrame, actions: pl.DataFrame, decisions: pl.
     rows = _adjusted(rows, epochs, known_actions, decisions["session_open"][0])
     offsets = np.searchsorted(rows["series"].to_numpy(), np.arange(epochs.height + 1)).astype(np.int64)
     prefix = _prefixes(rows, offsets, epochs, decisions, moments, symbols)
-    return Snapshots(rows, offsets, prefix)
+    minutes = session_minutes(versions, decisions).join(symbols, on="symbol").drop("symbol")
+    return Snapshots(rows, offsets, prefix, minutes)
 
 
 def _microseconds(moments: pl.Series) -> Indices:

@@ -9,6 +9,7 @@ from types import TracebackType
 import polars as pl
 
 from paiid_pipeline import contracts
+from paiid_pipeline.decisions import Reach
 from paiid_pipeline.universe import SETTLE, Horizon, Timeframe
 from paiid_pipeline.warehouse import coverage, derived, partitions, readers
 from paiid_pipeline.warehouse.connections import Connections
@@ -136,6 +137,14 @@ class Warehouse:
         """STORED_BARS: all versions known by ``known_by`` of the bars that end in (start, end]."""
         with self._connections.transaction("market_bars") as cursor:
             return readers.bar_versions(cursor, symbols, timeframe, start, end, known_by)
+
+    def bars_to_decide(self, span: Reach, horizon: Horizon, end: datetime, known_by: datetime) -> pl.DataFrame:
+        """STORED_BARS: all that decisions of one horizon may read of bars, of those that end by ``end``.
+
+        Daily bars, and the minutes that settle what is questionable in one.
+        """
+        with self._connections.transaction("market_bars") as cursor:
+            return readers.bars_to_decide(cursor, span, horizon, end, known_by)
 
     def newest_bars(
         self, symbols: Sequence[str], timeframe: Timeframe, ended_by: datetime, known_by: datetime

@@ -8,7 +8,6 @@ from paiid_pipeline.defs.ingestion.assets import market_bars
 from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.technicals.decide import decide_indicators
-from paiid_pipeline.universe import TIMEFRAME
 
 
 @partitioned(
@@ -21,16 +20,15 @@ def technical_indicators(
 
     All on prices adjusted as of that moment.
 
-    Intraday decisions read minute bars, daily decisions daily bars; only bars known 15 s after the
-    decision time count, and none that ended after it. A decision on fewer than 250 bars, or on a stale
-    newest bar, is withheld and counted.
+    Intraday decisions read minute bars, daily decisions daily bars, and the minutes of one that is out of
+    line; only bars known 15 s after the decision time count, and none that ended after it. A decision on
+    fewer than 250 bars, or on a stale newest bar, is withheld and counted.
     """
     warehouse = pipeline.warehouse
     made = Made("technical_indicators", INDICATORS)
     for decisions in to_make(context, config, pipeline, "technical_indicators"):
         span = reach(decisions)
-        timeframe = TIMEFRAME[decisions["horizon"][0]]
-        bars = warehouse.bar_versions(span.symbols, timeframe, span.anchor, span.last, span.known_by)
+        bars = warehouse.bars_to_decide(span, decisions["horizon"][0], span.last, span.known_by)
         actions = warehouse.corporate_action_versions(span.symbols, span.known_by)
         max_age = {horizon: lookback.max_bar_age for horizon, lookback in pipeline.settings.lookback.items()}
         rows, withheld = decide_indicators(bars, actions, decisions, max_age)
