@@ -25,6 +25,7 @@ from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.features import features
 from paiid_pipeline.signals.generator import SignalGenerator
 from paiid_pipeline.signals.risk import Book
+from paiid_pipeline.sources import WITHOUT_ACTIONS
 from paiid_pipeline.technicals.decide import decide_indicators
 
 KEY = ("symbol", "horizon", "as_of")
@@ -86,7 +87,9 @@ def pipeline_of(settings: Settings, engine: SignalGenerator | MlEngine | None = 
     generator = engine or rule_engine(settings)
 
     def decide(history: History) -> Output:
-        indicators, withheld = decide_indicators(history.bars, history.actions, history.decisions, ages)
+        indicators, withheld = decide_indicators(
+            history.bars, history.actions, history.decisions, ages, WITHOUT_ACTIONS
+        )
         sentiment = aggregate(history.scores, history.decisions, settings.news_lookback, settings.news_half_life)
         book = Book(history.stakes, history.actions, history.halts)
         signals, undecided = generator.decide(indicators, sentiment, book)

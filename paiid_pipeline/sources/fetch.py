@@ -43,7 +43,10 @@ from paiid_pipeline.sources.validation import (
 from paiid_pipeline.sources.vendor import Page, Query, UnexpectedShapeError, Vendor, Wanted, vendors_spelling
 from paiid_pipeline.universe import TradingCalendar
 
-__all__ = ["Fetched", "Kind", "Source", "Wanted", "fetch", "open_source", "provided"]
+__all__ = ["WITHOUT_ACTIONS", "Fetched", "Kind", "Source", "Wanted", "fetch", "open_source", "provided"]
+
+WITHOUT_ACTIONS = frozenset(vendor.name for vendor in (Tradier,) if "actions" not in vendor.provides)
+"""The sources of bars that tell of no corporate actions: their bars are not to be trusted across a split."""
 
 _AT_ONCE = 8
 _MOST_PAGES = 2_000

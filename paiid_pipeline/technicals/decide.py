@@ -7,7 +7,7 @@ whether computed alone from what was stored at that moment, or for a whole day a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import timedelta
 
 import numpy as np
@@ -38,6 +38,7 @@ def decide_indicators(
     actions: pl.DataFrame,
     decisions: pl.DataFrame,
     max_bar_age: Mapping[Horizon, timedelta],
+    without_actions: Collection[str] = (),
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Indicators as of each decision: (`contracts.INDICATORS`, `contracts.WITHHELD`), a row in one of them.
 
@@ -46,7 +47,8 @@ def decide_indicators(
     may see is said in :func:`take_snapshots`; prices are adjusted as of it. A decision is withheld, with
     the reason in words, where it sees no bars, where its newest bar ended more than ``max_bar_age`` of its
     horizon before it, where a bar is in doubt (see `doubt`), with fewer than ``MINIMUM_BARS`` bars, where the price
-    never moved, and where a value breaks a rule of `quality.INDICATORS`.
+    never moved, and where a value breaks a rule of `quality.INDICATORS`. ``without_actions``: the sources of bars that
+    tell of no corporate actions; a gap in theirs that looks like a split is in doubt too.
     """
     read, withheld = [empty(INDICATORS)], [empty(WITHHELD)]
     keys = [*ONE_HISTORY, "_settle"]
@@ -54,7 +56,7 @@ def decide_indicators(
     for part in unique.with_columns(pl.col("known_by").sub(pl.col("as_of")).alias("_settle")).partition_by(
         keys, maintain_order=True
     ):
-        values = _values(part, take_snapshots(versions, actions, part))
+        values = _values(part, take_snapshots(versions, actions, part, without_actions))
         values = values.with_columns(_reason(max_bar_age[part["horizon"][0]]).alias("reason"))
         read.append(values.filter(pl.col("reason").is_null()).select(INDICATORS.keys()))
         withheld.append(values.filter(pl.col("reason").is_not_null()).select(WITHHELD.keys()))

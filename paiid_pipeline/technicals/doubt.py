@@ -15,6 +15,10 @@ are known: what some of them reached is kept, and of what none came near their o
 minute that is itself out of line refutes nothing and confirms nothing. Once later bars are there they alone decide, so
 that minutes of long ago, loaded afterwards, change nothing that was decided without them.
 
+Where the source tells of no corporate actions, a gap that looks like a split (see `gaps`) is waited for until the
+action is known or the bars before have been fetched anew, at most until ``MINIMUM_BARS`` bars have come after it: then
+no bar before it is read. One that has gone back by such a gap leaves out the bars in between.
+
 Everything is a function of the bars that the decision itself may see, in the order of time: a decision made later
 from the same bars comes to the same. A jump is one both as traded and adjusted: an action that is known explains the
 first, and one that is wrong would make the second.
@@ -30,6 +34,7 @@ import numpy as np
 import polars as pl
 
 from paiid_pipeline.quality import VWAP_SLACK, WICK
+from paiid_pipeline.technicals.gaps import LEAST, gaps, is_inverse
 from paiid_pipeline.technicals.indicators import MINIMUM_BARS, Floats
 from paiid_pipeline.technicals.minutes import SAID
 from paiid_pipeline.technicals.snapshots import Snapshots
@@ -42,7 +47,7 @@ NEAR = 1.05
 """Within this factor of a price the minutes of its own session have reached it."""
 LATER_BARS = 3
 
-_COLUMNS = ("price", "close", "open", "high", "low", "vwap")
+_COLUMNS = ("price", "close", "open", "high", "low", "vwap", "volume", "unexplained")
 
 
 @dataclass
@@ -94,7 +99,9 @@ def _columns(rows: pl.DataFrame, minutes: pl.DataFrame) -> dict[str, Floats]:
     """The columns of one series, NaN for null, with what the minutes say on the same footing."""
     said = rows.join(minutes, on=["code", "bar_end"], how="left", maintain_order="left")
     said = said.with_columns(pl.col(*SAID) * (pl.col("price") / pl.col("close")))
-    return {name: said[name].cast(pl.Float64).fill_null(math.nan).to_numpy() for name in (*_COLUMNS, *SAID)}
+    moments = {name: said[f"bar_{name}"].to_physical() for name in ("start", "end")}
+    columns = moments | {name: said[name] for name in (*_COLUMNS, *SAID)}
+    return {name: column.cast(pl.Float64).fill_null(math.nan).to_numpy() for name, column in columns.items()}
 
 
 def _suspects(rows: pl.DataFrame) -> list[int]:
@@ -104,6 +111,7 @@ def _suspects(rows: pl.DataFrame) -> list[int]:
     body = [pl.col("open"), pl.col("price")]
     flagged = rows.lazy().filter(
         ((_factor(pl.col("price"), before) >= JUMP) & (_factor(pl.col("close"), raw) >= JUMP))
+        | (pl.col("unexplained") & (_factor(pl.coalesce("open", "price"), before) >= LEAST))
         | (pl.col("low") * WICK < pl.min_horizontal(*body))
         | (pl.col("high") > pl.max_horizontal(*body) * WICK)
         | (pl.col("low") * JUMP < pl.min_horizontal("price", before))
@@ -141,9 +149,28 @@ def _judged(bars: dict[str, Floats], ends: pl.Series) -> _Verdict:
             verdict.reason = f"{said}, in another unit or after an action that is not known, and has stayed there"
         else:
             verdict.out |= set(range(bar))
+    _judge_gaps(bars, verdict)
     if verdict.reason is None:
         _judge_ranges(bars, verdict, ends)
     return verdict
+
+
+def _judge_gaps(bars: dict[str, Floats], verdict: _Verdict) -> None:
+    """What a person can mend is said before what only later bars can."""
+    read = np.array([bar for bar in range(len(bars["price"])) if bar not in verdict.out], dtype=np.int64)
+    left: list[tuple[int, float, str]] = []
+    for bar, factor, words in gaps({name: column[read] for name, column in bars.items()}):
+        if left and is_inverse(left[-1][1], factor):
+            verdict.out |= set(read[left.pop()[0] : bar].tolist())
+        else:
+            left.append((bar, factor, words))
+    if not left:
+        return
+    bar, _, words = left[-1]
+    if len(set(read[bar:].tolist()) - verdict.out) < MINIMUM_BARS:
+        verdict.reason = words
+    else:
+        verdict.out |= set(range(int(read[bar])))
 
 
 def _jumps(prices: Floats, verdict: _Verdict) -> Iterator[tuple[int, int, int]]:

@@ -9,6 +9,7 @@ see it: decisions before it read a series without it, decisions from it on a ser
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -33,8 +34,8 @@ class Snapshots:
     """The adjusted series that the decisions of one session read, each decision a prefix of one.
 
     ``rows``: series (index), code (of the symbol), bar_start, bar_end, close (raw), price (adjusted close), open,
-    high, low, vwap and volume (adjusted), eligible (index of the first decision that may see the row, never below its
-    epoch's), sorted by series and bar_start.
+    high, low, vwap and volume (adjusted), unexplained (from a source that tells of no actions), eligible (index of the
+    first decision that may see the row, never below its epoch's), sorted by series and bar_start.
     ``offsets``: where each series starts in ``rows``, and the end. ``prefix``: one row a decision: series
     (null without any bar) and bars, how many of its series' rows the decision sees.
     ``minutes``: of daily decisions, code (of the symbol, as in ``rows``), bar_end and what `session_minutes` says.
@@ -46,14 +47,18 @@ class Snapshots:
     minutes: pl.DataFrame
 
 
-def take_snapshots(versions: pl.DataFrame, actions: pl.DataFrame, decisions: pl.DataFrame) -> Snapshots:
+def take_snapshots(
+    versions: pl.DataFrame, actions: pl.DataFrame, decisions: pl.DataFrame, without_actions: Collection[str] = ()
+) -> Snapshots:
     """The snapshots for ``decisions`` that share one history (see ``ONE_HISTORY``), in their order.
 
     ``versions``: `contracts.STORED_BARS`, every version, in any order; a version whose close, high or low
     is null, not finite or not above 0, or whose volume is null, not finite or below 0, is ignored.
     ``actions``: `contracts.STORED_CORPORATE_ACTIONS`, every version. Only rows with known_at <= known_by
     count, bars with anchor < bar_end <= as_of, and actions with effective_at <= session_open.
+    ``without_actions``: the sources of bars that tell of no corporate actions.
     """
+    versions = versions.with_columns(unexplained=pl.col("source").is_in(list(without_actions)))
     moments = decisions.select("as_of", "known_by").unique().sort("as_of", "known_by")
     symbols = decisions.select("symbol").unique().sort("symbol").with_row_index("code")
     bars = _eligible_versions(versions, decisions, moments, symbols)
@@ -91,7 +96,9 @@ def _eligible_versions(
         & (pl.col("known_at") <= last_known_by)
         & USABLE
     )
-    found = usable.select("symbol", "bar_start", "bar_end", "known_at", *_READ).join(symbols, on="symbol")
+    found = usable.select("symbol", "bar_start", "bar_end", "known_at", *_READ, "unexplained").join(
+        symbols, on="symbol"
+    )
     found = found.sort("code", "bar_start", "known_at", *_READ)
     eligible = np.maximum(
         _first_at(found["bar_end"], moments["as_of"]), _first_at(found["known_at"], moments["known_by"])
@@ -108,6 +115,7 @@ def _eligible_versions(
         "bar_end",
         "known_at",
         *_READ,
+        "unexplained",
         pl.Series("eligible", eligible),
         pl.Series("superseded", _least_after(eligible, bar, moments.height)),
         pl.Series("opens", restated | overtaken),

@@ -7,6 +7,7 @@ from paiid_pipeline.defs.deciding import Made, Refresh, to_make
 from paiid_pipeline.defs.ingestion.assets import market_bars
 from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT
 from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.sources import WITHOUT_ACTIONS
 from paiid_pipeline.technicals.decide import decide_indicators
 
 
@@ -22,7 +23,8 @@ def technical_indicators(
 
     Intraday decisions read minute bars, daily decisions daily bars, and the minutes of one that is out of
     line; only bars known 15 s after the decision time count, and none that ended after it. A decision on
-    fewer than 250 bars, or on a stale newest bar, is withheld and counted.
+    fewer than 250 bars, on a stale newest bar, or across what looks like a split of which the source does
+    not tell, is withheld and counted.
     """
     warehouse = pipeline.warehouse
     made = Made("technical_indicators", INDICATORS)
@@ -31,6 +33,6 @@ def technical_indicators(
         bars = warehouse.bars_to_decide(span, decisions["horizon"][0], span.last, span.known_by)
         actions = warehouse.corporate_action_versions(span.symbols, span.known_by)
         max_age = {horizon: lookback.max_bar_age for horizon, lookback in pipeline.settings.lookback.items()}
-        rows, withheld = decide_indicators(bars, actions, decisions, max_age)
+        rows, withheld = decide_indicators(bars, actions, decisions, max_age, WITHOUT_ACTIONS)
         made.add(decisions, rows, warehouse.write_indicators(rows), withheld)
     return dg.MaterializeResult(metadata=made.report(context, pipeline))
