@@ -1,4 +1,4 @@
-"""From a trained network to a folder that is served without torch: ONNX, fused, in int8 with fixed scales.
+"""From a trained network to a folder that is served without torch: ONNX, in int8 with fixed scales.
 
 The served graph takes unpadded texts of one length. With scales fixed beforehand, and integer products, which
 are exact in any order, a text's score depends on nothing but the text; ONNX Runtime's dynamic int8 takes its
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from paiid_pipeline.models.labels import LABELS
 from paiid_pipeline.models.network import MAX_TOKENS, Text, encode, load_network, load_tokenizer
+from paiid_pipeline.models.portable import make_portable
 from paiid_pipeline.models.quantisation import quantise
 from paiid_pipeline.models.runtime import ABOUT, GRAPH, INPUTS, UNSIGNED
 
@@ -46,8 +47,9 @@ def export_model(
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = load_tokenizer(folder, max_tokens)
     with tempfile.TemporaryDirectory() as scratch:
-        graph = _fused(folder, Path(scratch))
+        graph, heads, width = _exported(folder, Path(scratch), fuse=precision == "fp32")
     if precision == "int8":
+        make_portable(graph, heads, width)
         quantise(graph, encode(tokenizer, calibration))
     (out / GRAPH).write_bytes(graph.SerializeToString())
     tokenizer.save(str(out / "tokenizer.json"))
@@ -59,7 +61,8 @@ def export_model(
     return out
 
 
-def _fused(folder: Path, scratch: Path) -> onnx.ModelProto:
+def _exported(folder: Path, scratch: Path, *, fuse: bool) -> tuple[onnx.ModelProto, int, int]:
+    """The graph, how many heads its attention has, and how wide they are together."""
     import torch
 
     optimizer = import_module("onnxruntime.transformers.optimizer")
@@ -93,15 +96,18 @@ def _fused(folder: Path, scratch: Path) -> onnx.ModelProto:
         )
     heads, width = getattr(config, "num_attention_heads", 0), getattr(config, "hidden_size", 0)
     fused = optimizer.optimize_model(
-        str(path), "bert", num_heads=heads, hidden_size=width, opt_level=0, optimization_options=_fusions()
+        str(path), "bert", num_heads=heads, hidden_size=width, opt_level=0, optimization_options=_fusions(fuse)
     )
-    return cast("onnx.ModelProto", fused.model)
+    return cast("onnx.ModelProto", fused.model), heads, width
 
 
-def _fusions() -> Any:
-    """Attention and the like, in which nothing is hidden; not the sums, which would be slower, or could be had free."""
+def _fusions(fuse: bool) -> Any:
+    """Layer norms, and with ``fuse`` attention and GELU, whose kernels differ by processor (`portable`).
+
+    Not the sums, which would be slower, or could be had free."""
     options = import_module("onnxruntime.transformers.fusion_options").FusionOptions("bert")
     options.disable_attention_mask()
+    options.enable_attention = options.enable_gelu = fuse
     # On a CPU, these take several times what their parts take.
     options.enable_skip_layer_norm = options.enable_embed_layer_norm = False
     # A product in int8 adds its bias for nothing.

@@ -79,9 +79,6 @@ def make_weights_unsigned(graph: onnx.ModelProto) -> None:
 
 
 def _is_product(node: onnx.NodeProto, constants: dict[str, Floats]) -> bool:
-    if node.op_type == "Attention":
-        # A past or a bias on the scores would need more than is carried over.
-        return node.input[1] in constants and not any(node.input[4:])
     return node.op_type == "MatMul" and node.input[1] in constants and constants[node.input[1]].ndim == 2
 
 
@@ -118,13 +115,11 @@ def _inputs(
             low, high = seen.get(name, (np.zeros(value.shape[-1]), np.zeros(value.shape[-1])))
             channels = value.reshape(-1, value.shape[-1])
             seen[name] = np.minimum(low, channels.min(0)), np.maximum(high, channels.max(0))
-    return {name: _Input(name, *span, _outliers(*span, readers[name])) for name, span in seen.items()}
+    return {name: _Input(name, *span, _outliers(*span)) for name, span in seen.items()}
 
 
-def _outliers(low: Floats, high: Floats, readers: Sequence[onnx.NodeProto]) -> npt.NDArray[np.int64]:
+def _outliers(low: Floats, high: Floats) -> npt.NDArray[np.int64]:
     height = np.maximum(-low, high)
-    if any(node.op_type == "Attention" for node in readers):
-        return np.zeros(0, np.int64)
     return np.flatnonzero(height > _OUTLIER * np.median(height))
 
 
@@ -171,11 +166,6 @@ def _product_nodes(
     integers = [f"{source.name}/int8", f"{name}/int8"]
     scales = [f"{source.name}/scale", f"{name}/scale"]
     zeros = [f"{source.name}/zero", f"{name}/zero"]
-    if node.op_type == "Attention":
-        given = [*integers, node.input[2], *scales, node.input[3] if len(node.input) > 3 else "", *zeros]
-        made = helper.make_node("QAttention", given, [output], name=node.name, domain=_OURS)
-        made.attribute.extend(each for each in node.attribute if each.name in ("num_heads", "unidirectional"))
-        return [made]
     given = [*integers, *scales, *zeros, bias]
     if not len(source.outliers):
         return [helper.make_node("MatMulIntegerToFloat", given, [output], name=node.name, domain=_OURS)]

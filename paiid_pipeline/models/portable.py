@@ -1,0 +1,97 @@
+"""Rewrites a graph into operations that give the same bits on every x86 processor with AVX2.
+
+ONNX Runtime has a kernel a vector width for some operations (fused attention, softmax, GELU), which sum in another
+order or round otherwise. A difference of 1e-7 before a value is rounded to int8 is a level after it, now and then:
+with such noise put in, 6 to 94 % of texts moved, by up to 0.04 of a probability. What is left here is integer
+products, products in float32 that add one term after the other, `Exp` and `Erf`, whose kernels compute the same
+steps for each value, and arithmetic without a choice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+
+_LAST: Final = "last_axis"
+_SPLIT: Final = "split_heads"
+_JOIN: Final = "join_heads"
+
+
+def make_portable(graph: onnx.ModelProto, heads: int, width: int) -> None:
+    """Rewrite, in place, the attention of an encoder with ``heads`` of ``width`` in all, as exported without fusion."""
+    _lift_constants(graph)
+    _fix_shapes(graph, heads, width)
+    _expand_softmax(graph)
+    _drop_unread(graph)
+
+
+def _lift_constants(graph: onnx.ModelProto) -> None:
+    """Constants as initializers, which is where the quantisation looks for biases."""
+    for node in [each for each in graph.graph.node if each.op_type == "Constant"]:
+        value = graph.graph.initializer.add()
+        value.CopyFrom(node.attribute[0].t)
+        value.name = node.output[0]
+        graph.graph.node.remove(node)
+
+
+def _fix_shapes(graph: onnx.ModelProto, heads: int, width: int) -> None:
+    """Heads are split and joined by fixed shapes, where the export computes them anew for each text."""
+    made = {name: node for node in graph.graph.node for name in node.output}
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for node in graph.graph.node:
+        if node.op_type == "Reshape":
+            if any(reader.op_type == "Transpose" for reader in readers.get(node.output[0], [])):
+                node.input[1] = _SPLIT
+            elif node.input[0] in made and made[node.input[0]].op_type == "Transpose":
+                node.input[1] = _JOIN
+    _constant(graph, _SPLIT, np.array([0, 0, heads, width // max(1, heads)], np.int64))
+    _constant(graph, _JOIN, np.array([0, 0, width], np.int64))
+
+
+def _expand_softmax(graph: onnx.ModelProto) -> None:
+    from onnx import helper
+
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.graph.node:
+        if node.op_type != "Softmax":
+            nodes.append(node)
+            continue
+        given, made = node.input[0], node.output[0]
+        nodes += [
+            helper.make_node("ReduceMax", [given], [f"{made}/max"], axes=[-1], keepdims=1),
+            helper.make_node("Sub", [given, f"{made}/max"], [f"{made}/below"]),
+            helper.make_node("Exp", [f"{made}/below"], [f"{made}/exp"]),
+            helper.make_node("ReduceSum", [f"{made}/exp", _LAST], [f"{made}/sum"], keepdims=1),
+            helper.make_node("Div", [f"{made}/exp", f"{made}/sum"], [made]),
+        ]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+    _constant(graph, _LAST, np.array([-1], np.int64))
+
+
+def _drop_unread(graph: onnx.ModelProto) -> None:
+    """Remove what nothing reads any more."""
+    kept: list[onnx.NodeProto] = []
+    read = {each.name for each in graph.graph.output}
+    for node in reversed(graph.graph.node):
+        if read.intersection(node.output):
+            kept.append(node)
+            read.update(node.input)
+    del graph.graph.node[:]
+    graph.graph.node.extend(reversed(kept))
+    constants = [each for each in graph.graph.initializer if each.name in read]
+    del graph.graph.initializer[:]
+    graph.graph.initializer.extend(constants)
+
+
+def _constant(graph: onnx.ModelProto, name: str, value: Any) -> None:
+    from onnx import numpy_helper
+
+    graph.graph.initializer.append(numpy_helper.from_array(value, name))
