@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     import onnx
 
-_LAST: Final = "last_axis"
+_ONES: Final = "ones"
 _SPLIT: Final = "split_heads"
 _JOIN: Final = "join_heads"
 
@@ -56,9 +56,15 @@ def _fix_shapes(graph: onnx.ModelProto, heads: int, width: int) -> None:
 
 
 def _expand_softmax(graph: onnx.ModelProto) -> None:
-    from onnx import helper
+    from onnx import TensorProto, helper
 
-    nodes: list[onnx.NodeProto] = []
+    # A column of ones, one a token: the first input is (texts, tokens).
+    one = helper.make_tensor("value", TensorProto.FLOAT, [1], [1])
+    nodes = [
+        helper.make_node("Shape", [graph.graph.input[0].name], [f"{_ONES}/tokens"], start=1, end=2),
+        helper.make_node("Concat", [f"{_ONES}/tokens", f"{_ONES}/one"], [f"{_ONES}/shape"], axis=0),
+        helper.make_node("ConstantOfShape", [f"{_ONES}/shape"], [_ONES], value=one),
+    ]
     for node in graph.graph.node:
         if node.op_type != "Softmax":
             nodes.append(node)
@@ -68,12 +74,13 @@ def _expand_softmax(graph: onnx.ModelProto) -> None:
             helper.make_node("ReduceMax", [given], [f"{made}/max"], axes=[-1], keepdims=1),
             helper.make_node("Sub", [given, f"{made}/max"], [f"{made}/below"]),
             helper.make_node("Exp", [f"{made}/below"], [f"{made}/exp"]),
-            helper.make_node("ReduceSum", [f"{made}/exp", _LAST], [f"{made}/sum"], keepdims=1),
+            # As a product: a sum over an axis rounds by where the row lies in memory, and so by the texts before it.
+            helper.make_node("MatMul", [f"{made}/exp", _ONES], [f"{made}/sum"]),
             helper.make_node("Div", [f"{made}/exp", f"{made}/sum"], [made]),
         ]
     del graph.graph.node[:]
     graph.graph.node.extend(nodes)
-    _constant(graph, _LAST, np.array([-1], np.int64))
+    _constant(graph, f"{_ONES}/one", np.array([1], np.int64))
 
 
 def _drop_unread(graph: onnx.ModelProto) -> None:
