@@ -32,7 +32,8 @@ KEY = ("symbol", "horizon", "as_of")
 RECOMPUTED, STORED = "recomputed from all that is known now", "stored"
 BOUND, EDGE = 1e-5, 0.1
 """How far a probability of another kind of processor may be off; and how far where an activation of an int8 model
-lies at a rounding edge, so that its last float bits decide on a level. The label must be the same in both cases."""
+lies at a rounding edge, so that its last float bits decide on a level, which models exported before `models.portable`
+leave to the processor. The label must be the same in both cases."""
 ELSEWHERE = f"stored by another kind of processor, the same within {BOUND}"
 ROUNDED = f"stored by another kind of processor, with the same label and within {EDGE}: at a rounding edge of int8"
 ROW = "(row)"

@@ -21,7 +21,7 @@ from paiid_pipeline.models.evaluation import Evaluation, evaluate
 from paiid_pipeline.models.labels import INDEX
 from paiid_pipeline.models.registry import installed
 from paiid_pipeline.models.runtime import ABOUT, arithmetic, encoder_of, load_served
-from paiid_pipeline.models.signing import KeySource, UntrustedModelError, key_of, verify_folder
+from paiid_pipeline.models.signing import KeySource, SigningKey, UntrustedModelError, key_of, new_key, verify_folder
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.ensemble import MODEL, SEED, Blend, route
 from paiid_pipeline.sentiment.entities import Names
@@ -54,15 +54,16 @@ def open_analyzer(
     blend: Blend | None = None,
     budget_ms: float | None = None,
     device: Device = "cpu",
-    key: KeySource,
+    key: KeySource | None = None,
+    own_key: Path | None = None,
 ) -> SentimentAnalyzer:
     """The analyzer over VADER and what is installed in the folder ``models``, within a budget a text.
 
-    A model that is absent, not signed with our ``key``, or in no form that this machine can run is left out; the
-    reason stands in ``route.left_out``.
-    Never raises for it. Without a ``blend``, the fitted one in ``models/ensemble`` is taken, and where there is
-    none the seed's.
+    A model that is absent, not signed with our key (``key`` opens it, or ``own_key`` is its file), or in no form that
+    this machine can run is left out; the reason stands in ``route.left_out``. Never raises for it. Without a
+    ``blend``, the fitted one in ``models/ensemble`` is taken, and where there is none the seed's.
     """
+    key = key or partial(_key_in, own_key)
     loaded: list[Member] = [Vader()]
     absent: dict[str, str] = {}
     for name in TRANSFORMERS:
@@ -89,6 +90,12 @@ def installed_analyzer(settings: Settings, *, budget_ms: float | None = None) ->
     return open_analyzer(
         settings.models_dir, settings.universe.names, budget_ms=budget_ms, key=partial(key_of, settings)
     )
+
+
+def _key_in(path: Path | None) -> SigningKey:
+    if path is None:
+        raise LookupError("no key to verify models with was given: give the file of the one that signed them")
+    return new_key(path)
 
 
 def cores() -> int:
