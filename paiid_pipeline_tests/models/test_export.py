@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -32,9 +33,9 @@ def trained(tiny_base: Path, labelled: pl.DataFrame, tmp_path: Path) -> Path:
     return train(labelled, labelled, plan, tmp_path / "trained").folder
 
 
-def _alone(served: Served, encoded: list[tuple[list[int], list[int]]]) -> np.ndarray:
+def _alone(served: Served, encoded: Sequence[tuple[Any, ...]]) -> np.ndarray:
     """The logits (texts, 3) of texts that are each run alone."""
-    return np.array([served.forward([ids], [types])[0] for ids, types in encoded])
+    return np.array([served.forward([ids], [types])[0] for ids, types, *_ in encoded])
 
 
 def _probabilities(folder: Path, key: SigningKey) -> np.ndarray:
