@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ import polars as pl
 
 from paiid_pipeline.cache import Envelope
 from paiid_pipeline.settings import TTL, CacheKind
+from paiid_pipeline.universe import INTRADAY_STEP, SETTLE
 from paiid_pipeline.warehouse import Warehouse
 
 NEWS_WINDOW = timedelta(days=3)
@@ -18,6 +20,8 @@ NEWS_SHOWN = 20
 """How far back the newest articles of a symbol reach, and how many of them are shown."""
 _MINUTE = timedelta(minutes=1)
 """Until a bar is over there is none newer to ask for."""
+MAKING = timedelta(seconds=30)
+"""How long it may take from when a decision has settled until it is published: a busy worker's start and run."""
 
 Row = Mapping[str, Any]
 
@@ -28,10 +32,20 @@ def envelopes(
     """The hot results of one kind as they are known at ``now``; none for a symbol without any.
 
     None is fresh for longer than what it rests on holds: bars and articles until a TTL after the source last answered,
-    a signal until its ``valid_until``, sentiment until a TTL after its decision. ``feed_delay``: how late
-    the source gives its bars, and so how much later whatever rests on them can be replaced.
+    a signal until the next can be there (see :func:`replaced_after`), sentiment until a TTL after its decision.
+    ``feed_delay``: how late the source gives its bars, and so how much later whatever rests on them can be replaced.
     """
     return _BUILD[kind](symbols, warehouse, now, feed_delay)
+
+
+def replaced_after(feed_delay: timedelta) -> timedelta:
+    """How long past its ``valid_until`` a signal holds: until the next one is published by a pipeline that is well.
+
+    ``valid_until`` is the next decision's time, put off by the whole minutes of the feed's delay. That decision is
+    asked for by the first tick of its cadence after its bars are there, settles, and is published within ``MAKING``.
+    """
+    minutes, steps = (span * math.ceil(feed_delay / span) for span in (_MINUTE, INTRADAY_STEP))
+    return steps - minutes + SETTLE + MAKING
 
 
 def _market(symbols: Sequence[str], warehouse: Warehouse, now: datetime, feed_delay: timedelta) -> list[Envelope]:
@@ -55,7 +69,7 @@ def _signals(symbols: Sequence[str], warehouse: Warehouse, now: datetime, feed_d
 
     def holds_until(_symbol: str, row: Row) -> datetime:
         valid_until: datetime = row["valid_until"]
-        return valid_until + feed_delay
+        return valid_until + replaced_after(feed_delay)
 
     return _by_symbol("signals", rows, now, holds_until)
 

@@ -16,7 +16,7 @@ from paiid_pipeline.cache import CacheManager, Envelope
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.serving import KINDS
 from paiid_pipeline.settings import TTL, CacheKind
-from paiid_pipeline_tests.defs.world import START, PipelineAt, World, defs
+from paiid_pipeline_tests.defs.world import START, PipelineAt, World, defs, ops
 
 SCHEDULES = {
     "market_refresh_schedule": "* * * * *",
@@ -121,6 +121,13 @@ def test_the_decision_at_midnight_of_a_market_that_never_closes_goes_to_the_day_
     assert isinstance(outcome, dg.RunRequest)
     assert outcome.tags["dagster/asset_partition_range_start"].startswith("2026-03-10|")
     assert outcome.run_config["ops"]["trading_signals"]["config"]["through"] == "2026-03-11T00:00:00+00:00"
+
+
+def test_a_signal_is_published_every_minute_for_as_long_as_it_holds(world: World) -> None:
+    """Its TTL is over before the next one is made."""
+    outcome = tick("market_refresh_schedule", world.pipeline(START), world.instance)
+    assert isinstance(outcome, dg.RunRequest)
+    assert outcome.run_config == ops(hot_results={"kinds": ["market", "signals"]})
 
 
 def test_a_cadence_never_overlaps_itself(world: World) -> None:

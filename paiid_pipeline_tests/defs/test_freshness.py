@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 
 import dagster as dg
 import polars as pl
 import pytest
 
-from paiid_pipeline.cache import CacheManager, Envelope
+from paiid_pipeline.cache import Envelope
 from paiid_pipeline.contracts import WITHHELD
 from paiid_pipeline.defs.deciding import alike
-from paiid_pipeline.serving import KINDS, envelopes
-from paiid_pipeline.settings import TTL, CacheKind
+from paiid_pipeline.serving import KINDS, MAKING, envelopes, replaced_after
+from paiid_pipeline.settings import TTL, CacheKind, load_settings
+from paiid_pipeline.universe import INTRADAY_STEP, SETTLE
 from paiid_pipeline_tests.defs.world import START, World
+from paiid_pipeline_tests.warehouse.rows import signal, signals
 
 DAY = date(2026, 3, 10)
 NOW = START + timedelta(seconds=20)
@@ -33,7 +36,7 @@ def test_nothing_is_fresh_past_what_it_rests_on_whenever_it_is_published(world: 
     assert {kind: len(found) for kind, found in now.items()} == dict.fromkeys(KINDS, len(SYMBOLS))
     ends: dict[CacheKind, datetime] = {
         "market": START + timedelta(minutes=1) + TTL["market"],
-        "signals": START + timedelta(minutes=5),
+        "signals": START + timedelta(minutes=5) + replaced_after(timedelta(0)),
         "sentiment": START + TTL["sentiment"],
         "news": NOW + TTL["news"],
     }
@@ -44,42 +47,58 @@ def test_nothing_is_fresh_past_what_it_rests_on_whenever_it_is_published(world: 
                 assert (envelope.staleness(at) is None) == (at <= end), (kind, at)
 
 
-@pytest.mark.parametrize(
-    ("minutes", "fresh", "late"),
-    [
-        (3, {"signals", "sentiment", "news"}, False),
-        (12, {"sentiment", "news"}, True),
-        (24, {"news"}, True),
-        (70, set[str](), True),
-    ],
-)
-def test_a_vendor_that_has_stopped_shows_in_every_key_and_in_the_check(
-    world: World, minutes: int, fresh: set[str], late: bool
-) -> None:
+STOPPED: Mapping[int, set[CacheKind]] = {
+    3: {"signals", "sentiment", "news"},
+    6: {"sentiment", "news"},
+    12: {"sentiment", "news"},
+    24: {"news"},
+    70: set(),
+}
+"""Minutes since a vendor has stopped, and what is still fresh."""
+
+
+def test_a_vendor_that_has_stopped_shows_in_every_key_and_in_the_check(world: World) -> None:
     """All is published again, and nothing new was had since."""
     world.everything(NOW, DAY)
-    later = NOW + timedelta(minutes=minutes)
-    config = {
-        "symbol_sentiment": {"only_new": True, "through": START.isoformat()},
-        "hot_results": {"kinds": list(KINDS)},
-    }
-    cache = CacheManager.connect(world.redis_url)
-    cache.cache_results(envelope for kind in KINDS for envelope in envelopes(kind, SYMBOLS, world.warehouse, later))
-    assert {kind for kind in KINDS if all(cache.get_cached_results(kind, SYMBOLS, later))} == fresh
-    result = world.run("sentiment_refresh", later, DAY, **config)
-    assert result.success
-    [check, *_] = [one for one in result.get_asset_check_evaluations() if one.check_name == "readable_keys"]
-    assert check.passed is not late
-    assert check.severity == dg.AssetCheckSeverity.WARN
-    assert ("of market are stale, the oldest since 2026-03-10 12:02:00Z" in str(check.description)) is late
+    for minutes, fresh in STOPPED.items():
+        later = NOW + timedelta(minutes=minutes)
+        again = [envelope for kind in KINDS for envelope in envelopes(kind, SYMBOLS, world.warehouse, later)]
+        assert {e.kind for e in again if e.staleness(later) is None} == fresh
+        assert {e.kind for e in again if e.staleness(later)} == set(KINDS) - fresh
+    for minutes, late in ((3, False), (12, True)):
+        config = {
+            "symbol_sentiment": {"only_new": True, "through": START.isoformat()},
+            "hot_results": {"kinds": list(KINDS)},
+        }
+        result = world.run("sentiment_refresh", NOW + timedelta(minutes=minutes), DAY, **config)
+        assert result.success
+        [check, *_] = [one for one in result.get_asset_check_evaluations() if one.check_name == "readable_keys"]
+        assert check.passed is not late
+        assert check.severity == dg.AssetCheckSeverity.WARN
+        assert ("of market are stale, the oldest since 2026-03-10 12:02:00Z" in str(check.description)) is late
+
+
+@pytest.mark.parametrize("delay", [0, 1, 60, 90, 299, 300, 900, 901])
+def test_a_signal_holds_until_a_pipeline_that_is_well_has_published_the_next(delay: int) -> None:
+    """And, where the next one does not come, no longer than a refresh takes."""
+    late, settle = timedelta(seconds=delay), load_settings({"PAIID_FEED_DELAY_SECONDS": str(delay)}).settle
+    ticks = [START + INTRADAY_STEP * step for step in range(9)]
+    asked = next(tick for tick in ticks if tick - late >= START)
+    published = max(asked, START + settle) + MAKING
+    valid_until = START + settle - SETTLE
+    assert valid_until + replaced_after(late) >= published
+    assert replaced_after(late) <= INTRADAY_STEP + SETTLE + MAKING
+    if late % INTRADAY_STEP == timedelta(0):
+        assert valid_until + replaced_after(late) == published
 
 
 def test_an_expired_horizon_does_not_stand_beside_one_that_holds(world: World) -> None:
-    world.everything(NOW, DAY - timedelta(days=1), DAY)
-    world.execute("update signals set valid_until = as_of + interval '1 hour' where horizon = 'daily'")
-    for envelope in envelopes("signals", SYMBOLS, world.warehouse, NOW):
-        assert set(envelope.data) == {"intraday"}
-        assert envelope.staleness(NOW) is None
+    yesterday = START - timedelta(hours=12)
+    daily = signal(yesterday, horizon="daily", valid_until=yesterday + timedelta(hours=1))
+    world.warehouse.write_signals(signals(daily, signal(START)), "run")
+    [envelope] = envelopes("signals", SYMBOLS, world.warehouse, NOW)
+    assert set(envelope.data) == {"intraday"}
+    assert envelope.staleness(NOW) is None
 
 
 def test_reasons_keep_their_words_and_numbers_when_they_are_counted() -> None:

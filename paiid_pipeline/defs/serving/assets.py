@@ -38,8 +38,8 @@ def hot_results(context: dg.AssetExecutionContext, config: Publish, pipeline: Pi
     """The newest price, signals, sentiment and articles of each symbol, as bytes in Redis.
 
     Keys are `{market|signals|sentiment|news}:v1:{SYMBOL}`; each value says until when it is fresh: for its TTL, and no
-    longer than what it rests on holds (a signal until `valid_until`, all else until the source was asked). Always
-    publishes what is newest now, whichever partition is being made, so that a backfill of the past
+    longer than what it rests on holds (a signal until the next one is due and made, all else until the source was
+    asked). Always publishes what is newest now, whichever partition is being made, so that a backfill of the past
     cannot overwrite the present.
     """
     symbols, now = selected(context).symbols, pipeline.clock.now()

@@ -6,8 +6,8 @@ import dagster as dg
 import orjson
 
 from paiid_pipeline.clock import SystemClock
-from paiid_pipeline.defs.cadence import RunConfig, ops, request
-from paiid_pipeline.defs.ingestion.automation import market_refresh, news_refresh
+from paiid_pipeline.defs.cadence import RunConfig, request
+from paiid_pipeline.defs.ingestion.automation import market_refresh, news_refresh, prices_and_signals
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.defs.signals.automation import newest_decision, signals_refresh
 from paiid_pipeline.settings import CacheKind
@@ -49,9 +49,7 @@ class _Refresh:
 
 _SIGNALS = _Refresh(signals_refresh.name, timedelta(minutes=5), config=newest_decision, decides=True)
 _REFRESH: dict[CacheKind, _Refresh] = {
-    "market": _Refresh(
-        market_refresh.name, timedelta(minutes=1), config=lambda _n, _c: ops(hot_results={"kinds": ["market"]})
-    ),
+    "market": _Refresh(market_refresh.name, timedelta(minutes=1), config=prices_and_signals),
     "signals": _SIGNALS,
     "sentiment": _SIGNALS,
     "news": _Refresh(news_refresh.name, timedelta(minutes=30), by_segment=False),
