@@ -77,6 +77,14 @@ def undecided(decisions: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     return joined.filter(pl.col("newest").is_null() | (pl.col("as_of") > pl.col("newest"))).drop("newest")
 
 
+def with_refusals(withheld: pl.DataFrame, halts: pl.DataFrame) -> pl.DataFrame:
+    """WITHHELD, with the rules beside each reason that refused bars of its symbol. ``halts``: `contracts.HALTS`."""
+    refused = halts.group_by("symbol").agg(pl.col("reason").unique().sort().str.join(", ").alias("refused"))
+    named = pl.format("{} (bars of it were quarantined: {})", "reason", "refused")
+    placed = withheld.join(refused, on="symbol", how="left", maintain_order="left")
+    return placed.with_columns(pl.coalesce(named, "reason").alias("reason")).drop("refused")
+
+
 @dataclass(frozen=True)
 class Reach:
     """What a set of decisions of one horizon may read: whose rows, between which moments, known by when."""

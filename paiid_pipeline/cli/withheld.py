@@ -10,7 +10,7 @@ import polars as pl
 from paiid_pipeline.cli.audit import history_of
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.contracts import WITHHELD, empty
-from paiid_pipeline.decisions import due_decisions
+from paiid_pipeline.decisions import due_decisions, with_refusals
 from paiid_pipeline.lookahead import pipeline_of
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.universe import HORIZONS, Horizon
@@ -54,12 +54,6 @@ def _missing(
         return empty(WITHHELD)
     reasons = pipeline_of(settings)(history_of(warehouse, settings, missing, horizon, known_by))["withheld"]
     halts = warehouse.quarantined_bars(missing["symbol"].to_list(), session.open, SystemClock().now())
-    refused = halts.group_by("symbol").agg(pl.col("reason").unique().sort().str.join(", ").alias("refused"))
-    quarantined = pl.format("{} (bars of it were quarantined: {})", "reason", "refused")
-    told = (
-        missing.select(_KEY)
-        .join(reasons, on=_KEY, how="left", maintain_order="left")
-        .join(refused, on="symbol", how="left", maintain_order="left")
-        .with_columns(pl.col("reason").fill_null("it was not made; see the run of trading_signals"))
-    )
-    return told.with_columns(pl.coalesce(quarantined, "reason").alias("reason")).select(WITHHELD.keys())
+    told = missing.select(_KEY).join(reasons, on=_KEY, how="left", maintain_order="left")
+    told = told.with_columns(pl.col("reason").fill_null("it was not made; see the run of trading_signals"))
+    return with_refusals(told, halts).select(WITHHELD.keys())

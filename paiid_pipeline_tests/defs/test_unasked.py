@@ -22,7 +22,12 @@ def heard(world: World, where: str = "true") -> int:
 
 
 @pytest.mark.parametrize(
-    ("day", "real_time"), [(DAY, False), (DAY - timedelta(days=2), True), (DAY - timedelta(days=20), False)]
+    ("day", "real_time"),
+    [
+        pytest.param(DAY, False, marks=pytest.mark.slow),
+        (DAY - timedelta(days=2), True),
+        pytest.param(DAY - timedelta(days=20), False, marks=pytest.mark.slow),
+    ],
 )
 def test_history_made_before_its_news_is_withheld_and_afterwards_made_as_in_the_right_order(
     make_world: MakeWorld, day: date, real_time: bool
@@ -69,19 +74,21 @@ def test_a_symbol_added_at_noon_is_decided_with_its_news_or_not_at_all(world: Wo
     assert heard(world, "symbol = 'NVDA' and as_of < '2026-03-10 12:00Z'") > 0
 
 
-@pytest.mark.parametrize("minutes", [35, 40])
-def test_news_that_stop_end_the_decisions_after_a_refresh_and_a_step(world: World, minutes: int) -> None:
+def test_news_that_stop_end_the_decisions_after_a_refresh_and_a_step(world: World) -> None:
     world.everything(NOW, DAY)
-    at = START + timedelta(minutes=minutes, seconds=4)
+    at = START + timedelta(minutes=40, seconds=4)
     world.refresh(at, DAY)
     newest = world.warehouse.latest_signals(["AAPL"], at).filter(pl.col("horizon") == "intraday")["as_of"].item()
-    assert newest == START + timedelta(minutes=min(minutes, 35))
+    assert newest == START + timedelta(minutes=35)
 
 
 def test_due_is_made_and_withheld_in_every_stage_when_bars_are_missing_for_some(world: World) -> None:
     world.everything(NOW, DAY)
     world.execute("delete from technical_indicators where symbol = 'KO'")
+    world.execute("delete from market_bars where symbol = 'KO' and timeframe = '1Min'")
     world.execute("delete from signals")
+    refused = {"source": ["x"], "reason": ["close_outside_range"], "payload": ['{"symbol": "KO", "c": 1}']}
+    world.warehouse.quarantine(pl.DataFrame(refused), START)
     at = NOW + timedelta(minutes=5)
     result = world.run("sentiment_refresh", at, DAY, symbol_sentiment={}, hot_results={"kinds": ["news"]})
     assert result.success
@@ -90,6 +97,8 @@ def test_due_is_made_and_withheld_in_every_stage_when_bars_are_missing_for_some(
         reported: Any = metadata(result, asset)
         made = reported["inserted"] + reported["changed"] + reported["unchanged"]
         assert reported["due"] == made + reported["withheld"], asset
+    for reason in ("no bars since 2026-03-07 00:00:00 UTC", "only 5 of 250 bars since 2026-03-07 00:00:00 UTC"):
+        assert f"{reason} (bars of it were quarantined: close_outside_range)" in str(reported["withheld because"])
 
 
 def test_a_source_without_news_decides_without_and_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,14 +3,14 @@ from collections.abc import Sequence
 import dagster as dg
 import polars as pl
 
-from paiid_pipeline.contracts import SIGNALS, WITHHELD
-from paiid_pipeline.decisions import reach
+from paiid_pipeline.contracts import SIGNALS, WITHHELD, empty
+from paiid_pipeline.decisions import reach, with_refusals
 from paiid_pipeline.defs.asset import partitioned
 from paiid_pipeline.defs.deciding import KEY, Made, Refresh, no_news_source, to_make, without_news
 from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
-from paiid_pipeline.defs.technicals.assets import technical_indicators
+from paiid_pipeline.defs.technicals.assets import read_indicators, technical_indicators
 from paiid_pipeline.engines import MlEngine, rule_engine
 from paiid_pipeline.signals.risk import Book, reach_back
 
@@ -54,8 +54,9 @@ def trading_signals(
             said.append(engine.decide(indicators, sentiment, Book(earlier, actions, halts)))
         rows = pl.concat(rows for rows, _ in said).join(due, on=KEY, how="semi")
         decided = rows.filter(pl.col("engine") == generator.engine)
-        causes = [said[0][1], without_news(pipeline, decisions), _without(known, due, "indicators")]
-        withheld = _withheld(due, decided, [*causes, _without(sentiment, due, "sentiment")])
+        unread = _unread(pipeline, decisions.join(known, on=KEY, how="anti", maintain_order="left"))
+        unheard = _not_made(due.join(sentiment, on=KEY, how="anti", maintain_order="left"), "sentiment")
+        withheld = _withheld(due, decided, [said[0][1], without_news(pipeline, decisions), unread, unheard])
         made.add(decisions, rows, warehouse.write_signals(rows, context.run.run_id), withheld)
         unfit += said[1][1].join(due, on=KEY, how="semi").height
     return dg.MaterializeResult(
@@ -72,10 +73,18 @@ def trading_signals(
     )
 
 
-def _without(made: pl.DataFrame, due: pl.DataFrame, what: str) -> pl.DataFrame:
-    """WITHHELD: the decisions for which a stage before has made nothing."""
-    lacking = due.join(made, on=KEY, how="anti", maintain_order="left")
-    return lacking.with_columns(reason=pl.lit(f"no {what}: withheld, or not made yet"))
+def _unread(pipeline: Pipeline, lacking: pl.DataFrame) -> pl.DataFrame:
+    """WITHHELD: why decisions have no indicators: what they are withheld for, or that they were not made."""
+    if lacking.is_empty():
+        return empty(WITHHELD)
+    made, withheld = read_indicators(pipeline, lacking)
+    span, opened = reach(lacking), min(lacking["session_open"].to_list())
+    halts = pipeline.warehouse.quarantined_bars(span.symbols, opened, span.known_by)
+    return pl.concat([with_refusals(withheld, halts), _not_made(made, "indicators")])
+
+
+def _not_made(lacking: pl.DataFrame, what: str) -> pl.DataFrame:
+    return lacking.select(*KEY, reason=pl.lit(f"no {what}: not made yet"))
 
 
 def _withheld(due: pl.DataFrame, decided: pl.DataFrame, causes: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -1,4 +1,5 @@
 import dagster as dg
+import polars as pl
 
 from paiid_pipeline.contracts import INDICATORS
 from paiid_pipeline.decisions import reach
@@ -26,13 +27,17 @@ def technical_indicators(
     fewer than 250 bars, on a stale newest bar, or across what looks like a split of which the source does
     not tell, is withheld and counted.
     """
-    warehouse = pipeline.warehouse
     made = Made("technical_indicators", INDICATORS)
     for decisions in to_make(context, config, pipeline, "technical_indicators"):
-        span = reach(decisions)
-        bars = warehouse.bars_to_decide(span, decisions["horizon"][0], span.last, span.known_by)
-        actions = warehouse.corporate_action_versions(span.symbols, span.known_by)
-        max_age = {horizon: lookback.max_bar_age for horizon, lookback in pipeline.settings.lookback.items()}
-        rows, withheld = decide_indicators(bars, actions, decisions, max_age, WITHOUT_ACTIONS)
-        made.add(decisions, rows, warehouse.write_indicators(rows), withheld)
+        rows, withheld = read_indicators(pipeline, decisions)
+        made.add(decisions, rows, pipeline.warehouse.write_indicators(rows), withheld)
     return dg.MaterializeResult(metadata=made.report(context, pipeline))
+
+
+def read_indicators(pipeline: Pipeline, decisions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """As `decide_indicators`, from what is stored for decisions of one horizon, at least one."""
+    warehouse, span = pipeline.warehouse, reach(decisions)
+    bars = warehouse.bars_to_decide(span, decisions["horizon"][0], span.last, span.known_by)
+    actions = warehouse.corporate_action_versions(span.symbols, span.known_by)
+    max_age = {horizon: lookback.max_bar_age for horizon, lookback in pipeline.settings.lookback.items()}
+    return decide_indicators(bars, actions, decisions, max_age, WITHOUT_ACTIONS)
