@@ -197,12 +197,14 @@ def _demo(_options: argparse.Namespace, settings: Settings) -> int:
 
 def _backfill(options: argparse.Namespace, settings: Settings) -> int:
     from paiid_pipeline.cli.access import with_services
+    from paiid_pipeline.cli.choices import reach_back
 
     first, last = options.first, options.last or options.first
     if last < first:
         raise ValueError(f"paiid backfill {first} {last}: the last date is before the first")
     module = "paiid_pipeline.defs.once"
-    return with_services(settings, [sys.executable, "-u", "-m", module, first.isoformat(), last.isoformat()])
+    command = [sys.executable, "-u", "-m", module, first.isoformat(), last.isoformat()]
+    return with_services(settings, command, reach_back(settings, first))
 
 
 def _with_services(options: argparse.Namespace, settings: Settings) -> int:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 
 from paiid_pipeline import supervisor
 from paiid_pipeline.cli import home as homes
@@ -22,18 +23,21 @@ from paiid_pipeline.settings import Settings, load_settings
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 
-def with_services(settings: Settings, command: Sequence[str]) -> int:
-    """Run a command with the servers' addresses in its environment. Returns its exit code, 128 + n for signal n."""
+def with_services(settings: Settings, command: Sequence[str], own: Mapping[str, str] = MappingProxyType({})) -> int:
+    """Run a command with the servers' addresses in its environment, and variables of its own.
+
+    Returns its exit code, 128 + n for signal n.
+    """
     while True:
         with homes.attach(settings.home) as state:
             if state is not None:
-                return _execute(command, _environment_of(state, settings))
+                return _execute(command, {**_environment_of(state, settings), **own})
         try:
             with (
                 homes.own(settings.home, "with-services") as lease,
                 running_services(settings, lease, quiet=True) as services,
             ):
-                status = _execute(command, services.environment)
+                status = _execute(command, {**services.environment, **own})
                 for _ in lease.wait_for_guests():
                     tell("waiting for other commands that use these servers")
                 return status

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date
+from pathlib import Path
+
 from paiid_pipeline import frozen
 from paiid_pipeline.cli.home import profile_of
 from paiid_pipeline.clock import SystemClock
-from paiid_pipeline.settings import Settings
+from paiid_pipeline.settings import Settings, load_settings
+
+_FIRST = "PAIID_PARTITIONS_START"
 
 
 def chosen(settings: Settings) -> dict[str, str]:
@@ -32,10 +37,9 @@ def first_partition(settings: Settings) -> dict[str, str]:
     """
     if settings.clock.startswith("replay:") or "first_day" in settings.model_fields_set:
         return {}
-    profile = profile_of(settings)
-    kept = settings.home / "run" / f"{profile}.first_day"
+    kept = _kept(settings)
     if not kept.exists():
-        if (settings.home / "dagster" / profile).exists():
+        if (settings.home / "dagster" / profile_of(settings)).exists():
             return {}
         calendar = settings.universe.calendar
         session = calendar.session_of(calendar.latest_decision(settings.open_clock().now(), "daily"))
@@ -43,4 +47,22 @@ def first_partition(settings: Settings) -> dict[str, str]:
             return {}
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(session.day.isoformat())
-    return {"PAIID_PARTITIONS_START": kept.read_text().strip()}
+    return {_FIRST: kept.read_text().strip()}
+
+
+def reach_back(settings: Settings, first: date) -> dict[str, str]:
+    """As `first_partition`, which is from now on no later than ``first``: what was asked for is in the grid.
+
+    Raises SettingsError for a day before any partition.
+    """
+    found = first_partition(settings)
+    if not found or date.fromisoformat(found[_FIRST]) <= first:
+        return found
+    earlier = {_FIRST: first.isoformat()}
+    load_settings(earlier)
+    _kept(settings).write_text(earlier[_FIRST])
+    return earlier
+
+
+def _kept(settings: Settings) -> Path:
+    return settings.home / "run" / f"{profile_of(settings)}.first_day"

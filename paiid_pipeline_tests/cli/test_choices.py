@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
 from paiid_pipeline import frozen
-from paiid_pipeline.cli.choices import chosen, first_partition
+from paiid_pipeline.cli.choices import chosen, first_partition, reach_back
 from paiid_pipeline.clock import SystemClock
-from paiid_pipeline.settings import Settings, load_settings
+from paiid_pipeline.settings import Settings, SettingsError, load_settings
 from paiid_pipeline_tests.defs.world import START
 
 
@@ -36,6 +37,27 @@ def test_the_grid_begins_with_the_first_pass_and_stays_there(variables: dict[str
         assert first_partition(settings) == first
 
 
+@pytest.mark.parametrize(
+    ("asked", "first"),
+    [("2026-03-01", "2026-03-01"), ("2014-06-09", "2014-06-09"), ("2026-03-09", "2026-03-09"), ("2026-04-01", None)],
+)
+@pytest.mark.parametrize("started", [False, True])
+def test_a_history_moves_the_first_partition_back_and_never_forth(
+    variables: dict[str, str], asked: str, first: str | None, started: bool
+) -> None:
+    settings = start(variables)
+    with patch.object(SystemClock, "now", lambda _self: START):
+        if started:
+            first_partition(settings)
+            (settings.home / "dagster" / "synthetic").mkdir(parents=True)
+        expected = {"PAIID_PARTITIONS_START": first or "2026-03-09"}
+        assert reach_back(settings, date.fromisoformat(asked)) == expected
+        assert first_partition(settings) == expected
+        with pytest.raises(SettingsError, match="PAIID_PARTITIONS_START"):
+            reach_back(settings, date(1970, 1, 1))
+        assert first_partition(settings) == expected
+
+
 def test_each_source_has_its_own(variables: dict[str, str]) -> None:
     with patch.object(SystemClock, "now", lambda _self: START):
         assert first_partition(start(variables)) == {"PAIID_PARTITIONS_START": "2026-03-09"}
@@ -51,7 +73,7 @@ def test_what_was_asked_for_a_replay_and_an_older_home_keep_theirs(variables: di
     assert first_partition(start(variables, PAIID_CLOCK="replay:2014-06-09T15:00:00-04:00@1")) == {}
     settings = start(variables)
     (settings.home / "dagster" / "synthetic").mkdir(parents=True)
-    assert first_partition(settings) == {}
+    assert first_partition(settings) == reach_back(settings, date(2026, 1, 5)) == {}
 
 
 def test_all_processes_get_the_same_copy_of_the_universe(variables: dict[str, str]) -> None:
