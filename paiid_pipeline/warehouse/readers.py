@@ -22,9 +22,7 @@ from paiid_pipeline.contracts import (
     SYMBOL_SENTIMENT,
     empty,
 )
-from paiid_pipeline.decisions import Reach
-from paiid_pipeline.technicals.minutes import BACK, EVENING, QUESTIONED
-from paiid_pipeline.universe import HORIZONS, TIMEFRAME, Horizon, Timeframe
+from paiid_pipeline.universe import HORIZONS, Horizon, Timeframe
 from paiid_pipeline.warehouse.tables import Schema, Table
 from paiid_pipeline.warehouse.transfer import copy_out, copy_out_binary
 from paiid_pipeline.warehouse.wordings import wordings
@@ -78,24 +76,6 @@ def bar_versions(
     )
     sourced = named.with_columns(_meaning("source", _sources(cursor, named)))
     return sourced.select(list(STORED_BARS)).sort("symbol", "bar_start", "known_at")
-
-
-def bars_to_decide(cursor: Cursor, span: Reach, horizon: Horizon, end: datetime, known_by: datetime) -> pl.DataFrame:
-    """All versions known by ``known_by`` that decisions may read of the bars that end by ``end``.
-
-    For daily ones with the minutes of the sessions, from `minutes.BACK` before the first of them on, that may settle
-    what is questionable in a daily bar.
-    """
-    versions = bar_versions(cursor, span.symbols, TIMEFRAME[horizon], span.anchor, end, known_by)
-    if horizon != "daily":
-        return versions
-    questioned = versions.filter((pl.col("bar_end") > span.first - BACK) & QUESTIONED)
-    days = questioned.group_by("bar_start", "bar_end", maintain_order=True).agg(pl.col("symbol").unique())
-    minutes = [
-        bar_versions(cursor, symbols, "1Min", day_start - EVENING, day_end, known_by)
-        for day_start, day_end, symbols in days.rows()
-    ]
-    return pl.concat([versions, *minutes])
 
 
 def _hashes(cursor: Cursor, texts: Sequence[str]) -> dict[int, str]:

@@ -11,7 +11,7 @@ import polars as pl
 from paiid_pipeline import contracts
 from paiid_pipeline.decisions import Reach
 from paiid_pipeline.universe import SETTLE, Horizon, Timeframe
-from paiid_pipeline.warehouse import coverage, derived, partitions, readers
+from paiid_pipeline.warehouse import coverage, deciding, derived, partitions, readers
 from paiid_pipeline.warehouse.connections import Connections
 from paiid_pipeline.warehouse.coverage import Kind, Span
 from paiid_pipeline.warehouse.raw import Receipt, write_raw
@@ -144,7 +144,7 @@ class Warehouse:
         Daily bars, and the minutes that settle what is questionable in one.
         """
         with self._connections.transaction("market_bars") as cursor:
-            return readers.bars_to_decide(cursor, span, horizon, end, known_by)
+            return deciding.bars_to_decide(cursor, span, horizon, end, known_by)
 
     def newest_bars(
         self, symbols: Sequence[str], timeframe: Timeframe, ended_by: datetime, known_by: datetime
