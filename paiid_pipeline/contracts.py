@@ -33,7 +33,8 @@ STORED_BARS: Schema = {**BARS, **KNOWN}
 CORPORATE_ACTIONS: Schema = {
     "action_id": pl.String,
     "symbol": pl.String,
-    "kind": pl.String,  # split | cash_dividend | stock_dividend | name_change | withdrawn | or the vendor's for another
+    # split | cash_dividend | stock_dividend | name_change | withdrawn | rebased | or the vendor's for another
+    "kind": pl.String,
     "ex_date": pl.Date,
     "effective_at": MOMENT,  # local midnight of ex_date: bars that end at or before it are adjusted
     "ratio": pl.Float64,  # new shares per old share (7.0 for a 7:1 split, 0.05 for 1:20); null otherwise

@@ -11,12 +11,14 @@ from itertools import groupby
 import polars as pl
 
 from paiid_pipeline.clock import Clock
-from paiid_pipeline.contracts import CORPORATE_ACTIONS, REFUSALS
+from paiid_pipeline.contracts import BARS, CORPORATE_ACTIONS, MOMENT, REFUSALS
 from paiid_pipeline.decisions import news_window
 from paiid_pipeline.settings import Settings
-from paiid_pipeline.sources import Fetched, Source, Wanted, fetch
+from paiid_pipeline.sources import Fetched, Source, Wanted, fetch, provided
 from paiid_pipeline.sources.fetch import Kind
+from paiid_pipeline.technicals.adjustment import REBASED, on_one_footing
 from paiid_pipeline.technicals.events import CASH, SHARES, WITHDRAWN, judged
+from paiid_pipeline.technicals.rebasing import rebased
 from paiid_pipeline.universe import TradingCalendar
 from paiid_pipeline.warehouse import Span, Warehouse, Written
 
@@ -27,6 +29,9 @@ RECHECK: dict[Kind, timedelta] = {
     "actions": timedelta(days=35),
 }
 """How far behind its newest coverage a refresh asks again, so that late rows and restatements are seen."""
+
+OVERLAP = timedelta(days=35)
+"""The same for daily bars of a source that tells of no corporate actions, ahead too: how a split of its shows."""
 
 
 @dataclass(frozen=True)
@@ -115,18 +120,24 @@ class Ingestion:
 
         Rows and the coverage they stand for are committed together; a span that was not fetched to its
         end, and one in which a symbol had no bar, stay uncovered and are asked for again by the next refresh.
+        Where a source that tells of no corporate actions has put its history on another footing, all that was known
+        of the symbol's bars is void from that moment on, and is fetched again at once.
         """
         fetched: list[Fetched] = []
         written, quarantined = Written(0, 0, 0), 0
+        restated: list[str] = []
         # Day by day: what one day's companies leave missing, another day's may have under the same tickers. Actions
         # first: the bars of a ticker that has changed hands are to be asked for anew.
         for _, needs in groupby(needed, key=lambda need: (need.asof, need.kind == "actions")):
-            wanted = [w for need in needs if need.kind in self.source.provides for w in self._wanted(need, symbols)]
+            followed = [symbol for symbol in symbols if symbol not in restated]
+            wanted = [w for need in needs if need.kind in self.source.provides for w in self._wanted(need, followed)]
             if not wanted:
                 continue
             log(f"{self.source.name}: {len(wanted)} spans to fetch: " + "; ".join(map(_said, wanted[:12])))
             came = fetch(self.source, wanted, self.calendar, self.clock.now())
             received_at = self.clock.now()
+            restated += self._void_restated(came, received_at, log)
+            came = [_without(one, restated) for one in came]
             came = [self._with_withdrawn(one, received_at) if one.wanted.kind == "actions" else one for one in came]
             written = sum((self._store(one, received_at) for one in came), written)
             refusals = pl.concat([pl.DataFrame(schema=REFUSALS), *(one.refusals for one in came)])
@@ -135,7 +146,37 @@ class Ingestion:
         for one in fetched:
             if one.wanted.kind == "actions" and one.rows.height:
                 quarantined += self.warehouse.quarantine(self._impossible(one), self.clock.now())
+        if restated:
+            again = self.gather(needed, restated, log)
+            return Gathered((*fetched, *again.fetched), written + again.written, quarantined + again.quarantined)
         return Gathered(tuple(fetched), written, quarantined)
+
+    def _void_restated(self, came: Sequence[Fetched], received_at: datetime, log: Callable[[str], None]) -> list[str]:
+        """The symbols whose daily bars came on another footing than they are stored on, which is now stored too."""
+        daily = pl.concat([pl.DataFrame(schema=BARS), *(one.rows for one in came if one.wanted.kind == "1Day")])
+        if daily.is_empty() or "actions" in self.source.provides:
+            return []
+        symbols = daily["symbol"].unique().sort().to_list()
+        first, last = daily.select(pl.col("bar_end").min().alias("first"), pl.col("bar_end").max().alias("last")).row(0)
+        known = self.warehouse.bars(symbols, "1Day", first - timedelta(microseconds=1), last, received_at)
+        known = on_one_footing(known, self.warehouse.corporate_actions(symbols, received_at))
+        found = rebased(known, daily.unique(["symbol", "bar_start"], keep="last"))
+        if found.is_empty():
+            return []
+        for symbol, ratio in found.rows():
+            log(
+                f"{self.source.name}: the bars of {symbol} came at {1 / ratio:.4g} times the prices stored, as after a "
+                "split: what is stored counts no more from now on, and is fetched again"
+            )
+        name, moment = self.source.name, pl.lit(received_at, MOMENT)
+        rows = found.with_columns(
+            action_id=pl.format(f"{name}:{REBASED}:{{}}:{received_at.isoformat()}", "symbol"), kind=pl.lit(REBASED),
+            ex_date=pl.lit(received_at.astimezone(self.calendar.timezone).date()), effective_at=moment,
+            amount=pl.lit(None, pl.Float64), source=pl.lit(name),
+        ).select(CORPORATE_ACTIONS.keys())  # fmt: skip
+        self.warehouse.write_corporate_actions(rows, received_at, live=self.clock.real_time)
+        restated: list[str] = found["symbol"].to_list()
+        return restated
 
     def _with_withdrawn(self, one: Fetched, received_at: datetime) -> Fetched:
         """What came, and a row that says so for each stored action that the source does not tell of any more.
@@ -192,13 +233,24 @@ class Ingestion:
         closes = [s.close for s in calendar.sessions(day - timedelta(days=14), day) if s.close + delay <= now]
         # An action is known at the start of its day at the earliest; asking hourly finds one announced late.
         actions_end = min(calendar.day_start(day + timedelta(days=1)), _whole_hour(now))
+        if "actions" not in provided(self.settings) and closes:
+            # Asked for hourly too: that its history has another footing shows in no other way.
+            closes.append(max(closes[-1], min(actions_end, _whole_hour(now - delay))))
         bars = [Needed("1Day", start, closes[-1], day)] if closes else []
         return [*bars, Needed("actions", start, actions_end, day)]
 
     def _wanted(self, need: Needed, symbols: Sequence[str]) -> list[Wanted]:
         gaps = self.warehouse.missing(self.source.name, need.kind, symbols, need.start, need.end)
+        alone = need.kind == "1Day" and "actions" not in self.source.provides
+        back, ahead = (OVERLAP, OVERLAP) if alone else (RECHECK[need.kind], timedelta(0))
         return [
-            Wanted(need.kind, tuple(gap.symbols), max(need.start, gap.start - RECHECK[need.kind]), gap.end, need.asof)
+            Wanted(
+                need.kind,
+                tuple(gap.symbols),
+                max(need.start, gap.start - back),
+                max(gap.end, min(need.end, gap.end + ahead)),
+                need.asof,
+            )
             for gap in gaps
         ]
 
@@ -220,6 +272,15 @@ class Ingestion:
             feed_delay=self.settings.feed_delay,
             covers=[Span(self.source.name, want.kind, whole, want.start, want.end)] if whole else [],
         )
+
+
+def _without(one: Fetched, symbols: Sequence[str]) -> Fetched:
+    """What came for the other symbols."""
+    if not symbols or one.wanted.kind not in ("1Min", "1Day"):
+        return one
+    others = tuple(symbol for symbol in one.wanted.symbols if symbol not in symbols)
+    rows = one.rows.filter(~pl.col("symbol").is_in(list(symbols)))
+    return replace(one, wanted=replace(one.wanted, symbols=others), rows=rows)
 
 
 def _refusals(reason: str, rows: pl.DataFrame) -> pl.DataFrame:

@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from paiid_pipeline.signals.performance import Floats
-from paiid_pipeline.technicals.adjustment import adjust, owned
+from paiid_pipeline.technicals.adjustment import adjust, on_one_footing, owned
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
@@ -106,7 +106,7 @@ def market(bars: pl.DataFrame, actions: pl.DataFrame) -> Market:
         raise ValueError(f"bars of {bars['timeframe'].unique().sort().to_list()}: a grid holds one timeframe")
     priced = ("open", "close", "high", "low")
     usable = (
-        owned(bars, actions)
+        on_one_footing(owned(bars, actions), actions)
         .filter(pl.col(name).is_finite() & (pl.col(name) > 0) for name in priced if name != "open")
         .with_columns(open=pl.when(pl.col("open").is_finite() & (pl.col("open") > 0)).then("open"))
         .sort("symbol", "bar_start")

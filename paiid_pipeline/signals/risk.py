@@ -15,9 +15,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from paiid_pipeline.contracts import HALTS, STAKES, STORED_CORPORATE_ACTIONS, Schema, empty
+from paiid_pipeline.contracts import HALTS, MOMENT, STAKES, STORED_CORPORATE_ACTIONS, Schema, empty
 from paiid_pipeline.signals.limits import HorizonLimits, Limits
 from paiid_pipeline.signals.rules import load_rules
+from paiid_pipeline.technicals.adjustment import REBASED
+from paiid_pipeline.technicals.events import counted
 from paiid_pipeline.universe import HORIZONS, Horizon
 
 Floats = NDArray[np.float64]
@@ -251,33 +253,24 @@ def _observations(proposed: pl.DataFrame, book: Book, horizon: Horizon) -> pl.Da
 def _factors(actions: pl.DataFrame, symbols: list[str], times: Indices, price: Floats) -> Floats:
     """By what the last price and stop of a symbol are multiplied before those of a moment are compared with them.
 
-    An action counts at the first price of its symbol from its ``effective_at`` on, if known by then, in
-    the newest version known by then.
+    An event counts once (see :func:`events.counted`), at the first price of its symbol from its ``effective_at`` on, if
+    known by then, in the newest version known by then.
     """
     factors = np.ones(price.shape)
-    known = actions.filter(pl.col("symbol").is_in(symbols)).sort("known_at")
-    for versions in known.partition_by("symbol", "action_id", maintain_order=True):
+    split = pl.when(pl.col("kind") == REBASED).then(pl.lit("split")).otherwise("kind").alias("kind")
+    known = actions.filter(pl.col("symbol").is_in(symbols)).with_columns(split).sort("known_at")
+    for versions in known.partition_by("symbol", maintain_order=True):
         column = symbols.index(versions["symbol"][0])
         priced = np.flatnonzero(~np.isnan(price[:, column]))
-        known_at = _microseconds(versions["known_at"])
         place = np.searchsorted(times[priced], _microseconds(versions["effective_at"]))
-        for version, next_ in enumerate(place.tolist()):
-            if not 0 < next_ < len(priced):
-                continue
-            at, before = priced[next_], priced[next_ - 1]
-            if np.searchsorted(known_at, times[at], side="right") - 1 == version:
-                factors[at, column] *= _factor(versions.row(version, named=True), float(price[before, column]))
+        for next_ in np.unique(place[(place > 0) & (place < len(priced))]).tolist():
+            night = priced[next_ - 1 : next_ + 1]
+            by_then = versions.with_columns(_place=place).filter(_microseconds(versions["known_at"]) <= times[night[1]])
+            newest = by_then.unique("action_id", keep="last", maintain_order=True).filter(pl.col("_place") == next_)
+            closes = {"bar_end": times[night], "close": price[night, column]}
+            bars = pl.DataFrame(closes).cast({"bar_end": MOMENT}).with_columns(symbol=pl.lit(symbols[column]))
+            factors[night[1], column] = counted(newest, bars)["_price"].product() if newest.height else 1.0
     return factors
-
-
-def _factor(action: Mapping[str, object], before: float) -> float:
-    ratio, amount = action["ratio"], action["amount"]
-    factor = 1.0
-    if action["kind"] in ("split", "stock_dividend") and isinstance(ratio, float):
-        factor = 1.0 / ratio if ratio > 0 else 1.0
-    elif action["kind"] == "cash_dividend" and isinstance(amount, float):
-        factor = 1.0 - amount / before
-    return factor if 0 < factor < float("inf") else 1.0
 
 
 def _microseconds(moments: pl.Series) -> Indices:

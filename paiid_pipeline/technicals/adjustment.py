@@ -10,6 +10,8 @@ from paiid_pipeline.technicals.events import SHARES, counted
 
 PRICES = ("open", "high", "low", "close", "vwap")
 NAME_CHANGE = "name_change"
+REBASED = "rebased"
+"""The kind of a row that says: as of ``effective_at`` the source has put its history on another footing."""
 
 
 def owned(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str] = ("symbol",)) -> pl.DataFrame:
@@ -27,6 +29,16 @@ def owned(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str] = ("sym
     ours = (pl.col("bar_end") > pl.col("_since")) | (pl.col("known_at") >= pl.col("_since"))
     dated = bars.join(since, on=list(keys), how="left", maintain_order="left")
     return dated.filter(pl.col("_since").is_null() | ours).drop("_since")
+
+
+def on_one_footing(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str] = ("symbol",)) -> pl.DataFrame:
+    """``bars`` without what was known before their source put its history on another footing; as :func:`owned`."""
+    changes = actions.filter(pl.col("kind") == REBASED)
+    if changes.is_empty():
+        return bars
+    since = changes.group_by(keys).agg(pl.col("effective_at").max().alias("_since"))
+    dated = bars.join(since, on=list(keys), how="left", maintain_order="left")
+    return dated.filter(pl.col("_since").is_null() | (pl.col("known_at") >= pl.col("_since"))).drop("_since")
 
 
 def adjust(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str] = ("symbol",)) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.technicals.adjustment import adjust, owned
+from paiid_pipeline.technicals.adjustment import REBASED, adjust, on_one_footing, owned
 from paiid_pipeline.technicals.events import counted
 from paiid_pipeline.technicals.indicators import Indices
 from paiid_pipeline.technicals.measures import USABLE
@@ -55,7 +55,8 @@ def take_snapshots(
     ``versions``: `contracts.STORED_BARS`, every version, in any order; a version whose close, high or low
     is null, not finite or not above 0, or whose volume is null, not finite or below 0, is ignored.
     ``actions``: `contracts.STORED_CORPORATE_ACTIONS`, every version. Only rows with known_at <= known_by
-    count, bars with anchor < bar_end <= as_of, and actions with effective_at <= session_open.
+    count, bars with anchor < bar_end <= as_of, and actions with effective_at <= session_open; nothing
+    that was known before a source put its history on another footing counts once that is known.
     ``without_actions``: the sources of bars that tell of no corporate actions.
     """
     versions = versions.with_columns(unexplained=pl.col("source").is_in(list(without_actions)))
@@ -70,7 +71,8 @@ def take_snapshots(
     rows = _adjusted(rows, epochs, known_actions, decisions["session_open"][0])
     offsets = np.searchsorted(rows["series"].to_numpy(), np.arange(epochs.height + 1)).astype(np.int64)
     prefix = _prefixes(rows, offsets, epochs, decisions, moments, symbols)
-    minutes = session_minutes(versions, decisions).join(symbols, on="symbol").drop("symbol")
+    known = known_actions.filter(pl.col("known_at") <= moments["known_by"][0])
+    minutes = session_minutes(on_one_footing(versions, known), decisions).join(symbols, on="symbol").drop("symbol")
     return Snapshots(rows, offsets, prefix, minutes)
 
 
@@ -183,9 +185,9 @@ def _adjusted(rows: pl.DataFrame, epochs: pl.DataFrame, known: pl.DataFrame, ses
         epochs.join(known, on="code", maintain_order="left_right")
         .filter(pl.col("eligible") <= pl.col("start"))
         .unique(["series", "action_id"], keep="last", maintain_order=True)
-        .filter(pl.col("effective_at") <= session_open)
+        .filter((pl.col("effective_at") <= session_open) | (pl.col("kind") == REBASED))
     )
-    rows = owned(rows, applied, keys=["series"])
+    rows = on_one_footing(owned(rows, applied, keys=["series"]), applied, keys=["series"])
     events = counted(applied, rows.filter(pl.col("eligible") <= pl.col("start")), keys=["series"])
     adjusted = adjust(rows.select("series", "bar_end", *_READ), events, keys=["series"])
     return rows.with_columns(adjusted.select(pl.col("close").alias("price"), *_READ[1:]))

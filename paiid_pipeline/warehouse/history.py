@@ -42,7 +42,8 @@ def is_untouched(cursor: Cursor, bars: pl.DataFrame, parameters: Mapping[str, An
                       AND m.bar_start BETWEEN %(lowest)s AND %(highest)s)
                OR EXISTS (
                     SELECT FROM corporate_actions a
-                    WHERE a.symbol = e.symbol COLLATE "C" AND a.kind = 'name_change' AND a.ex_date <= %(asof)s
+                    WHERE a.symbol = e.symbol COLLATE "C"
+                      AND (a.kind = 'rebased' OR a.kind = 'name_change' AND a.ex_date <= %(asof)s)
                       AND a.effective_at > e.lowest_position)
                OR covered.spans && tstzrange(e.lowest_position, e.highest_position, '[]')
                OR (covered.spans IS NULL OR e.highest_position >= upper(covered.spans))

@@ -18,6 +18,9 @@ known under this ticker from the change on at the earliest. A change of name tha
 ticker's bars void: they are to be asked for again, as of the company that it means now; a bar that then comes as
 it was stored before the change is stored again, since only now is it known to be of this company.
 
+The same holds of bars that ended before their source put its history on another footing (kind ``rebased``), whatever
+day was asked for: what was known before counts no more, and is asked for and stored again.
+
 A row is never known before its nominal moment, nor a version before the one that it replaces. ``nominal``
 is false exactly where known_at is the moment of receipt. Two versions of an article with different
 ``updated_at`` have different keys: the reader takes the one updated last.
@@ -264,21 +267,22 @@ def _insert(raw: _Raw) -> str:
 
 
 def _taken(table: Table) -> str:
-    """A join ``t`` that says, of a bar from before its company took the ticker, when that was."""
+    """A join ``t`` that says, of a bar from before its company took the ticker or its footing changed: when."""
     if table is not MARKET_BARS:
         return ""
     return """
         LEFT JOIN (SELECT symbol, max(effective_at) AS since FROM corporate_actions
-                   WHERE kind = 'name_change' AND ex_date <= %(asof)s GROUP BY symbol) t
+                   WHERE kind = 'rebased' OR kind = 'name_change' AND ex_date <= %(asof)s GROUP BY symbol) t
                ON t.symbol = i.symbol AND i.bar_end <= t.since"""
 
 
 def _forget_coverage(cursor: Cursor) -> None:
-    """Make void what was asked of the bars of tickers that have changed hands, as was not known before."""
+    """Make void what was asked of bars whose ticker has changed hands, or their footing, as was not known before."""
     cursor.execute(
         """
         DELETE FROM coverage c USING incoming i LEFT JOIN newest n ON n.row = i.ctid
-        WHERE i.kind = 'name_change' AND n.row IS NULL AND c.symbol = i.symbol AND c.kind IN ('1Min', '1Day')
+        WHERE i.kind IN ('name_change', 'rebased') AND n.row IS NULL
+          AND c.symbol = i.symbol AND c.kind IN ('1Min', '1Day')
         """
     )
 

@@ -201,6 +201,33 @@ def test_a_split_over_night_is_no_stop_and_a_crash_is(known: pl.DataFrame, price
     assert (sized[1]["position_fraction"] == 0) == stopped
 
 
+def named(name: str, known: pl.DataFrame) -> pl.DataFrame:
+    return known.with_columns(action_id=pl.lit(name))
+
+
+@pytest.mark.parametrize("second", [action("split", T, ratio=2.0), action("stock_dividend", T, ratio=2.0)])
+def test_an_event_under_two_ids_moves_a_stop_once(second: pl.DataFrame) -> None:
+    """Counted twice, the stop of a crash to half would lie at a quarter and never be hit."""
+    day, common = timedelta(days=1), {"horizon": "daily", "atr_percent": 0.02}
+    book = Book(actions=pl.concat([action("split", T, ratio=2.0), named("b", second)]))
+    for price, stopped in ((50.0, False), (35.0, True)):
+        rows = [
+            row(valid_until=T + day, **common),
+            row(price=price, **common) | {"as_of": T + day, "valid_until": T + 2 * day},
+        ]
+        assert (size(*rows, book=book)[1]["position_fraction"] == 0) == stopped
+
+
+def test_a_history_put_on_another_footing_is_no_stop() -> None:
+    day, common = timedelta(days=1), {"horizon": "daily", "atr_percent": 0.02}
+    rows = [
+        row(valid_until=T + day, **common),
+        row(price=25.0, **common) | {"as_of": T + day, "valid_until": T + 2 * day},
+    ]
+    assert size(*rows, book=Book(actions=action("rebased", T, ratio=4.0)))[1]["position_fraction"] > 0
+    assert size(*rows)[1]["position_fraction"] == 0
+
+
 def world(seed: int) -> list[list[dict[str, Any]]]:
     """Decisions of eight symbols at forty moments, with gaps, wild enough for every limit to bite."""
     rng = np.random.default_rng(seed)
