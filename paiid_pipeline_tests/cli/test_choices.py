@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from unittest.mock import patch
@@ -9,6 +10,7 @@ from unittest.mock import patch
 import pytest
 
 from paiid_pipeline import frozen
+from paiid_pipeline.cli import access, main
 from paiid_pipeline.cli.choices import chosen, first_partition, reach_back
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.settings import Settings, SettingsError, load_settings
@@ -56,6 +58,17 @@ def test_a_history_moves_the_first_partition_back_and_never_forth(
         with pytest.raises(SettingsError, match="PAIID_PARTITIONS_START"):
             reach_back(settings, date(1970, 1, 1))
         assert first_partition(settings) == expected
+
+
+def test_backfill_gives_its_process_a_grid_that_has_the_history(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Mapping[str, str]] = []
+    monkeypatch.setattr(access, "with_services", lambda _settings, _command, own: given.append(own) or 0)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert main(["backfill", "2025-11-20", "2025-11-21"]) == 0
+    assert given == [{"PAIID_PARTITIONS_START": "2025-11-20"}]
 
 
 def test_each_source_has_its_own(variables: dict[str, str]) -> None:
