@@ -24,8 +24,8 @@ from paiid_pipeline.models.runtime import ABOUT, arithmetic, encoder_of, load_se
 from paiid_pipeline.models.signing import KeySource, SigningKey, UntrustedModelError, key_of, new_key, verify_folder
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.ensemble import MODEL, SEED, Blend, route
-from paiid_pipeline.sentiment.entities import Names
 from paiid_pipeline.sentiment.members import Member, MemberError, Reading, predictions
+from paiid_pipeline.sentiment.naming import Names
 from paiid_pipeline.sentiment.spelling import speller
 from paiid_pipeline.sentiment.transformer import Encode, Forward, Tokens, Transformer
 from paiid_pipeline.sentiment.vader import Vader
@@ -39,7 +39,7 @@ _Made = TypeVar("_Made")
 BLEND = "blend.json"
 _PINNED = "champion.json"
 _TRIAL = Reading("Shares rose")
-_READING = "+reading.4"
+_READING = "+reading.5"
 """Raised whenever what is done to a text between normalising and tokens changes."""
 _BATCH_TOKENS = 256
 """More leave the cache of a core: measured by the benchmarks."""

@@ -11,8 +11,9 @@ import polars as pl
 from paiid_pipeline.contracts import ARTICLE_SENTIMENT
 from paiid_pipeline.sentiment import ensemble
 from paiid_pipeline.sentiment.ensemble import SEED, Blend, Route
-from paiid_pipeline.sentiment.entities import Names, read_for
+from paiid_pipeline.sentiment.entities import read_for
 from paiid_pipeline.sentiment.members import Failure, Member, Opinion, Reading, predictions
+from paiid_pipeline.sentiment.naming import Directory, Names
 from paiid_pipeline.sentiment.normalise import NormalisedText, normalise
 from paiid_pipeline.sentiment.novelty import signature
 from paiid_pipeline.sentiment.privacy import mask
@@ -85,14 +86,15 @@ class SentimentAnalyzer:
         symbols: Sequence[str | None] | None = None,
         failed: dict[str, Failure] | None = None,
     ) -> list[SentimentResult]:
-        """Score raw texts, in order, each as :meth:`analyze_sentiment` would.
+        """Score raw texts, in order, each as :meth:`analyze_sentiment` would, and without the marks of the agencies.
 
         A member that fails on a text is left out of that text's score, and written into ``failed`` under its name.
         """
-        prepared = {text: normalise(text) for text in dict.fromkeys(texts)}
+        prepared = {text: normalise(lead_of(text).headline) for text in dict.fromkeys(texts)}
         clean = [prepared[text] for text in texts]
         about = symbols or [None] * len(texts)
-        readings = [read_for(each.text, symbol, self.names) for each, symbol in zip(clean, about, strict=True)]
+        directory = Directory(self.names)
+        readings = [read_for(each.text, symbol, directory) for each, symbol in zip(clean, about, strict=True)]
         said = self._opinions(readings, {} if failed is None else failed)
         unnamed = [symbol is not None and each.entity is None for symbol, each in zip(about, readings, strict=True)]
         return [
@@ -110,18 +112,16 @@ class SentimentAnalyzer:
         """Score articles: `contracts.ARTICLE_SENTIMENT`, one row an article version, symbol and model.
 
         ``news`` has the columns of `contracts.NEWS` (more do not matter). What is scored is the headline, without
-        the marks of the agencies, followed by the summary, each once; for each symbol where an article is about
-        several. ``correction``, ``update`` or ``withdrawal`` among the flags: what the marks say it is to an
-        earlier article. The models are
-        the members heard and the ensemble. An article without symbols gives no rows; a version that comes
-        twice gives its rows once. ``failed`` as for :meth:`analyze_batch`. With ``followed``, no other symbols
-        have rows; whether an article is about several is told by all that it names.
+        the marks of the agencies, followed by the summary, each once, for each symbol: as :meth:`analyze_sentiment`
+        scores that text for it, whatever other symbols the article has. ``correction``, ``update`` or ``withdrawal``
+        among the flags: what the marks say it is to an earlier article. The models are the members heard and the
+        ensemble. An article without symbols gives no rows; a version that comes twice gives its rows once. ``failed``
+        as for :meth:`analyze_batch`. With ``followed``, no other symbols have rows.
         """
         asked = _asked(news)
         if followed is not None:
             asked = asked.filter(pl.col("symbol").is_in(list(followed)))
-        several = [symbol if count > 1 else None for symbol, count in asked.select("symbol", "about").iter_rows()]
-        results = self.analyze_batch(asked["text"].to_list(), several, failed)
+        results = self.analyze_batch(asked["text"].to_list(), asked["symbol"].to_list(), failed)
         texts = [(headline, result.text) for headline, result in zip(asked["headline"], results, strict=True)]
         signed = {each: signature(normalise(each[0]).text, each[1]) for each in dict.fromkeys(texts)}
         rows = [
@@ -181,7 +181,7 @@ def _version(blend: Blend, members: Sequence[Member]) -> str:
 
 
 def _asked(news: pl.DataFrame) -> pl.DataFrame:
-    """A row an article version and symbol: its keys, headline, text, marks, and how many symbols it is about."""
+    """A row an article version and symbol: its keys, headline, text and marks."""
     versions = news.unique(["article_id", "content_hash"], keep="first", maintain_order=True)
     leads = [lead_of(h or "", s or "") for h, s in zip(versions["headline"], versions["summary"], strict=True)]
     texts = [_text(lead.headline, s) for lead, s in zip(leads, versions["summary"], strict=True)]
@@ -196,7 +196,6 @@ def _asked(news: pl.DataFrame) -> pl.DataFrame:
             text=pl.Series(texts, dtype=pl.String),
             marks=pl.Series([[lead.kind] if lead.kind else [] for lead in leads], dtype=pl.List(pl.String)),
         )
-        .with_columns(about=pl.col("symbol").list.len())
         .explode("symbol", empty_as_null=False)
         .drop_nulls("symbol")
     )

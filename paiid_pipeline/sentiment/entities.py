@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from paiid_pipeline.sentiment.members import Reading
-from paiid_pipeline.sentiment.typography import as_typed
-
-Names = Mapping[str, Sequence[str]]
-"""By symbol, what texts call it: Apple, Apple Inc. The symbol itself and its cashtag go without saying."""
+from paiid_pipeline.sentiment.naming import LEGAL_FORM, Directory, Names, is_titled, may_be_name
 
 _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 _SENTENCE = re.compile(r"(?<=[.!?;])\s+(?=[\"'“(A-Z$])|\s*[;|]\s*")
@@ -24,21 +19,9 @@ _TURN = re.compile(
 _JOINT = re.compile(r"(?i)\s*,\s+(?:and\s+)?(?!\d)|\s+-+\s+|:\s+|\s+and\s+")
 """Where another statement may begin, and as well the next of a list, or an apposition."""
 _APPOSED = re.compile(r"(?i)(?:the|an?|its|whose|which|who|maker|owner|parent|formerly|known|part|based)\b")
-_FORM = re.compile(
-    r"(?i)\b(?:inc|corp|corporation|co|company|cos|ltd|limited|plc|llc|group|holdings?|s\.a|n\.v|ag|se|oyj|class [ab]"
-    r"|shares?|stock)\b\.?"
-)
 _WORD = re.compile(r"[^\W_][\w'&.-]*")
-_TICKER = re.compile(r"[A-Z0-9][A-Z0-9.\-/]{0,14}")
 _FEWEST_TITLED = 3
-_BARRED = str.maketrans("øØđĐħĦłŁŧŦ", "oOdDhHlLtT")
-_WORDS_IN_CAPITALS = frozenset(
-    _WORD.findall(
-        "A ALL AN AND ARE AS AT BE BIG BY CAN CAR CASH CAT COST DAY DO EAT FAST FOR FUN GO GOOD HAS HE HER HIS HOPE IN"
-        " IS IT KEY LOVE LOW MA MAIN MAN ME NEW NEXT NICE NOW OF ON ONE OPEN OR OUT PAY PLAY REAL RUN SAFE SEE SHE SO"
-        " SUN THE TO TWO UP WELL WE WORK YOU"
-    )
-)
+_CONTRAST = re.compile(r"(?i),?\s+(?:but|while|whereas|though|although|even as|yet)\s+")
 
 
 @dataclass(frozen=True)
@@ -50,84 +33,47 @@ class _Part:
     joined: bool
 
 
-def read_for(text: str, symbol: str | None, names: Names) -> Reading:
+def read_for(text: str, symbol: str | None, names: Names | Directory) -> Reading:
     """The normalised ``text`` as read for ``symbol``: with the name that it has there, and its clause.
 
-    The text as a whole where no symbol is asked for, or none of its names is found. A name counts with word
-    boundaries and a capital where it has one, however its accents, apostrophes, hyphens, further capitals and "and"
-    are written; the first that is there is taken, and of several there the longest. A symbol counts where no name is
-    there: as $A, (NYSE: A) or (A), and in capitals where those tell it from a word.
+    Its clause where the text names somebody else as well, and all of the text where it does not, since then all of it
+    is about the symbol; nor is it parted where no symbol is asked for, or none of its names is found. Where ``names``
+    has nobody else, whom a text names besides cannot be told, and the clause is taken. A name counts
+    with word boundaries and a capital where it has one, however its accents, apostrophes, hyphens, further capitals
+    and "and" are written; the first that is there is taken, and of several there the longest. A symbol counts where no
+    name is there: as $A, (NYSE: A) or (A), and in capitals where those tell it from a word.
+
+    Somebody else is named by a name in ``names``, a cashtag or an exchange's ticker, or where one statement is set
+    against another ("Apple rises, but Acme falls") and they are not of one subject. Nothing but the text decides: not
+    which symbols its source tagged it with.
     """
-    found = _find(text, symbol, tuple(names.get(symbol, ()))) if symbol else None
-    if found is None:
+    directory = names if isinstance(names, Directory) else Directory(names)
+    found = directory.find(text, symbol) if symbol else None
+    if symbol is None or found is None:
         return Reading(text)
     start, end = found
-    return Reading(text, text[start:end], _clause(text, start, end))
+    name, clause = text[start:end], _clause(text, start, end)
+    parted = clause != text and (
+        not directory.knows_others(symbol)
+        or directory.names_another(text, symbol)
+        or _is_set_against(text, clause, name)
+    )
+    return Reading(text, name, clause if parted else text)
 
 
-def _find(text: str, symbol: str, names: tuple[str, ...]) -> tuple[int, int] | None:
-    for pattern in _patterns(symbol, names):
-        found = pattern.search(text)
-        if found:
-            return found.span("name")
-    bare = _bare(symbol).search(text) if _told_apart(symbol, text) else None
-    return bare.span("name") if bare else None
+def _is_set_against(text: str, clause: str, name: str) -> bool:
+    """Whether a clause stands in contrast to what is of another subject.
 
-
-def _told_apart(symbol: str, text: str) -> bool:
-    """Whether capitals alone show that the symbol is no word."""
-    if len(symbol) == 1:
-        return False
-    return symbol not in _WORDS_IN_CAPITALS or not text.isupper()
-
-
-@lru_cache(maxsize=4096)
-def _patterns(symbol: str, names: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
-    """What shows whom a text names, the surest first: its names, then its symbol written as one."""
-    ticker = _TICKER.fullmatch(symbol) is not None
-    called = sorted({*names, *([] if ticker else [symbol])}, key=lambda name: (-len(name), name))
-    found = [rf"(?<![\w$])(?P<name>{'|'.join(map(_spelt, called))})(?!\w)"] if called else []
-    own = _own(symbol)
-    marked = rf"(?<![\w$])\$(?P<name>{own})(?!\w)"
-    listed = rf"[(\[](?:[A-Za-z][A-Za-z .]*:\s?)?(?P<name>{own})[)\],;]"
-    exchange = rf"\b(?:NYSE|NASDAQ|Nasdaq|NSE|BSE|LSE|AMEX|EPA):\s?(?P<name>{own})(?!\w)"
-    return tuple(map(re.compile, [*found, marked, listed, exchange] if ticker else found))
-
-
-@lru_cache(maxsize=4096)
-def _bare(symbol: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![\w$&-])(?P<name>{_own(symbol)})(?![\w&]|-[a-z])")
-
-
-def _own(symbol: str) -> str:
-    return "[./-]".join(map(re.escape, re.split(r"[./-]", symbol)))
-
-
-def _spelt(name: str) -> str:
-    """A pattern of the ways to write a name."""
-    plain = unicodedata.normalize("NFKD", as_typed(name))
-    plain = "".join(c for c in plain if not unicodedata.combining(c)).translate(_BARRED)
-    joined = re.search(r"[a-z][A-Z]|[-'&]|[A-Z]{2}[a-z]", plain) is not None and " " not in plain
-    return "".join(_character(c, first and not joined) for c, first in _with_starts(plain))
-
-
-def _with_starts(plain: str) -> Iterator[tuple[str, bool]]:
-    before = " "
-    for character in re.findall(r" *(?:&| and ) *|[ -]+|.", plain):
-        yield character, not before[-1].isalnum() and before != "'"
-        before = character
-
-
-def _character(character: str, capital: bool) -> str:
-    if character.strip() in ("&", "and"):
-        return r"\s?(?:&|and)\s?"
-    if character.isspace() or character == "-":
-        return r"[\s-]?" if character == "-" else r"[\s-]+"
-    if character == "'":
-        return "'?"
-    if character == ".":
-        return r"\.?"
-    return re.escape(character) if character.isupper() and capital else f"(?i:{re.escape(character)})"
+    What begins with the name behind a "but" shows that it was not the subject before; what follows one begins with
+    what may be a name. In a text of capitals, capitals tell nothing.
+    """
+    start = text.index(clause)
+    before = [turn.end() for turn in _CONTRAST.finditer(text, 0, start)]
+    if start in before and clause.startswith(name):
+        return True
+    turn = _CONTRAST.match(text, start + len(clause))
+    following = turn and _WORD.match(text, turn.end())
+    return following is not None and not is_titled(text) and may_be_name(following[0])
 
 
 def _clause(text: str, start: int, end: int) -> str:
@@ -157,13 +103,13 @@ def _goes_on(text: str, parts: Sequence[_Part], first: int, last: int, name: str
 
 def _is_bare(clause: str, name: str) -> bool:
     """Whether a clause says nothing beyond the name: what is left are legal forms, brackets and signs."""
-    rest = _FORM.sub(" ", _BRACKETS.sub(" ", clause.replace(name, " ")))
+    rest = LEGAL_FORM.sub(" ", _BRACKETS.sub(" ", clause.replace(name, " ")))
     return not any(word.strip("'s.") for word in _WORD.findall(rest) if word not in ("'s", "s"))
 
 
 def _is_list(part: str) -> bool:
     """Whether a part is but names: few words, all with capitals."""
-    words = _WORD.findall(_FORM.sub(" ", _BRACKETS.sub(" ", part)))
+    words = _WORD.findall(LEGAL_FORM.sub(" ", _BRACKETS.sub(" ", part)))
     return len(words) < _FEWEST_TITLED and all(word[0].isupper() for word in words)
 
 

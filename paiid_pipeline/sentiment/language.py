@@ -11,7 +11,7 @@ _LATIN_SHARE = 0.5
 _WORD = re.compile(r"\w+")
 _WORDS = re.compile(r"[^\W\d_]+")
 
-_ENGLISH = frozenset(
+ENGLISH = frozenset(
     _WORD.findall(
         "the of to in and for on with from by at is are was were has have had will would can could its it as after"
         " over up down says said than this that these those be been being not no if or but so we you they he she"
@@ -60,7 +60,7 @@ def is_english(text: str) -> bool:
     if len(_OTHERS.intersection(words)) < _FEWEST_OTHERS:
         return True
     found = _WORDS.findall(text)
-    english = len(_ENGLISH.intersection(map(str.lower, found)))
+    english = len(ENGLISH.intersection(map(str.lower, found)))
     return sum(_foreign(found).values()) <= english + _DOUBT
 
 

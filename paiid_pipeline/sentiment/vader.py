@@ -14,7 +14,7 @@ from typing import Any
 from paiid_pipeline.sentiment.members import NOTHING, Opinion, Reading
 
 MODEL = "vader"
-MAPPING = 4
+MAPPING = 5
 """Raised whenever normalisation or the mapping below changes what a text scores."""
 
 UNINFORMED = 1 / 3

@@ -61,12 +61,18 @@ _NOTE = re.compile(
 )
 """A note in brackets before the text, or the usual apology in it."""
 
+_LONGEST = 1_000
+"""Longer than any headline, in characters."""
+
 
 def lead_of(headline: str, summary: str = "") -> Lead:
-    """The headline without its marks, and the gravest that they, or a note in the summary, say it is."""
+    """The headline without its marks, and the gravest that they, or a note in the summary, say it is.
+
+    They are looked for in the first line, unless that is too long for a headline; a text behind it stays.
+    """
     found: set[Kind] = set()
-    bare = headline
-    for pattern in (_BEFORE, _BEHIND):
+    bare, newline, behind = headline.strip().partition("\n")
+    for pattern in (_BEFORE, _BEHIND) if len(bare) <= _LONGEST else ():
         while (mark := pattern.match(bare) if pattern is _BEFORE else pattern.search(bare)) and mark.group().strip():
             if pattern is _BEFORE and not _is_mark(mark):
                 break
@@ -75,7 +81,8 @@ def lead_of(headline: str, summary: str = "") -> Lead:
     for text, pattern in ((bare, _OF_ANOTHER), (summary[:2000], _NOTE)):
         if note := pattern.search(text):
             _note(note, found)
-    return Lead(bare.strip() or headline, next((kind for kind in KINDS if kind in found), None))
+    bare = f"{bare}{newline}{behind}" if bare.strip() else headline
+    return Lead(bare.strip(), next((kind for kind in KINDS if kind in found), None))
 
 
 def _is_mark(mark: re.Match[str]) -> bool:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paiid_pipeline.contracts import ARTICLE_SENTIMENT, NEWS, empty
@@ -236,9 +236,31 @@ def test_an_article_about_several_symbols_has_a_score_for_each() -> None:
     )
     both = ensemble_rows(analyzer.score_articles(article("a", "Apple beats Nokia", "", ["AAPL", "NOK"])))
     one = ensemble_rows(analyzer.score_articles(article("a", "Apple beats Nokia", "", ["NOK"])))
-    assert both["score"][0] > 0 > both["score"][1]
-    assert one["score"][0] > 0
+    assert both["score"][0] > 0 > both["score"][1] == one["score"][0]
     assert analyzer.analyze_sentiment("Apple beats Nokia", "NOK").score == both["score"][1]
+
+
+_PIECES = ["Apple", "Nokia", "$NOK", "rises", "great profit", "awful fraud", "but", "while", ";", ",", ".", "Acme",
+           "UPDATE 1-", "(Correct)", "as", "(NYSE: ACM)", "it's", "\n", "&amp;", "CORRECTED-"]  # fmt: skip
+
+
+@given(
+    st.lists(st.sampled_from(_PIECES), max_size=14).map(" ".join) | st.text(max_size=60),
+    st.sampled_from([["NOK"], ["NOK", "AAPL"], ["NOK", "XYZ", "AAPL"]]),
+)
+@example("Apple wins great praise; Nokia plunges on awful fraud", ["NOK"])
+@example("UPDATE 1-Nokia plunges, but Acme gains (Correct)", ["NOK", "XYZ"])
+@example("Great profit\nNokia sees awful fraud - UPDATE", ["NOK"])
+def test_a_text_is_read_for_a_symbol_as_an_article_with_it_is(text: str, symbols: list[str]) -> None:
+    """Whatever other symbols the article has, and however its words are split into headline and summary."""
+    analyzer = SentimentAnalyzer(names={"AAPL": ["Apple"], "NOK": ["Nokia"]})
+    alone = [analyzer.analyze_sentiment(text, symbol) for symbol in symbols]
+    rows = ensemble_rows(analyzer.score_articles(article("a", text, "", symbols)))
+    numbers = rows.select("score", "p_negative", "p_neutral", "p_positive", "confidence").rows()
+    assert numbers == [(r.score, r.p_negative, r.p_neutral, r.p_positive, r.confidence) for r in alone]
+    headline, _, summary = text.strip().partition("\n")
+    parted = ensemble_rows(analyzer.score_articles(article("a", headline, summary, symbols)))
+    assert parted["score"].to_list() == rows["score"].to_list()
 
 
 def test_personal_data_reaches_no_member() -> None:

@@ -20,7 +20,7 @@ NAMES = {"AAPL": ["Apple"], "NOK": ["Nokia", "Nokia Oyj"], "V": ["Visa"], "GOOG"
 @pytest.mark.parametrize(
     ("text", "symbol", "entity", "clause"),
     [
-        ("Gold shines; Apple falls", "AAPL", "Apple", "Apple falls"),
+        ("Nokia shines; Apple falls", "AAPL", "Apple", "Apple falls"),
         ("Apple rises, but Nokia Oyj slumps on weak demand", "NOK", "Nokia Oyj", "Nokia Oyj slumps on weak demand"),
         ("Apple rises while Nokia slumps", "AAPL", "Apple", "Apple rises"),
         ("Profit fell. Apple beat Nokia. All is well", "NOK", "Nokia", "Apple beat Nokia."),
@@ -68,6 +68,35 @@ def test_a_clause_says_something_of_its_name(text: str, symbol: str, clause: str
 
 
 @pytest.mark.parametrize(
+    ("text", "symbol", "clause"),
+    [
+        ("Apple rises; shares of suppliers fall", "AAPL", None),
+        ("Profit warning: Apple falls. Its outlook is weak", "AAPL", None),
+        ("Apple rises as iPhone sales grow, but analysts see risk", "AAPL", None),
+        ("Apple Inc. (FRA: APC) falls; outlook cut", "AAPL", None),
+        ("Apple (NASDAQ: AAPL) falls; Apple suppliers rise", "AAPL", None),
+        ("Berkshire Hathaway (NYSE: BRK/A) gains; $BRK.B at a peak", "BRK.B", None),
+        ("Apple rises; Goldman Sachs slumps", "AAPL", "Apple rises"),
+        ("Apple rises; COCA COLA slumps", "AAPL", "Apple rises"),
+        ("Apple rises; MSFT slumps", "AAPL", "Apple rises"),
+        ("Apple rises; $XYZ slumps", "AAPL", "Apple rises"),
+        ("Apple rises; Acme (NYSE: ACM) slumps", "AAPL", "Apple rises"),
+        ("Apple rises, but Acme slumps", "AAPL", "Apple rises"),
+        ("Acme Wins Great Praise, While Apple Misses Badly", "AAPL", "Apple Misses Badly"),
+        ("APPLE RISES, BUT OUTLOOK DIMS", "AAPL", None),
+    ],
+)
+def test_a_text_is_parted_only_where_somebody_else_is_named(text: str, symbol: str, clause: str | None) -> None:
+    assert read_for(text, symbol, FIRMS).clause == (clause or text)
+
+
+@pytest.mark.parametrize("shared", ["Google rises; $GOOGL at a peak", "Alphabet (NASDAQ: GOOGL) rises; outlook raised"])
+def test_two_classes_of_shares_are_one_firm(shared: str) -> None:
+    names = {"GOOG": ["Google", "Alphabet"], "GOOGL": ["Google", "Alphabet"], **{"AAPL": ["Apple"]}}
+    assert read_for(shared, "GOOG", names).clause == shared
+
+
+@pytest.mark.parametrize(
     ("text", "symbol", "entity"),
     [
         ("A Strong Quarter For Thermo Fisher, But Agilent Misses Badly", "A", "Agilent"),
@@ -105,9 +134,10 @@ def test_a_clause_is_a_part_of_the_text_that_holds_the_name(filler: str, name: s
 
 
 def test_clauses_are_better_than_headlines_for_a_member_that_knows_no_entities(data_dir: Path) -> None:
-    """Headlines about several firms: the class by the sign of VADER's score, of all and of those that conflict."""
-    rows = pl.read_csv(data_dir / "sentiment" / "sentfin_entities.csv", infer_schema=False)
-    rows = rows.filter(pl.col("n_entities") != "1")
+    """The class by the sign of VADER's score: of headlines about several firms, all and those that conflict; of one."""
+    every = pl.read_csv(data_dir / "sentiment" / "sentfin_entities.csv", infer_schema=False)
+    named = {text: {each: [each] for each in found} for text, found in every.group_by("text").agg("entity").iter_rows()}
+    rows = every.filter(pl.col("n_entities") != "1")
     texts = [normalise(text).text for text in rows["text"]]
     truth = [{"negative": -1, "neutral": 0, "positive": 1}[label] for label in rows["label"]]
     conflicts = [each.lower() == "true" for each in rows["conflict"]]
@@ -121,6 +151,8 @@ def test_clauses_are_better_than_headlines_for_a_member_that_knows_no_entities(d
     all_by_clause, conflicts_by_clause = right(
         [read_for(text, name, {}) for text, name in zip(texts, rows["entity"], strict=True)]
     )
+    known = [named[text] for text in rows["text"]]
+    assert right([read_for(*each) for each in zip(texts, rows["entity"], known, strict=True)])[0] >= all_by_clause
     all_whole, conflicts_whole = right([Reading(text) for text in texts])
     assert all_by_clause > all_whole
     assert conflicts_by_clause > conflicts_whole + 0.04

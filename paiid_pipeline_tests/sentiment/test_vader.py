@@ -48,7 +48,7 @@ def test_it_reads_the_clause_of_an_entity() -> None:
 
 
 def test_the_version_names_the_package_and_the_mapping() -> None:
-    assert model_version() == Vader().version == "3.3.2+mapping.4"
+    assert model_version() == Vader().version == "3.3.2+mapping.5"
 
 
 def test_it_is_better_than_chance_on_real_headlines(data_dir: Path) -> None:
