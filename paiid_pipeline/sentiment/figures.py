@@ -17,12 +17,21 @@ _CURRENCIES: Final = {
     "£": "gbp", "gbp": "gbp", "¥": "jpy", "jpy": "jpy", "yen": "jpy", "₹": "inr", "rs": "inr", "rs.": "inr",
     "inr": "inr", "sek": "sek", "nok": "nok", "dkk": "dkk", "eek": "eek", "chf": "chf", "cad": "cad", "aud": "aud",
     "lvl": "lvl", "ltl": "ltl", "pln": "pln", "rub": "rub", "cny": "cny", "krw": "krw",
+    "s$": "sgd", "sgd": "sgd", "hk$": "hkd", "hkd": "hkd", "a$": "aud", "au$": "aud", "c$": "cad", "ca$": "cad",
+    "nz$": "nzd", "nzd": "nzd", "nt$": "twd", "twd": "twd", "r$": "brl", "brl": "brl", "dh": "aed", "dhs": "aed",
+    "dh.": "aed", "dhs.": "aed", "aed": "aed", "sr": "sar", "sar": "sar", "qr": "qar", "qar": "qar", "rm": "myr",
+    "myr": "myr", "rp": "idr", "idr": "idr", "tk": "bdt", "bdt": "bdt", "rmb": "cny", "yuan": "cny", "thb": "thb",
+    "php": "php", "pkr": "pkr", "zar": "zar", "mxn": "mxn", "czk": "czk", "huf": "huf",
 }  # fmt: skip
 _PARTS: Final = {"%": "%", "percent": "%", "pct": "%", "per cent": "%", "bps": "bps", "cents": "cents", "cent": "cents"}
 _SCALES: Final = {
-    "k": 1e3, "thousand": 1e3, "lakh": 1e5, "m": 1e6, "mn": 1e6, "mln": 1e6, "million": 1e6, "crore": 1e7, "b": 1e9,
-    "bn": 1e9, "bln": 1e9, "billion": 1e9, "tn": 1e12, "trillion": 1e12,
+    "k": 1e3, "thousand": 1e3, "lakh": 1e5, "lakhs": 1e5, "lac": 1e5, "lacs": 1e5, "m": 1e6, "mn": 1e6, "mln": 1e6,
+    "mm": 1e6, "million": 1e6, "cr": 1e7, "crs": 1e7, "crore": 1e7, "crores": 1e7, "b": 1e9, "bn": 1e9, "bln": 1e9,
+    "billion": 1e9, "tn": 1e12, "trn": 1e12, "trillion": 1e12, "lakh crore": 1e12, "lakh crores": 1e12, "lakh cr": 1e12,
+    "lac crore": 1e12,
 }  # fmt: skip
+_GROUPED: Final = r"\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?![ ']?\d)"
+"""Digits in threes, by commas or spaces, and as in India."""
 
 
 def _any(words: Sequence[str]) -> str:
@@ -31,10 +40,11 @@ def _any(words: Sequence[str]) -> str:
 
 
 _FIGURE: Final = re.compile(
-    rf"(?<![\w.,/])(?P<minus>(?:minus |negative |[-−])?)(?P<before>(?:{_any([*_CURRENCIES])})?)"
+    rf"(?<![\w.,/$])(?<!\d')(?P<minus>(?:minus |negative |[-−])?)(?P<before>(?:{_any([*_CURRENCIES])})?)"
     r"\s?(?P<sign>[-−]|(?<=\$)\((?=[\d.]+\)))?"
-    r"(?P<number>\d{1,3}(?:,\d{3})+(?:\s?\.\d+)?|\d+(?:\s?\.\d+)?|\.\d+)(?![\d,/]\d)"
-    rf"(?:\s?(?P<scale>{_any([*_SCALES])}))?(?:\s?(?P<after>{_any([*_PARTS, *_CURRENCIES])}))?(?!\w)",
+    rf"(?P<number>(?:{_GROUPED})(?:\s?\.\d+)?|\d+(?:\s?\.\d+)?|\.\d+)(?![\d,/.']\d)"
+    rf"(?:\s?(?P<scale>{_any([*_SCALES])}))?"
+    rf"(?:\s?(?P<after>{_any([*_PARTS, *_CURRENCIES])})(?!(?<=[$€£¥₹])\(?[\d.]))?(?!\w)",
     re.IGNORECASE,
 )
 _CUE: Final = re.compile(
@@ -45,7 +55,7 @@ _CUE: Final = re.compile(
 _FROM: Final = re.compile(r"(?:up |down )?from", re.IGNORECASE)
 _TO: Final = re.compile(r"\bto (?:a |an |about |some |around )?$")
 _WORD: Final = re.compile(r"\s?([A-Za-z]{2,12})\b")
-_TWO_NUMBERS: Final = re.compile(r"\d[^\d]+[ (\[$€£¥₹A-Za-z.]\d")
+_TWO_NUMBERS: Final = re.compile(r"\d[^\d]+[ (\[$€£¥₹A-Za-z.+−-]\d")
 _BRACKETS: Final = re.compile(r"\d[ \w.%]{0,12}\([^()\d]{0,5}\d[^()]*\)")
 _STOP: Final = re.compile(r"\s\.\s|[.!?]\s+[A-Z]|;|\b(?:while|whereas|even as)\b|, (?:and|but) ")
 _LOSS: Final = re.compile(r"\b(?:loss|losses|deficit)\b", re.IGNORECASE)

@@ -111,13 +111,13 @@ class Directory:
 
 def may_be_name(word: str) -> bool:
     """Whether a word with a capital, where only names have one, is a name."""
-    plain = re.split(r"[-'.]", word.lower())[0]
+    plain: str = re.split(r"[-'.]", word.lower())[0]
     return word[0].isupper() and plain not in ENGLISH and plain not in _DATED
 
 
 def is_titled(text: str) -> bool:
     """Whether most words have capitals, so that those do not tell names."""
-    words = _WORD.findall(text)
+    words: list[str] = _WORD.findall(text)
     return sum(word[0].isupper() for word in words) > _TITLED * len(words)
 
 
