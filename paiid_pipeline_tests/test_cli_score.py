@@ -38,7 +38,7 @@ def test_a_text_is_scored_and_what_is_missing_is_said(tmp_path: Path) -> None:
 def test_a_file_is_measured_for_each_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.csv"
     file.write_text(
-        "text,label,entity\nGreat profit,Bullish,\nGreat profit at Apple; awful fraud at X,negative,X\nFiled,neutral,\n"
+        "text,label,entity\nGreat profit,Bullish,\nApple gains; awful fraud at Xerox,negative,Xerox\nFiled,neutral,\n"
     )
     settings = load_settings({"PAIID_HOME": str(tmp_path)})
     assert evaluate(settings, file, as_json=True) == 0
