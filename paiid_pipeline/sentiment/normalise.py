@@ -118,10 +118,12 @@ def normalise(text: str) -> NormalisedText:
         text = made.step("byte_cap", text, _cap_bytes(text))
     if "<" in text or "&" in text:
         text = made.step("markup", text, _strip_markup(_strip_markup(text)))  # feeds escape what is escaped already
-    text = as_typed(made.step("mojibake", text, undo_misreading(text)))
+    if not text.isascii():
+        text = made.step("mojibake", text, undo_misreading(text))
+    text = as_typed(text)
     if not text.isascii() or not text.isprintable():
         text = _to_plain(made, text)
-    if "/" in text or "www." in text.lower():
+    if "/" in text or ("." in text and "www." in text.lower()):
         text = made.step("url", text, _drop_urls(text))
     # Runs of white space would make the patterns that allow for some of it slow.
     flat = _flat(text)
@@ -159,7 +161,8 @@ def _to_plain(made: _Steps, text: str) -> str:
     if "\u202e" in text:
         text = made.disguised("hidden", text, _OVERRIDE.sub(lambda match: (match[1] or match[2])[::-1], text))
     text = unicodedata.normalize("NFKC", text.translate(_BOXED) if _BOX.search(text) else text)
-    text = _JOINED_EMOJI.sub("", text)
+    if "\ufe0f" in text or "\u200d" in text or "\ufe0e" in text:
+        text = _JOINED_EMOJI.sub("", text)
     hidden = {ord(c): None for c in set(_ODD.findall(text)) if _hidden(c)}
     if hidden:
         made.disguises += len(_INSIDE_WORD.findall(text))
@@ -244,6 +247,8 @@ def _strip_marks(made: _Steps, text: str) -> str:
 
 def _read_leet(match: re.Match[str]) -> str:
     word = match[0]
+    if word.isalpha():
+        return word
     letters = sum(c.isalpha() for c in word)
     if letters < len(word) / 2 or (letters < 3 and not re.search("[03]", word)) or _AT.search(word):
         return word  # a model's number, a name such as B2B, or two words joined by "at"

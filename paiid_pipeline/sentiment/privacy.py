@@ -18,7 +18,7 @@ _EMAIL_IN_WORDS = re.compile(
 )
 _AT_IN_WORDS = re.compile(r"[\[(] ?[Aa][Tt] ?[\])]")
 _HANDLE = re.compile(
-    r"(?<![\w@])@(?!(?:rs|usd|eur|gbp|inr|aud|cad|chf|jpy)?\d[\d.,]*(?:[kmbcpx]|bn|mn|mm|tn|cr|am|pm|pct|bps)?(?!\w))"
+    r"@(?<![\w@].)(?!(?:rs|usd|eur|gbp|inr|aud|cad|chf|jpy)?\d[\d.,]*(?:[kmbcpx]|bn|mn|mm|tn|cr|am|pm|pct|bps)?(?!\w))"
     r"\w{2,30}(?![\w@])",
     re.IGNORECASE,
 )
@@ -84,7 +84,7 @@ def mask(text: str) -> tuple[str, tuple[str, ...]]:
     And which of email | card | account | phone | handle were found. Expects normalised text; linear time.
     """
     found: list[str] = []
-    if _AT_IN_WORDS.search(text):
+    if ("(" in text or "[" in text) and _AT_IN_WORDS.search(text):
         text = _sub(_EMAIL_IN_WORDS, lambda _m: "[email]", text, "email", found)
     if "@" in text:
         text = _sub(_EMAIL, lambda _m: "[email]", text, "email", found)

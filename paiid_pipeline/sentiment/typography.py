@@ -25,7 +25,9 @@ _CUT_READ = {"â€": '"', "Â": "", "Ã ": "à", "â": "'"}
 """Groups whose last sign cannot be seen, and was lost on the way or became a space."""
 _OTHER_ENCODINGS = ("cp437", "cp850", "mac_roman")
 _OFTEN_MISREAD = "‘’“”–—…•€™" + "".join(map(chr, range(0xC0, 0x100)))
-_FIRST_SIGN = re.compile("[ÂÃÄÅÎÏÐÑØÙÚÛâãäåæçèéêëìíïð‚√ΓÔ├]")
+_FIRST_SIGNS = "ÂÃÄÅÎÏÐÑØÙÚÛâãäåæçèéêëìíïð‚√ΓÔ├"
+_FIRST_SIGN = re.compile(f"[{_FIRST_SIGNS}]")
+_ANY_SIGN = re.compile(rf"[{_FIRST_SIGNS}\x80-\x9f]")
 _C1 = re.compile(r"[\x80-\x9f]")
 _LOST = re.compile(r"[\ufffd?](?<=[A-Za-z].)\ufffd{0,2}(?=(?:[tsdm]|re|ve|ll)(?![\w=&]))")
 _PARTED = re.compile(
@@ -50,7 +52,7 @@ def undo_misreading(text: str) -> str:
     Groups are replaced only where they are valid UTF-8 of what may well stand there: Latin letters, punctuation,
     signs and emoji; letters of other scripts where several come together. What is spoilt more than thrice stays.
     """
-    if text.isascii():
+    if text.isascii() or not _ANY_SIGN.search(text):
         return text
     for _ in range(_MOST_ROUNDS):
         if not _FIRST_SIGN.search(text):
@@ -73,7 +75,7 @@ def as_typed(text: str) -> str:
         text = _SIGN.sub(lambda sign: _KEYS[sign[0]], text)  # translate takes several times as long
     if "n t" in text:
         text = _PARTED.sub(r"\1't", text)
-    if "--" in text or "..." in text:
+    if "..." in text or "--" in text:
         text = _BETWEEN_WORDS.sub(lambda sign: f"{sign[0]} " if sign[0][0] == "." else " - ", text)
     return text
 
