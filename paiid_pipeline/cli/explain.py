@@ -22,6 +22,7 @@ from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.generator import ENGINE
 from paiid_pipeline.signals.ml import ENGINE as ML
 from paiid_pipeline.symbols import read_symbol
+from paiid_pipeline.technicals.adjustment import REBASED, on_one_footing
 from paiid_pipeline.universe import HORIZONS, TIMEFRAME, Horizon
 from paiid_pipeline.warehouse import Warehouse
 
@@ -99,10 +100,10 @@ def explained(warehouse: Warehouse, settings: Settings, signal: Row) -> dict[str
     anchor = settings.universe.calendar.session_back(session.day, settings.lookback[horizon].sessions).open
     known_by = as_of + settings.settle
     versions = warehouse.bar_versions([symbol], TIMEFRAME[horizon], anchor, as_of, known_by)
-    bars = versions.unique("bar_start", keep="last", maintain_order=True)
-    actions = warehouse.corporate_actions([symbol], known_by).filter(
-        (pl.col("effective_at") <= session.open) & (pl.col("effective_at") > anchor)
-    )
+    known = warehouse.corporate_actions([symbol], known_by)
+    bars = on_one_footing(versions, known).unique("bar_start", keep="last", maintain_order=True)
+    in_effect = (pl.col("effective_at") <= session.open) | (pl.col("kind") == REBASED)
+    actions = known.filter(in_effect & (pl.col("effective_at") > anchor))
     indicators = warehouse.indicators([symbol], horizon, as_of, as_of).to_dicts()
     sentiment = warehouse.symbol_sentiment([symbol], horizon, as_of, as_of).to_dicts()
     return {

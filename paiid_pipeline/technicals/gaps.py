@@ -28,6 +28,8 @@ _SPLITS = ((5, 4), (4, 3), (3, 2), (5, 3), (5, 2), (7, 2), *((new, 1) for new in
 _REVERSE = ((2, 3), *((1, old) for old in range(2, 101)))
 _RATIOS = (*_SPLITS, *_REVERSE)
 _SIZES = np.array([math.log(old / new) for new, old in _RATIOS])
+LEAST_PRICE = 1.0
+"""Nobody splits a share that costs less, and one step of its price may look like it."""
 LEAST = 1.2
 """No ratio looked for moves the price by less."""
 _HOUR = 3_600_000_000.0
@@ -51,9 +53,10 @@ def gaps(bars: Mapping[str, Floats]) -> list[tuple[int, float, str]]:
     for session in np.flatnonzero(large & (bars["unexplained"][firsts[1:]] > 0)).tolist():
         bar, factor = int(firsts[session + 1]), float(factors[session])
         nearest = int(np.argmin(np.abs(_SIZES - math.log(factor))))
-        near = abs(_SIZES[nearest] - math.log(factor)) <= NEAR
+        near = abs(_SIZES[nearest] - math.log(factor)) <= NEAR and (factor > 1 or price[bar - 1] >= LEAST_PRICE)
         if factor >= NO_RISE or (near and _is_quiet(bars, firsts, session + 1, abs(_SIZES[nearest]))):
-            found.append((bar, factor, _words(float(price[bar - 1]), float(opens[bar]), *_RATIOS[nearest])))
+            new, old = (1, round(factor)) if factor >= NO_RISE else _RATIOS[nearest]
+            found.append((bar, factor, _words(float(price[bar - 1]), float(opens[bar]), new, old)))
     return found
 
 

@@ -115,6 +115,11 @@ def test_a_move_that_was_traded_as_one_passes(factor: float, day: dict[str, floa
     assert not withheld
 
 
+def test_a_share_of_cents_that_moves_by_a_step_is_not_split() -> None:
+    cents = daily(0.8).with_columns(pl.col("open", "high", "low", "close") / 1000)
+    assert not decide(cents)[1]
+
+
 def test_a_source_that_tells_of_actions_is_believed() -> None:
     _, withheld = decide(daily(0.5).with_columns(source=pl.lit("complete")))
     assert not withheld
