@@ -11,7 +11,7 @@ import pytest
 
 from paiid_pipeline.models.datasets import GROUPED
 from paiid_pipeline.models.distillation import apart, read_articles, taught
-from paiid_pipeline.models.network import encode, load_network, load_tokenizer, predict
+from paiid_pipeline.models.network import encode, has_bfloat16, load_network, load_tokenizer, predict
 from paiid_pipeline.models.training import Plan, train
 
 
@@ -63,7 +63,9 @@ def test_the_target_is_the_mean_of_what_all_teachers_say_of_both_views(
     assert (rows.height, dict(rows.schema)) == (5, GROUPED)
     title = dict(articles.select("body", "title").iter_rows())
     said = [
-        predict(load_network(teacher), encode(load_tokenizer(teacher), [(text, None) for text in view]), half=True)
+        predict(
+            load_network(teacher), encode(load_tokenizer(teacher), [(text, None) for text in view]), half=has_bfloat16()
+        )
         for teacher in teachers
         for view in (list(rows["text"]), [title[text] for text in rows["text"]])
     ]
