@@ -76,7 +76,7 @@ def test_a_torch_archive_is_refused_under_any_name(folder: Path, key: SigningKey
     with zipfile.ZipFile(folder / "model.onnx", "w") as archive:
         archive.writestr("data.pkl", pickle.dumps(1))
     with pytest.raises(
-        UntrustedModelError, match="may run code when it is loaded.*delete it: the safetensors beside it"
+        UntrustedModelError, match=r"may run code when it is loaded.*delete it: the safetensors beside it"
     ):
         sign_folder(folder, key)
     with pytest.raises(UntrustedModelError, match=r"model\.onnx"):
