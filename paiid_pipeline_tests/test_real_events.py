@@ -83,7 +83,9 @@ class Desk:
                 ingestion = Ingestion(open_source(self.settings), warehouse, XNYS, self.settings, self.clock)
                 gathered = ingestion.gather(ingestion.needed_market([day]), [symbol], lambda _: None)
             assert gathered.errors == []
-            assert gathered.refusals.filter(pl.col("reason") != "outside_session").height == 0
+            # A note of what is out of line is no refusal: the bar is stored, and each decision judges it.
+            noted = pl.col("reason").str.ends_with("_out_of_line")
+            assert gathered.refusals.filter((pl.col("reason") != "outside_session") & ~noted).height == 0
 
     def read(
         self, symbol: str, day: date, horizon: Horizon = "daily", number: int = -1
@@ -176,7 +178,7 @@ def test_a_split_moves_no_signal(desk: Desk, symbol: str, ex_date: date, ratio: 
         assert abs(move - 1) < 0.25
         assert seen["volatility_20"] < 0.12
     unadjusted = desk.decided(bars, actions.clear(), decisions)
-    assert unadjusted["volatility_20"] > 1.3 * seen["volatility_20"]
+    assert unadjusted["withheld"] or unadjusted["volatility_20"] > 1.3 * seen["volatility_20"]
 
 
 @pytest.mark.parametrize(("symbol", "day", "factor"), CRASHES)

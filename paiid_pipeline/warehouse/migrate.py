@@ -106,7 +106,7 @@ def _upgraded(url: str) -> bool:
     return True
 
 
-def _upgrade(url: str) -> None:
+def _upgrade(url: str, version: str = "head") -> None:
     # Imported here: they cost 0.3 s that a run on an up-to-date database need not pay.
     from alembic import command
     from alembic.config import Config
@@ -119,5 +119,5 @@ def _upgrade(url: str) -> None:
     engine = create_engine("postgresql+psycopg2://", creator=lambda: psycopg2.connect(url), poolclass=NullPool)
     with _ONE_THREAD, engine.connect() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, version)
         connection.commit()

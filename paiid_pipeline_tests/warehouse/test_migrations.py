@@ -12,7 +12,7 @@ import pytest
 from paiid_pipeline import contracts
 from paiid_pipeline.warehouse import Warehouse, WarehouseError, migrate
 from paiid_pipeline.warehouse.analysts import VIEWS
-from paiid_pipeline.warehouse.migrate import _MIGRATIONS, _chain, newest_version, stored_version
+from paiid_pipeline.warehouse.migrate import _MIGRATIONS, _chain, _upgrade, newest_version, stored_version
 from paiid_pipeline.warehouse.tables import PARTITIONED
 from paiid_pipeline_tests.warehouse.rows import LATER, T0, bar, bars
 
@@ -126,12 +126,7 @@ def meddling(url: str, *statements: str, application: str = "notebook") -> Any:
 @pytest.fixture
 def older(postgres_url: str) -> str:
     """A warehouse of an older version."""
-    migrate(postgres_url)
-    connection = psycopg2.connect(postgres_url)
-    with connection, connection.cursor() as cursor:
-        cursor.execute("DROP TABLE write_locks")
-        cursor.execute("UPDATE alembic_version SET version_num = (%s)", (_chain()["0010"],))
-    connection.close()
+    _upgrade(postgres_url, _chain()["0007"])
     return postgres_url
 
 
@@ -158,7 +153,7 @@ def test_a_session_that_holds_a_migration_up_is_named_and_let_be(older: str, sta
         session.close()
     assert held in str(caught.value)
     assert "pg_terminate_backend(" in str(caught.value)
-    assert stored_version(older) == _chain()["0010"]
+    assert stored_version(older) == _chain()["0007"]
     migrate(older)
     assert stored_version(older) == newest_version()
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from alembic import op
 
 revision = "0008"
-down_revision = "0010"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
