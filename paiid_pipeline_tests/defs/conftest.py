@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import psycopg2
 import pytest
+from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 from paiid_pipeline.clock import FixedClock
 from paiid_pipeline.sources.standin import application
@@ -61,3 +62,10 @@ def _drop(url: str, schema: str) -> None:
     with psycopg2.connect(url) as connection, connection.cursor() as cursor:
         cursor.execute(f"drop schema {schema} cascade")
     connection.close()
+
+
+@pytest.fixture(autouse=True)
+def no_state_of_another_instance() -> Iterator[None]:
+    """Dagster keeps a store of its instance in a context variable, which a test that is over may have left behind."""
+    with set_defs_state_storage(None):
+        yield
