@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import numpy as np
+import polars as pl
 
-from paiid_pipeline.models.datasets import read_labelled
 from paiid_pipeline.models.evaluation import Evaluation, evaluate
 from paiid_pipeline.models.labels import INDEX
 from paiid_pipeline.models.registry import installed
@@ -119,13 +119,8 @@ def load_blend(models: Path, key: KeySource) -> Blend:
     return read_blend(_verified(MODEL, models, key)[0])
 
 
-def evaluate_file(analyzer: SentimentAnalyzer, path: Path) -> dict[str, Evaluation]:
-    """How well each member and the ensemble agree with a CSV of text, label and, if wanted, entity.
-
-    Raises ValueError, naming the column, or the label and its row, where the file is not such a one, and OSError
-    where it cannot be read.
-    """
-    rows = read_labelled(path)
+def evaluate_rows(analyzer: SentimentAnalyzer, rows: pl.DataFrame) -> dict[str, Evaluation]:
+    """How well each member and the ensemble agree with labelled rows, as `datasets.read_labelled` reads them."""
     results = analyzer.analyze_batch(rows["text"].to_list(), rows["entity"].to_list())
     labels = np.array([INDEX[label] for label in rows["label"]])
     found: dict[str, list[tuple[float, float, float]]] = {}

@@ -7,8 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from paiid_pipeline.cli.output import say, table, tell
+from paiid_pipeline.models.datasets import read_labelled
 from paiid_pipeline.models.evaluation import Evaluation, Interval
-from paiid_pipeline.scoring import evaluate_file, installed_analyzer
+from paiid_pipeline.scoring import evaluate_rows, installed_analyzer
 from paiid_pipeline.sentiment.analyzer import MemberResult, SentimentResult
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.symbols import canonical_symbol
@@ -48,12 +49,13 @@ def evaluate(settings: Settings, path: Path, *, as_json: bool) -> int:
 
     The file has the columns ``text`` and ``label``, and ``entity`` if the labels are about one.
     """
-    analyzer = installed_analyzer(settings)
     try:
-        found = evaluate_file(analyzer, path)
+        rows = read_labelled(path)  # before the models are opened, which takes longer
     except (ValueError, OSError) as error:
         tell(f"paiid models evaluate: {error}")
         return 2
+    analyzer = installed_analyzer(settings)
+    found = evaluate_rows(analyzer, rows)
     if as_json:
         document = {name: each.as_dict() for name, each in found.items()}
         say(json.dumps({"models": document, "left_out": dict(analyzer.route.left_out)}, indent=2))
