@@ -8,9 +8,9 @@ from datetime import date, datetime, timedelta
 
 import polars as pl
 
-from paiid_pipeline.contracts import DECISIONS
+from paiid_pipeline.schemas import DECISIONS
 from paiid_pipeline.settings import TTL, Settings
-from paiid_pipeline.universe import HORIZONS, INTRADAY_STEP, TradingCalendar
+from paiid_pipeline.trading_calendar import HORIZONS, INTRADAY_STEP, TradingCalendar
 
 NEWS_PATIENCE = TTL["news"] + INTRADAY_STEP
 """A decision is withheld where the source of news was last asked earlier before it than this: a refresh, and a step."""

@@ -9,13 +9,13 @@ from typing import Any
 
 import polars as pl
 
-from paiid_pipeline.contracts import SIGNALS, STAKES, WITHHELD, empty
 from paiid_pipeline.models.signal_shelf import Shelf
 from paiid_pipeline.models.signing import key_of
+from paiid_pipeline.schemas import SIGNALS, STAKES, WITHHELD, empty
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.features import FEATURES
 from paiid_pipeline.signals.generator import SignalGenerator
-from paiid_pipeline.signals.ml import ENGINE, Model, ModelGenerator
+from paiid_pipeline.signals.model_engine import ENGINE, Model, ModelGenerator
 from paiid_pipeline.signals.risk import Book
 from paiid_pipeline.signals.rules import load_rules
 from paiid_pipeline.universe import SETTLE

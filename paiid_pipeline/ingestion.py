@@ -11,15 +11,15 @@ from itertools import groupby
 import polars as pl
 
 from paiid_pipeline.clock import Clock
-from paiid_pipeline.contracts import BARS, CORPORATE_ACTIONS, MOMENT, REFUSALS
 from paiid_pipeline.decisions import news_window
+from paiid_pipeline.schemas import BARS, CORPORATE_ACTIONS, MOMENT, REFUSALS
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.sources import Fetched, Source, Wanted, fetch, provided
 from paiid_pipeline.sources.fetch import Kind
 from paiid_pipeline.technicals.adjustment import REBASED, on_one_footing
 from paiid_pipeline.technicals.events import CASH, SHARES, WITHDRAWN, judged
 from paiid_pipeline.technicals.rebasing import rebased
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 from paiid_pipeline.warehouse import Span, Warehouse, Written
 
 RECHECK: dict[Kind, timedelta] = {

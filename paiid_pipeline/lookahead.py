@@ -16,8 +16,8 @@ from typing import Any
 
 import polars as pl
 
-from paiid_pipeline.contracts import ARTICLE_SENTIMENT, HALTS, STAKES, empty
 from paiid_pipeline.engines import MlEngine, rule_engine
+from paiid_pipeline.schemas import ARTICLE_SENTIMENT, HALTS, STAKES, empty
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.transformer import ARITHMETIC

@@ -13,7 +13,7 @@ import polars as pl
 
 from paiid_pipeline.cache import CacheError, CacheManager, Envelope
 from paiid_pipeline.clock import Clock
-from paiid_pipeline.contracts import DECISIONS, STORED_ARTICLE_SENTIMENT
+from paiid_pipeline.schemas import DECISIONS, STORED_ARTICLE_SENTIMENT
 from paiid_pipeline.scoring import installed_analyzer
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer

@@ -22,7 +22,7 @@ from paiid_pipeline.settings import CacheKind, Settings, load_settings
 from paiid_pipeline.signals import generator
 from paiid_pipeline.signals.generator import Signal, as_news, signals_of
 from paiid_pipeline.signals.risk import Book, reach_back
-from paiid_pipeline.universe import HORIZONS, Horizon
+from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 from paiid_pipeline.warehouse import Warehouse
 
 _RECENT = timedelta(days=14)

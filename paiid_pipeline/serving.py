@@ -12,7 +12,8 @@ import polars as pl
 
 from paiid_pipeline.cache import Envelope
 from paiid_pipeline.settings import TTL, CacheKind
-from paiid_pipeline.universe import INTRADAY_STEP, SETTLE
+from paiid_pipeline.trading_calendar import INTRADAY_STEP
+from paiid_pipeline.universe import SETTLE
 from paiid_pipeline.warehouse import Warehouse
 
 NEWS_WINDOW = timedelta(days=3)

@@ -32,7 +32,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from paiid_pipeline.clock import Clock, parse_clock
-from paiid_pipeline.universe import SETTLE, Horizon, Universe, load_universe
+from paiid_pipeline.trading_calendar import Horizon
+from paiid_pipeline.universe import SETTLE, Universe, load_universe
 
 Environment = Literal["dev", "staging", "prod"]
 SourceName = Literal["synthetic", "replay", "alpaca", "tradier"]

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from paiid_pipeline.contracts import STORED_ARTICLE_SENTIMENT, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
+from paiid_pipeline.schemas import STORED_ARTICLE_SENTIMENT, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.signals.generator import SignalGenerator
 from paiid_pipeline.sources.validation import check_bars, collapse

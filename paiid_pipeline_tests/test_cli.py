@@ -22,8 +22,8 @@ import redis
 
 from paiid_pipeline import supervisor
 from paiid_pipeline.cli.home import OccupiedError, attach, own, profile_of, redis_database, running
-from paiid_pipeline.cli.output import table
 from paiid_pipeline.cli.services import free_port
+from paiid_pipeline.console import table
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.warehouse import migrate
 

@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 from paiid_pipeline.clock import FixedClock
-from paiid_pipeline.contracts import CORPORATE_ACTIONS, MOMENT, REFUSALS
 from paiid_pipeline.ingestion import Ingestion, Needed
+from paiid_pipeline.schemas import CORPORATE_ACTIONS, MOMENT, REFUSALS
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.sources import Fetched, Source, Wanted
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 from paiid_pipeline.warehouse import Warehouse
 
 CALENDAR = TradingCalendar("XNYS")

@@ -9,7 +9,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from paiid_pipeline.contracts import MOMENT, STORED_ARTICLE_SENTIMENT, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.decisions import due_decisions
 from paiid_pipeline.lookahead import (
     ELSEWHERE,
@@ -26,11 +25,12 @@ from paiid_pipeline.lookahead import (
     pipeline_of,
     too_early,
 )
+from paiid_pipeline.schemas import MOMENT, STORED_ARTICLE_SENTIMENT, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.ensemble import Blend, route
 from paiid_pipeline.sentiment.members import Member, Opinion, Reading
 from paiid_pipeline.settings import load_settings
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 from paiid_pipeline_tests.signals.lookahead import random_history
 
 PIPELINE = pipeline_of(load_settings({}))

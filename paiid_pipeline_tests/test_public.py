@@ -24,13 +24,13 @@ from paiid_pipeline import (
     TechnicalAnalyzer,
 )
 from paiid_pipeline.cache import CacheError
-from paiid_pipeline.contracts import BARS, SIGNALS, SYMBOL_SENTIMENT, empty
 from paiid_pipeline.models.signing import SigningKey, sign_folder
+from paiid_pipeline.schemas import BARS, SIGNALS, SYMBOL_SENTIMENT, empty
 from paiid_pipeline.scoring import save_blend
 from paiid_pipeline.sentiment.ensemble import Blend
 from paiid_pipeline.signals.risk import Book
 from paiid_pipeline.technicals.panel import indicator_panel
-from paiid_pipeline.universe import Horizon
+from paiid_pipeline.trading_calendar import Horizon
 from paiid_pipeline.warehouse import Warehouse, migrate
 from paiid_pipeline_tests.signals.test_generator import OVERSOLD, indicators
 from paiid_pipeline_tests.warehouse.rows import MINUTE, T0, article, bar, bars, news

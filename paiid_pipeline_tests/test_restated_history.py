@@ -12,14 +12,14 @@ import polars as pl
 import pytest
 
 from paiid_pipeline.clock import FixedClock
-from paiid_pipeline.contracts import BARS, REFUSALS
 from paiid_pipeline.decisions import due_decisions
 from paiid_pipeline.ingestion import Gathered, Ingestion
+from paiid_pipeline.schemas import BARS, REFUSALS
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.sources import WITHOUT_ACTIONS, Fetched, Source, Wanted
 from paiid_pipeline.technicals.adjustment import on_one_footing
 from paiid_pipeline.technicals.decide import decide_indicators
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 from paiid_pipeline.warehouse import Warehouse, migrate
 
 CALENDAR = TradingCalendar("XNYS")

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.universe import HORIZONS, TradingCalendar, load_universe
+from paiid_pipeline.trading_calendar import HORIZONS, TradingCalendar
+from paiid_pipeline.universe import load_universe
 
 XNYS = TradingCalendar("XNYS")
 ALWAYS = TradingCalendar("24/7")

@@ -10,8 +10,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paiid_pipeline.cli.output import tell
-from paiid_pipeline.universe import HORIZONS
+from paiid_pipeline.console import tell
+from paiid_pipeline.trading_calendar import HORIZONS
 
 if TYPE_CHECKING:
     from paiid_pipeline.settings import Settings, SettingsError

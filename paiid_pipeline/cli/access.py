@@ -13,10 +13,10 @@ from types import MappingProxyType
 from paiid_pipeline import supervisor
 from paiid_pipeline.cli import home as homes
 from paiid_pipeline.cli.home import OccupiedError, State, profile_of
-from paiid_pipeline.cli.output import say, tell
 from paiid_pipeline.cli.query import Format, run_sql
 from paiid_pipeline.cli.services import ANALYST, merged, start_warehouse
 from paiid_pipeline.cli.up import running_services
+from paiid_pipeline.console import say, tell
 from paiid_pipeline.embedded import masked, with_login
 from paiid_pipeline.settings import Settings, load_settings
 

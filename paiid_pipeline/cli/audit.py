@@ -11,8 +11,8 @@ from random import Random
 
 import polars as pl
 
-from paiid_pipeline.cli.output import say, tell, timed
 from paiid_pipeline.clock import SystemClock
+from paiid_pipeline.console import say, tell, timed
 from paiid_pipeline.decisions import Reach, due_decisions, reach
 from paiid_pipeline.engines import MlEngine
 from paiid_pipeline.lookahead import (
@@ -30,11 +30,11 @@ from paiid_pipeline.scoring import installed_analyzer
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.generator import ENGINE
-from paiid_pipeline.signals.ml import ENGINE as ML
+from paiid_pipeline.signals.model_engine import ENGINE as ML
 from paiid_pipeline.signals.risk import reach_back
 from paiid_pipeline.signals.rules import load_rules
 from paiid_pipeline.symbols import read_symbol
-from paiid_pipeline.universe import HORIZONS, Horizon
+from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 from paiid_pipeline.warehouse import Warehouse
 
 SYMBOLS, SESSIONS = 25, 16

@@ -10,20 +10,20 @@ from typing import Any
 import polars as pl
 
 from paiid_pipeline.cli.audit import history_of, together, unknown_symbol
-from paiid_pipeline.cli.output import say, table, tell
 from paiid_pipeline.cli.query import priced
 from paiid_pipeline.clock import SystemClock
-from paiid_pipeline.contracts import DECISIONS
+from paiid_pipeline.console import say, table, tell
 from paiid_pipeline.decisions import due_decisions
 from paiid_pipeline.engines import MlEngine
 from paiid_pipeline.lookahead import pipeline_of
+from paiid_pipeline.schemas import DECISIONS
 from paiid_pipeline.sentiment.aggregate import counted
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.generator import ENGINE
-from paiid_pipeline.signals.ml import ENGINE as ML
+from paiid_pipeline.signals.model_engine import ENGINE as ML
 from paiid_pipeline.symbols import read_symbol
 from paiid_pipeline.technicals.adjustment import REBASED, on_one_footing
-from paiid_pipeline.universe import HORIZONS, TIMEFRAME, Horizon
+from paiid_pipeline.trading_calendar import HORIZONS, TIMEFRAME, Horizon
 from paiid_pipeline.warehouse import Warehouse
 
 Row = dict[str, Any]

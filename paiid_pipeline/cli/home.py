@@ -18,8 +18,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from paiid_pipeline.cli.output import tell
 from paiid_pipeline.clock import SystemClock
+from paiid_pipeline.console import tell
 from paiid_pipeline.embedded import REDIS_DATABASES
 from paiid_pipeline.settings import Settings
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from paiid_pipeline.cli.output import say, table, tell
+from paiid_pipeline.console import say, table, tell
 from paiid_pipeline.learning.data import Texts, labelled_rows, load_texts, make_texts, save_texts, split_held_out
 from paiid_pipeline.learning.ensemble import fit_ensemble
 from paiid_pipeline.learning.gate import force, promote

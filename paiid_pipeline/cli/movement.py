@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from paiid_pipeline.cli.output import say, table, tell, timed
+from paiid_pipeline.console import say, table, tell, timed
 from paiid_pipeline.models.evaluation import Interval
 from paiid_pipeline.models.movement import PUBLISHED, TEST, examples, measure, read
 from paiid_pipeline.scoring import installed_analyzer

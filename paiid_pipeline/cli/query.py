@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from paiid_pipeline.cli.output import say, table, tell
 from paiid_pipeline.cli.services import ANALYST
+from paiid_pipeline.console import say, table, tell
 
 Format = Literal["table", "csv", "json"]
 

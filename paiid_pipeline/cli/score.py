@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from paiid_pipeline.cli.output import say, table, tell
+from paiid_pipeline.console import say, table, tell
 from paiid_pipeline.models.datasets import read_labelled
 from paiid_pipeline.models.evaluation import Evaluation, Interval
 from paiid_pipeline.scoring import evaluate_rows, installed_analyzer

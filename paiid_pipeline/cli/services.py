@@ -19,7 +19,7 @@ from paiid_pipeline import embedded, supervisor
 from paiid_pipeline.cache import CacheError, CacheManager
 from paiid_pipeline.cli.choices import chosen, first_partition
 from paiid_pipeline.cli.home import profile_of, redis_database
-from paiid_pipeline.cli.output import tell, timed
+from paiid_pipeline.console import tell, timed
 from paiid_pipeline.embedded import (
     HOST,
     RunningServer,
@@ -78,7 +78,7 @@ class StandIn:
     def __init__(self, source: str, log: Path, environment: Mapping[str, str]) -> None:
         port = free_port(0)
         self.url = f"http://{HOST}:{port}"
-        module = ["-m", "paiid_pipeline.sources.standin", "--source", source, "--port", str(port)]
+        module = ["-m", "paiid_pipeline.sources.simulator.server", "--source", source, "--port", str(port)]
         self.child = Child(f"{source} exchange", [sys.executable, *module], log, environment)
 
     def wait(self) -> None:

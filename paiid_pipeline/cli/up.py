@@ -18,9 +18,9 @@ from paiid_pipeline import frozen, supervisor
 from paiid_pipeline.cli import home as homes
 from paiid_pipeline.cli import services as starting
 from paiid_pipeline.cli.home import Lease
-from paiid_pipeline.cli.output import say, tell, timed
 from paiid_pipeline.cli.query import show_signals
 from paiid_pipeline.cli.services import Services, answers, free_port
+from paiid_pipeline.console import say, tell, timed
 from paiid_pipeline.embedded import HOST, RunningServer
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.supervisor import Child

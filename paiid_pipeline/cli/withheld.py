@@ -9,11 +9,11 @@ import polars as pl
 
 from paiid_pipeline.cli.audit import history_of
 from paiid_pipeline.clock import SystemClock
-from paiid_pipeline.contracts import WITHHELD, empty
 from paiid_pipeline.decisions import due_decisions, with_refusals
 from paiid_pipeline.lookahead import pipeline_of
+from paiid_pipeline.schemas import WITHHELD, empty
 from paiid_pipeline.settings import Settings
-from paiid_pipeline.universe import HORIZONS, Horizon
+from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 from paiid_pipeline.warehouse import Warehouse
 
 _KEY = ["symbol", "horizon", "as_of"]

@@ -7,9 +7,9 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from paiid_pipeline.contracts import MOMENT
 from paiid_pipeline.defs.partitions import UNIVERSE, dimensions
 from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.schemas import MOMENT
 from paiid_pipeline.settings import TTL, CacheKind
 
 OWNERS = ["team:data-engineering"]

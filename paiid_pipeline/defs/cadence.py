@@ -9,7 +9,7 @@ import dagster as dg
 from paiid_pipeline.defs.catching_up import SINCE_TAG, inputs_lacking, looked_at, missed_since
 from paiid_pipeline.defs.partitions import run_tags
 from paiid_pipeline.defs.resources import Pipeline
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 
 CADENCE_TAG = "paiid/cadence"
 AFTER_CLOSE = timedelta(minutes=3)

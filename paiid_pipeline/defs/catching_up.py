@@ -8,7 +8,7 @@ import dagster as dg
 from paiid_pipeline.decisions import NEWS_PATIENCE
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.sources import provided
-from paiid_pipeline.universe import HORIZONS, Horizon, TradingCalendar
+from paiid_pipeline.trading_calendar import HORIZONS, Horizon, TradingCalendar
 
 SINCE_TAG = "paiid/since"
 """On a run that catches up: the first session that it makes again."""

@@ -7,13 +7,13 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from paiid_pipeline.contracts import DECISIONS, WITHHELD, empty
 from paiid_pipeline.decisions import NEWS_PATIENCE, due_decisions, reach, unasked, undecided
 from paiid_pipeline.defs.asset import counted, describe
 from paiid_pipeline.defs.partitions import selected
 from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.schemas import DECISIONS, WITHHELD, empty
 from paiid_pipeline.sources import provided
-from paiid_pipeline.universe import HORIZONS
+from paiid_pipeline.trading_calendar import HORIZONS
 from paiid_pipeline.warehouse import DecisionTable, Written
 
 KEY = ["symbol", "horizon", "as_of"]

@@ -12,7 +12,8 @@ import dagster as dg
 
 from paiid_pipeline.clock import ReplayClock
 from paiid_pipeline.settings import load_settings
-from paiid_pipeline.universe import Session, TradingCalendar, Universe
+from paiid_pipeline.trading_calendar import Session, TradingCalendar
+from paiid_pipeline.universe import Universe
 
 _SETTINGS = load_settings()
 UNIVERSE: Universe = _SETTINGS.universe

@@ -14,7 +14,8 @@ from paiid_pipeline.models.registry import Registry
 from paiid_pipeline.models.signing import SigningKey, key_of
 from paiid_pipeline.settings import Settings, load_settings
 from paiid_pipeline.sources import Source, open_source
-from paiid_pipeline.universe import TradingCalendar, Universe
+from paiid_pipeline.trading_calendar import TradingCalendar
+from paiid_pipeline.universe import Universe
 from paiid_pipeline.warehouse import Warehouse
 
 

@@ -14,7 +14,7 @@ from paiid_pipeline.models.signal_data import SignalData
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.features import FEATURES, KEY, computed, joined
-from paiid_pipeline.universe import Horizon
+from paiid_pipeline.trading_calendar import Horizon
 from paiid_pipeline.warehouse import Warehouse
 
 SYMBOLS = 40

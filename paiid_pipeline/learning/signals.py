@@ -10,6 +10,10 @@ from pathlib import Path
 
 import polars as pl
 
+from paiid_pipeline.backtest.accounts import Costs
+from paiid_pipeline.backtest.prices import Market, market
+from paiid_pipeline.backtest.simulation import Options
+from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.engines import model_engine, open_shelf, rule_engine
 from paiid_pipeline.learning.feature_audit import caught_features
 from paiid_pipeline.learning.workshop import Workshop
@@ -29,15 +33,12 @@ from paiid_pipeline.models.signal_plots import signal_plots
 from paiid_pipeline.models.signal_shelf import REFERENCE, SIGNAL_MODEL
 from paiid_pipeline.models.signal_training import Plan, Training, train
 from paiid_pipeline.settings import Settings
-from paiid_pipeline.signals.accounts import Costs, Market, market
-from paiid_pipeline.signals.backtest import Options
 from paiid_pipeline.signals.drift import references
 from paiid_pipeline.signals.features import FEATURES
-from paiid_pipeline.signals.labels import Barriers
-from paiid_pipeline.signals.ml import matrix
+from paiid_pipeline.signals.model_engine import matrix
 from paiid_pipeline.signals.risk import Book
 from paiid_pipeline.technicals.adjustment import owned
-from paiid_pipeline.universe import TIMEFRAME, Horizon
+from paiid_pipeline.trading_calendar import TIMEFRAME, Horizon
 from paiid_pipeline.warehouse import Warehouse
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)

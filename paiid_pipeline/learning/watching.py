@@ -15,8 +15,8 @@ from paiid_pipeline.models.signal_shelf import Shelf
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.drift import Drift, Limits, judge
 from paiid_pipeline.signals.features import FEATURES, computed, joined
-from paiid_pipeline.signals.ml import matrix
-from paiid_pipeline.universe import Horizon
+from paiid_pipeline.signals.model_engine import matrix
+from paiid_pipeline.trading_calendar import Horizon
 from paiid_pipeline.warehouse import Warehouse
 
 

@@ -8,9 +8,9 @@ from datetime import datetime
 
 import polars as pl
 
-from paiid_pipeline.contracts import MODEL_EVALUATIONS
 from paiid_pipeline.models.promotion import Verdict
 from paiid_pipeline.models.registry import Version
+from paiid_pipeline.schemas import MODEL_EVALUATIONS
 
 _BOUNDS = ("low", "high")
 _ROWS = "rows"

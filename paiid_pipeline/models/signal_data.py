@@ -13,10 +13,10 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from paiid_pipeline.backtest.prices import Market
+from paiid_pipeline.backtest.triple_barrier import LABELS, Barriers, label
 from paiid_pipeline.models.signal_models import CLASSES
-from paiid_pipeline.signals.accounts import Market
 from paiid_pipeline.signals.features import FEATURES, KEY, computed, joined
-from paiid_pipeline.signals.labels import LABELS, Barriers, label
 
 _ORDER = ("as_of", "symbol")
 _NEWEST: Final = "newest.json"

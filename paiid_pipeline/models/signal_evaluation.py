@@ -14,16 +14,16 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.contracts import SIGNALS, STAKES, empty
+from paiid_pipeline.backtest.prices import Market
+from paiid_pipeline.backtest.return_statistics import Floats, block_bootstrap, deflated_sharpe, rank_ic, sharpe
+from paiid_pipeline.backtest.simulation import Backtest, Options, backtest
 from paiid_pipeline.models.evaluation import expected_calibration_error
 from paiid_pipeline.models.signal_models import CLASSES, SignalModel, probabilities
 from paiid_pipeline.models.signal_training import Training
-from paiid_pipeline.signals.accounts import Market
-from paiid_pipeline.signals.backtest import Backtest, Options, backtest
+from paiid_pipeline.schemas import SIGNALS, STAKES, empty
 from paiid_pipeline.signals.features import KEY
 from paiid_pipeline.signals.generator import SignalGenerator
-from paiid_pipeline.signals.ml import DOWN, UP, Model, ModelGenerator
-from paiid_pipeline.signals.performance import Floats, block_bootstrap, deflated_sharpe, rank_ic, sharpe
+from paiid_pipeline.signals.model_engine import DOWN, UP, Model, ModelGenerator
 from paiid_pipeline.signals.risk import Book
 
 LEAST_TIMES = 20

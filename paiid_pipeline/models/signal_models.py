@@ -17,10 +17,10 @@ from typing import Any, Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from paiid_pipeline.backtest.return_statistics import Floats
+from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.models.signing import UntrustedModelError
-from paiid_pipeline.signals.labels import Barriers
-from paiid_pipeline.signals.ml import DOWN, NEITHER, UP
-from paiid_pipeline.signals.performance import Floats
+from paiid_pipeline.signals.model_engine import DOWN, NEITHER, UP
 
 Kind = Literal["forest", "boosted", "network"]
 KINDS: Final[tuple[Kind, ...]] = ("forest", "boosted", "network")

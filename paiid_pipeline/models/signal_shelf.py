@@ -12,7 +12,7 @@ from typing import Any, Final
 from paiid_pipeline.models.registry import Installed, installed
 from paiid_pipeline.models.signal_models import Card, SignalModel, load_card, load_model
 from paiid_pipeline.models.signing import UntrustedModelError, verify_folder
-from paiid_pipeline.universe import Horizon
+from paiid_pipeline.trading_calendar import Horizon
 
 SIGNAL_MODEL: Final = "signal_model"
 REFERENCE: Final = "reference.json"

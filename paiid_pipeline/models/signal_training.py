@@ -11,6 +11,8 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from paiid_pipeline.backtest.return_statistics import Floats
+from paiid_pipeline.backtest.walk_forward import Indices, walk_forward
 from paiid_pipeline.models.signal_data import SignalData
 from paiid_pipeline.models.signal_models import (
     CLASSES,
@@ -24,9 +26,7 @@ from paiid_pipeline.models.signal_models import (
     Trees,
     split_margins,
 )
-from paiid_pipeline.signals.ml import matrix
-from paiid_pipeline.signals.performance import Floats
-from paiid_pipeline.signals.splits import Indices, walk_forward
+from paiid_pipeline.signals.model_engine import matrix
 
 Settings = Mapping[str, float]
 

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from paiid_pipeline.contracts import DECISIONS, SYMBOL_SENTIMENT
+from paiid_pipeline.schemas import DECISIONS, SYMBOL_SENTIMENT
 from paiid_pipeline.sentiment import ensemble
 from paiid_pipeline.sentiment.counting import standings, versions
 

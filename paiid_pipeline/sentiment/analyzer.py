@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import polars as pl
 
-from paiid_pipeline.contracts import ARTICLE_SENTIMENT
+from paiid_pipeline.schemas import ARTICLE_SENTIMENT
 from paiid_pipeline.sentiment import ensemble
 from paiid_pipeline.sentiment.ensemble import SEED, Blend, Route
 from paiid_pipeline.sentiment.entities import read_for

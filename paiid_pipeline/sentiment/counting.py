@@ -16,7 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from paiid_pipeline.contracts import DECISIONS, STORED_ARTICLE_SENTIMENT
+from paiid_pipeline.schemas import DECISIONS, STORED_ARTICLE_SENTIMENT
 from paiid_pipeline.sentiment.novelty import are_near, claims_in, near_copies
 from paiid_pipeline.sentiment.wire import KINDS
 

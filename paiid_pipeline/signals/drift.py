@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.signals.performance import Floats
+from paiid_pipeline.backtest.return_statistics import Floats
 
 BINS = 10
 _GRID = 200

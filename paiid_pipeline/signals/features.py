@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from paiid_pipeline.contracts import INDICATORS, SYMBOL_SENTIMENT
+from paiid_pipeline.schemas import INDICATORS, SYMBOL_SENTIMENT
 
 KEY = ("symbol", "horizon", "as_of")
 _c = pl.col

@@ -14,12 +14,12 @@ import orjson
 import polars as pl
 
 from paiid_pipeline import quality
-from paiid_pipeline.contracts import SIGNALS, SYMBOL_SENTIMENT, WITHHELD, empty
+from paiid_pipeline.schemas import SIGNALS, SYMBOL_SENTIMENT, WITHHELD, empty
 from paiid_pipeline.signals.features import KEY, joined
 from paiid_pipeline.signals.risk import Book, RiskManager
 from paiid_pipeline.signals.rules import Classes, Row, Rule, Rulebook, is_news, load_rules
 from paiid_pipeline.signals.validation import SignalValidator
-from paiid_pipeline.universe import INTRADAY_STEP, Horizon
+from paiid_pipeline.trading_calendar import INTRADAY_STEP, Horizon
 
 if TYPE_CHECKING:
     from paiid_pipeline.sentiment.analyzer import SentimentResult

@@ -15,12 +15,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from paiid_pipeline.contracts import HALTS, MOMENT, STAKES, STORED_CORPORATE_ACTIONS, Schema, empty
-from paiid_pipeline.signals.limits import HorizonLimits, Limits
+from paiid_pipeline.schemas import HALTS, MOMENT, STAKES, STORED_CORPORATE_ACTIONS, Schema, empty
+from paiid_pipeline.signals.risk_limits import HorizonLimits, Limits
 from paiid_pipeline.signals.rules import load_rules
 from paiid_pipeline.technicals.adjustment import REBASED
 from paiid_pipeline.technicals.events import counted
-from paiid_pipeline.universe import HORIZONS, Horizon
+from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]

@@ -18,10 +18,10 @@ from typing import Any
 
 import polars as pl
 
-from paiid_pipeline.contracts import INDICATORS
-from paiid_pipeline.signals.document import Section, did_you_mean, read_document
-from paiid_pipeline.signals.limits import Limits, read_limits
-from paiid_pipeline.signals.readings import NUMBERS, SENTIMENT, TRUST, WORDS
+from paiid_pipeline.schemas import INDICATORS
+from paiid_pipeline.signals.risk_limits import Limits, read_limits
+from paiid_pipeline.signals.rule_inputs import NUMBERS, SENTIMENT, TRUST, WORDS
+from paiid_pipeline.signals.strict_toml import Section, did_you_mean, read_document
 from paiid_pipeline.technicals.measures import REGIMES
 
 Row = Mapping[str, Any]

@@ -9,10 +9,10 @@ from functools import reduce
 import polars as pl
 
 from paiid_pipeline import quality
-from paiid_pipeline.signals.limits import Limits
+from paiid_pipeline.signals.risk_limits import Limits
 from paiid_pipeline.signals.rules import Classes, Rulebook, load_rules
 from paiid_pipeline.technicals.indicators import MINIMUM_BARS
-from paiid_pipeline.universe import Horizon
+from paiid_pipeline.trading_calendar import Horizon
 
 Fault = tuple[pl.Expr, pl.Expr]
 """What is true of an unsound row (null counts as true), and what to say of it."""

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from paiid_pipeline.sources.client import Access
+from paiid_pipeline.sources.base import Page, Query, UnexpectedShapeError, Wanted, by_symbol, vendors_spelling
+from paiid_pipeline.sources.http import Access
 from paiid_pipeline.sources.validation import AFTER_EX, BEFORE_EX, Asked, BarShape, Kind, rfc3339
-from paiid_pipeline.sources.vendor import Page, Query, UnexpectedShapeError, Wanted, by_symbol, vendors_spelling
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 
 _SYMBOLS_A_REQUEST = 100
 _MOST_ARTICLES = 100_000

@@ -15,10 +15,11 @@ from datetime import datetime
 import polars as pl
 from pydantic import SecretStr
 
-from paiid_pipeline.contracts import REFUSALS
+from paiid_pipeline.schemas import REFUSALS
 from paiid_pipeline.settings import STAND_INS, Settings
 from paiid_pipeline.sources.alpaca import Alpaca
-from paiid_pipeline.sources.client import (
+from paiid_pipeline.sources.base import Page, Query, UnexpectedShapeError, Vendor, Wanted, vendors_spelling
+from paiid_pipeline.sources.http import (
     Access,
     BadRequestError,
     Client,
@@ -40,8 +41,7 @@ from paiid_pipeline.sources.validation import (
     collapse,
     refusal,
 )
-from paiid_pipeline.sources.vendor import Page, Query, UnexpectedShapeError, Vendor, Wanted, vendors_spelling
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 
 __all__ = ["WITHOUT_ACTIONS", "Fetched", "Kind", "Source", "Wanted", "fetch", "open_source", "provided"]
 
@@ -106,7 +106,8 @@ def open_source(settings: Settings) -> Source:
         if settings.source_url is None:
             raise LookupError(
                 f"PAIID_SOURCE_URL is not set: PAIID_SOURCE={settings.source} is served locally; run through "
-                "`paiid with-services …`, or start `python -m paiid_pipeline.sources.standin` and set its address"
+                "`paiid with-services …`, or start `python -m paiid_pipeline.sources.simulator.server` and set "
+                "its address"
             )
         access = Access(settings.source_url, {}, "the local stand-in takes no keys", None)
         return Source(Alpaca(settings.source, access, settings.alpaca_feed))

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from paiid_pipeline.sources.client import Access
+from paiid_pipeline.sources.base import Page, Query, UnexpectedShapeError, Wanted, vendors_spelling
+from paiid_pipeline.sources.http import Access
 from paiid_pipeline.sources.validation import Asked, BarShape, Kind, epoch_seconds, local_date
-from paiid_pipeline.sources.vendor import Page, Query, UnexpectedShapeError, Wanted, vendors_spelling
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 
 _DAYS = BarShape(start="date", start_type=str, moment=local_date, open="open", high="high", low="low", close="close",
                  volume="volume", vwap=None, trade_count=None)  # fmt: skip

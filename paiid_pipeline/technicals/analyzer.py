@@ -9,7 +9,7 @@ import polars as pl
 
 from paiid_pipeline.technicals.decide import decide_indicators
 from paiid_pipeline.technicals.panel import indicator_panel
-from paiid_pipeline.universe import HORIZONS, Horizon
+from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 
 _KEYS = ("symbol", "timeframe")
 _NO_LIMIT = timedelta(days=36_500)

@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from paiid_pipeline import quality
-from paiid_pipeline.contracts import DECISIONS, INDICATORS, WITHHELD, empty
+from paiid_pipeline.schemas import DECISIONS, INDICATORS, WITHHELD, empty
 from paiid_pipeline.technicals.doubt import doubts
 from paiid_pipeline.technicals.indicators import (
     MINIMUM_BARS,
@@ -28,7 +28,7 @@ from paiid_pipeline.technicals.indicators import (
 from paiid_pipeline.technicals.measures import Prices, in_words
 from paiid_pipeline.technicals.panel import COMPUTED, PREVIOUS, computed, prices_of
 from paiid_pipeline.technicals.snapshots import ONE_HISTORY, Snapshots, take_snapshots
-from paiid_pipeline.universe import Horizon
+from paiid_pipeline.trading_calendar import Horizon
 
 _HASHED = ("bar_start", "bar_end", "close", "price", "high", "low", "vwap", "volume")
 

@@ -21,7 +21,7 @@ from paiid_pipeline.technicals.events import counted
 from paiid_pipeline.technicals.indicators import Indices
 from paiid_pipeline.technicals.measures import USABLE
 from paiid_pipeline.technicals.minutes import session_minutes
-from paiid_pipeline.universe import TIMEFRAME
+from paiid_pipeline.trading_calendar import TIMEFRAME
 
 ONE_HISTORY = ("horizon", "session", "session_open", "anchor")
 """Decisions that agree in these, and in how long they wait for late rows, share their history."""

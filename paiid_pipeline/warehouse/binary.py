@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.contracts import MOMENT
+from paiid_pipeline.schemas import MOMENT
 from paiid_pipeline.warehouse.tables import Schema
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)

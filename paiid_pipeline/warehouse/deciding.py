@@ -9,7 +9,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from paiid_pipeline.decisions import Reach
 from paiid_pipeline.technicals.minutes import BACK, EVENING, QUESTIONED
-from paiid_pipeline.universe import TIMEFRAME, Horizon
+from paiid_pipeline.trading_calendar import TIMEFRAME, Horizon
 from paiid_pipeline.warehouse.readers import bar_versions
 
 

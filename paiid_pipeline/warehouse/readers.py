@@ -9,7 +9,7 @@ from typing import Any, Literal
 import polars as pl
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from paiid_pipeline.contracts import (
+from paiid_pipeline.schemas import (
     HALTS,
     INDICATORS,
     MODEL_EVALUATIONS,
@@ -22,7 +22,7 @@ from paiid_pipeline.contracts import (
     SYMBOL_SENTIMENT,
     empty,
 )
-from paiid_pipeline.universe import HORIZONS, Horizon, Timeframe
+from paiid_pipeline.trading_calendar import HORIZONS, Horizon, Timeframe
 from paiid_pipeline.warehouse.tables import Schema, Table
 from paiid_pipeline.warehouse.transfer import copy_out, copy_out_binary
 from paiid_pipeline.warehouse.wordings import wordings

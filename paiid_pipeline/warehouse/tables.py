@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import polars as pl
 
-from paiid_pipeline import contracts
+from paiid_pipeline import schemas
 
 Schema: TypeAlias = Mapping[str, pl.DataType | type[pl.DataType]]
 
@@ -43,23 +43,23 @@ class Table:
 
 _ORIGIN = frozenset({"source"})
 
-MARKET_BARS = Table("market_bars", contracts.BARS, ("symbol", "timeframe", "bar_start"), "bar_start", _ORIGIN)
-NEWS_ARTICLES = Table("news_articles", contracts.NEWS, ("article_id", "updated_at"), "published_at", _ORIGIN)
-CORPORATE_ACTIONS = Table("corporate_actions", contracts.CORPORATE_ACTIONS, ("action_id",), None, _ORIGIN)
+MARKET_BARS = Table("market_bars", schemas.BARS, ("symbol", "timeframe", "bar_start"), "bar_start", _ORIGIN)
+NEWS_ARTICLES = Table("news_articles", schemas.NEWS, ("article_id", "updated_at"), "published_at", _ORIGIN)
+CORPORATE_ACTIONS = Table("corporate_actions", schemas.CORPORATE_ACTIONS, ("action_id",), None, _ORIGIN)
 ARTICLE_SENTIMENT = Table(
     "article_sentiment",
-    contracts.ARTICLE_SENTIMENT,
+    schemas.ARTICLE_SENTIMENT,
     ("article_id", "content_hash", "symbol", "model", "model_version", "published_at"),
     "published_at",
 )
 ARTICLE_STANDINGS = Table(
-    "article_standings", contracts.ARTICLE_STANDINGS, ("symbol", "article_id", "published_at"), "published_at"
+    "article_standings", schemas.ARTICLE_STANDINGS, ("symbol", "article_id", "published_at"), "published_at"
 )
-SYMBOL_SENTIMENT = Table("symbol_sentiment", contracts.SYMBOL_SENTIMENT, ("symbol", "horizon", "as_of"), "as_of")
-TECHNICAL_INDICATORS = Table("technical_indicators", contracts.INDICATORS, ("symbol", "horizon", "as_of"), "as_of")
-SIGNALS = Table("signals", contracts.STORED_SIGNALS, ("symbol", "horizon", "engine", "as_of", "inputs_hash"), "as_of")
+SYMBOL_SENTIMENT = Table("symbol_sentiment", schemas.SYMBOL_SENTIMENT, ("symbol", "horizon", "as_of"), "as_of")
+TECHNICAL_INDICATORS = Table("technical_indicators", schemas.INDICATORS, ("symbol", "horizon", "as_of"), "as_of")
+SIGNALS = Table("signals", schemas.STORED_SIGNALS, ("symbol", "horizon", "engine", "as_of", "inputs_hash"), "as_of")
 MODEL_EVALUATIONS = Table(
-    "model_evaluations", contracts.MODEL_EVALUATIONS, ("model", "version", "metric", "evaluated_at")
+    "model_evaluations", schemas.MODEL_EVALUATIONS, ("model", "version", "metric", "evaluated_at")
 )
 
 PARTITIONED = (

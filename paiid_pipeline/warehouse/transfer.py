@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (a class that psycopg2 names in lower case)
 
-from paiid_pipeline.contracts import MOMENT
+from paiid_pipeline.schemas import MOMENT
 from paiid_pipeline.warehouse.binary import decode, encode
 from paiid_pipeline.warehouse.tables import Schema
 

@@ -8,9 +8,10 @@ from types import TracebackType
 
 import polars as pl
 
-from paiid_pipeline import contracts
+from paiid_pipeline import schemas
 from paiid_pipeline.decisions import Reach
-from paiid_pipeline.universe import SETTLE, Horizon, Timeframe
+from paiid_pipeline.trading_calendar import Horizon, Timeframe
+from paiid_pipeline.universe import SETTLE
 from paiid_pipeline.warehouse import coverage, deciding, derived, partitions, readers
 from paiid_pipeline.warehouse.connections import Connections
 from paiid_pipeline.warehouse.coverage import Kind, Span
@@ -103,7 +104,7 @@ class Warehouse:
 
     def quarantine(self, refusals: pl.DataFrame, received_at: datetime) -> int:
         """Keep what a source refused (schema REFUSALS); how many rows are new. What is kept keeps its first receipt."""
-        frame = checked(refusals, contracts.REFUSALS, "quarantine")
+        frame = checked(refusals, schemas.REFUSALS, "quarantine")
         if frame.is_empty():
             return 0
         with self._connections.transaction("quarantine") as cursor:
@@ -186,7 +187,7 @@ class Warehouse:
         found = self.news(symbols, start, known_by + timedelta(microseconds=1), known_by)
         rows = found.with_columns(symbol=pl.col("symbols").list.unique()).explode("symbol").filter(about)
         newest_first = rows.sort("symbol", "published_at", "article_id", descending=[False, True, False])
-        return newest_first.group_by("symbol", maintain_order=True).head(count).select(*contracts.STORED_NEWS, "symbol")
+        return newest_first.group_by("symbol", maintain_order=True).head(count).select(*schemas.STORED_NEWS, "symbol")
 
     # What is computed
 
@@ -256,7 +257,7 @@ class Warehouse:
         What an earlier run said is said again, where a later one said something else in between.
         """
         rows = self._prepared(
-            SIGNALS, checked(frame, contracts.SIGNALS, SIGNALS.name).with_columns(run_id=pl.lit(run_id))
+            SIGNALS, checked(frame, schemas.SIGNALS, SIGNALS.name).with_columns(run_id=pl.lit(run_id))
         )
         if rows.is_empty():
             return _NOTHING

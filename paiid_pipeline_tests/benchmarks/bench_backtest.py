@@ -18,9 +18,9 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.contracts import STORED_CORPORATE_ACTIONS, empty
-from paiid_pipeline.signals.accounts import Market, market
-from paiid_pipeline.signals.backtest import Backtest, Options, backtest, place_all
+from paiid_pipeline.backtest.prices import Market, market
+from paiid_pipeline.backtest.simulation import Backtest, Options, backtest, place_all
+from paiid_pipeline.schemas import STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline_tests.benchmarks.table import Row, show
 from paiid_pipeline_tests.signals.markets import random_bars, signals_of
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.contracts import INDICATORS, STAKES, SYMBOL_SENTIMENT, Schema, empty
+from paiid_pipeline.schemas import INDICATORS, STAKES, SYMBOL_SENTIMENT, Schema, empty
 from paiid_pipeline.signals.generator import SignalGenerator
 from paiid_pipeline.signals.risk import Book
 from paiid_pipeline.technicals.indicators import indicators

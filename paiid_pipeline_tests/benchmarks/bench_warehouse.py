@@ -31,8 +31,8 @@ import numpy as np
 import polars as pl
 import psycopg2
 
-from paiid_pipeline.contracts import BARS, INDICATORS
 from paiid_pipeline.embedded import ensure_database, start_postgres
+from paiid_pipeline.schemas import BARS, INDICATORS
 from paiid_pipeline.warehouse import Span, Warehouse, migrate
 from paiid_pipeline_tests.benchmarks.table import Row, show
 

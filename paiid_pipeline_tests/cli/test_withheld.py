@@ -10,7 +10,7 @@ import pytest
 
 from paiid_pipeline.cli.query import priced
 from paiid_pipeline.cli.withheld import in_words, without_signal
-from paiid_pipeline.contracts import WITHHELD
+from paiid_pipeline.schemas import WITHHELD
 from paiid_pipeline_tests.defs.world import START, World
 
 T = datetime(2014, 6, 9, 20, tzinfo=UTC)

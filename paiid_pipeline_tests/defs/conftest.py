@@ -12,8 +12,8 @@ import pytest
 from dagster._core.storage.defs_state.base import set_defs_state_storage
 
 from paiid_pipeline.clock import FixedClock
-from paiid_pipeline.sources.standin import application
-from paiid_pipeline.sources.synthetic_exchange import SyntheticExchange
+from paiid_pipeline.sources.simulator.server import application
+from paiid_pipeline.sources.simulator.synthetic_exchange import SyntheticExchange
 from paiid_pipeline_tests.defs.world import ENVIRONMENT, START, World
 from paiid_pipeline_tests.sources.serving import serving
 

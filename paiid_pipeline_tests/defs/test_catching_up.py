@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from paiid_pipeline.defs.catching_up import SINCE_TAG, first_undecided
-from paiid_pipeline.universe import Horizon, TradingCalendar
+from paiid_pipeline.trading_calendar import Horizon, TradingCalendar
 from paiid_pipeline_tests.defs.test_automation import exchange, instance, tick, world  # noqa: F401
 from paiid_pipeline_tests.defs.world import World, defs
 from paiid_pipeline_tests.warehouse.rows import signal, signals

@@ -10,7 +10,7 @@ from dagster._core.definitions.partitions.snap.snap import TimeWindowPartitionsS
 from dagster._core.test_utils import freeze_time
 
 from paiid_pipeline.defs.partitions import date_partitions
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 
 FIRST = date(2026, 1, 1)
 

@@ -8,14 +8,14 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.contracts import INDICATORS, MOMENT, STORED_CORPORATE_ACTIONS, SYMBOL_SENTIMENT, empty
+from paiid_pipeline.backtest.prices import Market, market
+from paiid_pipeline.backtest.simulation import Options
+from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.models.signal_data import SignalData, signal_data
 from paiid_pipeline.models.signal_evaluation import Stage
-from paiid_pipeline.signals.accounts import Market, market
-from paiid_pipeline.signals.backtest import Options
+from paiid_pipeline.schemas import INDICATORS, MOMENT, STORED_CORPORATE_ACTIONS, SYMBOL_SENTIMENT, empty
 from paiid_pipeline.signals.generator import SignalGenerator
-from paiid_pipeline.signals.labels import Barriers
-from paiid_pipeline.signals.ml import ModelGenerator
+from paiid_pipeline.signals.model_engine import ModelGenerator
 from paiid_pipeline.signals.risk import Book
 from paiid_pipeline_tests.signals.markets import DAY, FIRST, SESSION
 

@@ -13,7 +13,7 @@ import pytest
 
 from paiid_pipeline.cli import main
 from paiid_pipeline.models.movement import BARS, POSTS, TEST, VARIANTS, examples, measure, read
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 
 NAMES = [f"S{i}" for i in range(12)]
 XNYS = TradingCalendar("XNYS")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from paiid_pipeline.contracts import MODEL_EVALUATIONS
 from paiid_pipeline.models.performance import performance
 from paiid_pipeline.models.promotion import Verdict
 from paiid_pipeline.models.registry import Version
+from paiid_pipeline.schemas import MODEL_EVALUATIONS
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 METRICS = {

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from paiid_pipeline.backtest.return_statistics import Floats
+from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.engines import model_engine
 from paiid_pipeline.lookahead import audit, pipeline_of
 from paiid_pipeline.models.signal_models import (
@@ -26,9 +28,7 @@ from paiid_pipeline.models.signal_training import TRIALS
 from paiid_pipeline.models.signing import SigningKey, UntrustedModelError, sign_folder, verify_folder
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.signals.features import FEATURES, features
-from paiid_pipeline.signals.labels import Barriers
-from paiid_pipeline.signals.ml import matrix
-from paiid_pipeline.signals.performance import Floats
+from paiid_pipeline.signals.model_engine import matrix
 from paiid_pipeline_tests.test_lookahead import history
 
 NOW = datetime(2020, 1, 2, tzinfo=UTC)

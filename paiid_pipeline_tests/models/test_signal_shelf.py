@@ -9,16 +9,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from paiid_pipeline.contracts import SYMBOL_SENTIMENT, empty
+from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.engines import MlEngine
 from paiid_pipeline.models.promotion import Verdict
 from paiid_pipeline.models.registry import Registry
 from paiid_pipeline.models.signal_models import Card, Network, Shrink, SignalModel, load_model
 from paiid_pipeline.models.signal_shelf import SIGNAL_MODEL, Shelf
 from paiid_pipeline.models.signing import SigningKey
+from paiid_pipeline.schemas import SYMBOL_SENTIMENT, empty
 from paiid_pipeline.settings import load_settings
-from paiid_pipeline.signals.labels import Barriers
-from paiid_pipeline.signals.ml import matrix
+from paiid_pipeline.signals.model_engine import matrix
 from paiid_pipeline_tests.signals.test_generator import T, indicators
 
 HOUR = timedelta(hours=1)

@@ -25,7 +25,7 @@ from paiid_pipeline.models.signal_evaluation import (
 )
 from paiid_pipeline.models.signal_gate import judge_signals
 from paiid_pipeline.models.signal_training import Plan, Training, Trial, fitted_shrink, train
-from paiid_pipeline.signals.ml import matrix
+from paiid_pipeline.signals.model_engine import matrix
 from paiid_pipeline_tests.models.planted import BARS, LATER, Planted, planted
 
 FEW = (

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.contracts import DECISIONS, STORED_ARTICLE_SENTIMENT, SYMBOL_SENTIMENT, empty
+from paiid_pipeline.schemas import DECISIONS, STORED_ARTICLE_SENTIMENT, SYMBOL_SENTIMENT, empty
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.novelty import fingerprint
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from paiid_pipeline.contracts import ARTICLE_SENTIMENT, NEWS, empty
 from paiid_pipeline.quality import ARTICLE_SENTIMENT as RULES
+from paiid_pipeline.schemas import ARTICLE_SENTIMENT, NEWS, empty
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.ensemble import SEED, route
 from paiid_pipeline.sentiment.members import Failure, MemberError, Opinion, Reading

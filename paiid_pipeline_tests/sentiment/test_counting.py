@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.contracts import DECISIONS, NEWS, STORED_ARTICLE_SENTIMENT, empty
+from paiid_pipeline.schemas import DECISIONS, NEWS, STORED_ARTICLE_SENTIMENT, empty
 from paiid_pipeline.sentiment.aggregate import aggregate, counted
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.counting import standings_now

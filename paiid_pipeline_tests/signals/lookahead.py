@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.contracts import (
+from paiid_pipeline.schemas import (
     DECISIONS,
     STAKES,
     STORED_ARTICLE_SENTIMENT,

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.contracts import MOMENT, SIGNALS, STORED_BARS, STORED_CORPORATE_ACTIONS
+from paiid_pipeline.schemas import MOMENT, SIGNALS, STORED_BARS, STORED_CORPORATE_ACTIONS
 
 FIRST = datetime(2012, 1, 2, 14, 30, tzinfo=UTC)
 SESSION = timedelta(hours=6, minutes=30)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from paiid_pipeline.contracts import INDICATORS, SIGNALS, SYMBOL_SENTIMENT, WITHHELD, empty
+from paiid_pipeline.schemas import INDICATORS, SIGNALS, SYMBOL_SENTIMENT, WITHHELD, empty
 from paiid_pipeline.signals.generator import SignalGenerator
 from paiid_pipeline.signals.rules import load_rules
 

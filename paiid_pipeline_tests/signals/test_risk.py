@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.contracts import HALTS, STAKES, STORED_CORPORATE_ACTIONS
+from paiid_pipeline.schemas import HALTS, STAKES, STORED_CORPORATE_ACTIONS
 from paiid_pipeline.signals.risk import SIDES, Book, RiskManager
 from paiid_pipeline.signals.rules import load_rules
 

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 import uvicorn
 
-from paiid_pipeline.sources.client import Access, Client, Patience
+from paiid_pipeline.sources.http import Access, Client, Patience
 
 SECRET = "sk-very-secret-0123456789"
 

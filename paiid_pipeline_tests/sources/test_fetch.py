@@ -13,9 +13,9 @@ import pytest
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.sources import Fetched, Source, Wanted, fetch, open_source
 from paiid_pipeline.sources.alpaca import Alpaca
-from paiid_pipeline.sources.client import Access
+from paiid_pipeline.sources.http import Access
 from paiid_pipeline.sources.tradier import Tradier
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 from paiid_pipeline_tests.sources.serving import SECRET, Asking, FakeTime, Reply, Vendor, client, serving
 
 XNYS = TradingCalendar("XNYS")

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paiid_pipeline import quality
-from paiid_pipeline.contracts import BARS, CORPORATE_ACTIONS, NEWS, REFUSALS
 from paiid_pipeline.quality import broken
+from paiid_pipeline.schemas import BARS, CORPORATE_ACTIONS, NEWS, REFUSALS
 from paiid_pipeline.sources.alpaca import _BARS as ALPACA
 from paiid_pipeline.sources.validation import (
     Asked,
@@ -28,7 +28,7 @@ from paiid_pipeline.sources.validation import (
     collapse,
 )
 from paiid_pipeline.sources.validation.bars import NOTED
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 
 XNYS = TradingCalendar("XNYS")
 DAY = date(2014, 6, 9)

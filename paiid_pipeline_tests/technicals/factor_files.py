@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from paiid_pipeline.contracts import CORPORATE_ACTIONS
+from paiid_pipeline.schemas import CORPORATE_ACTIONS
 
 
 def actions_of(folder: Path, symbol: str) -> pl.DataFrame:

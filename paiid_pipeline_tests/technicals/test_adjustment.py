@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paiid_pipeline.contracts import CORPORATE_ACTIONS, MOMENT
+from paiid_pipeline.schemas import CORPORATE_ACTIONS, MOMENT
 from paiid_pipeline.technicals.adjustment import adjust, owned
 from paiid_pipeline.technicals.indicators import indicators
 from paiid_pipeline_tests.technicals.factor_files import actions_of

@@ -12,17 +12,10 @@ import talib
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.contracts import (
-    DECISIONS,
-    INDICATORS,
-    STORED_BARS,
-    STORED_CORPORATE_ACTIONS,
-    WITHHELD,
-    empty,
-)
+from paiid_pipeline.schemas import DECISIONS, INDICATORS, STORED_BARS, STORED_CORPORATE_ACTIONS, WITHHELD, empty
 from paiid_pipeline.technicals.adjustment import adjust
 from paiid_pipeline.technicals.decide import decide_indicators
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 from paiid_pipeline_tests.signals.lookahead import MAX_AGE, MINUTE, OPEN, SETTLE, random_history
 from paiid_pipeline_tests.technicals.factor_files import actions_of
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.contracts import DECISIONS, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
+from paiid_pipeline.schemas import DECISIONS, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.technicals.decide import decide_indicators
 from paiid_pipeline.technicals.doubt import LATER_BARS
 from paiid_pipeline_tests.signals.lookahead import MAX_AGE, OPEN, SETTLE

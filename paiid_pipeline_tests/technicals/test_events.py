@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from paiid_pipeline.contracts import CORPORATE_ACTIONS, MOMENT
+from paiid_pipeline.schemas import CORPORATE_ACTIONS, MOMENT
 from paiid_pipeline.technicals.adjustment import adjust
 from paiid_pipeline.technicals.events import TOO_LARGE, WIDENS, judged
 

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from paiid_pipeline.contracts import DECISIONS, STORED_BARS
+from paiid_pipeline.schemas import DECISIONS, STORED_BARS
 from paiid_pipeline.technicals.decide import decide_indicators
 from paiid_pipeline.technicals.doubt import LATER_BARS
 from paiid_pipeline.technicals.minutes import QUESTIONED

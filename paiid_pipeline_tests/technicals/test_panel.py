@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.contracts import INDICATORS, STORED_CORPORATE_ACTIONS, empty
+from paiid_pipeline.schemas import INDICATORS, STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.technicals.decide import decide_indicators
 from paiid_pipeline.technicals.panel import indicator_panel
 from paiid_pipeline_tests.signals.lookahead import MAX_AGE, MINUTE, OPEN, random_history

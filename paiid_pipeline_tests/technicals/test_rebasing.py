@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.contracts import BARS
+from paiid_pipeline.schemas import BARS
 from paiid_pipeline.technicals.rebasing import LEAST_BARS, rebased
 from paiid_pipeline_tests.signals.lookahead import OPEN
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from paiid_pipeline import contracts
+from paiid_pipeline import schemas
 
 MINUTE = timedelta(minutes=1)
 T0 = datetime(2014, 6, 9, 13, 30, tzinfo=UTC)
@@ -28,7 +28,7 @@ def bar(start: datetime = T0, close: float = 100.0, symbol: str = "AAPL", **othe
 
 
 def bars(*rows: dict[str, Any]) -> pl.DataFrame:
-    return frame(contracts.BARS, rows)
+    return frame(schemas.BARS, rows)
 
 
 def article(
@@ -50,7 +50,7 @@ def article(
 
 
 def news(*rows: dict[str, Any]) -> pl.DataFrame:
-    return frame(contracts.NEWS, rows)
+    return frame(schemas.NEWS, rows)
 
 
 def action(number: int = 1, effective: datetime = T0, ratio: float | None = 7.0, **other: Any) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def action(number: int = 1, effective: datetime = T0, ratio: float | None = 7.0,
 
 
 def actions(*rows: dict[str, Any]) -> pl.DataFrame:
-    return frame(contracts.CORPORATE_ACTIONS, rows)
+    return frame(schemas.CORPORATE_ACTIONS, rows)
 
 
 def score(of: dict[str, Any], symbol: str = "AAPL", value: float = 0.5, **other: Any) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def score(of: dict[str, Any], symbol: str = "AAPL", value: float = 0.5, **other:
 
 
 def scores(*rows: dict[str, Any]) -> pl.DataFrame:
-    return frame(contracts.ARTICLE_SENTIMENT, rows)
+    return frame(schemas.ARTICLE_SENTIMENT, rows)
 
 
 def sentiment(as_of: datetime, symbol: str = "AAPL", horizon: str = "intraday", **other: Any) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def sentiment(as_of: datetime, symbol: str = "AAPL", horizon: str = "intraday", 
 
 
 def sentiments(*rows: dict[str, Any]) -> pl.DataFrame:
-    return frame(contracts.SYMBOL_SENTIMENT, rows)
+    return frame(schemas.SYMBOL_SENTIMENT, rows)
 
 
 def indicator(as_of: datetime, symbol: str = "AAPL", horizon: str = "intraday", **other: Any) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def indicator(as_of: datetime, symbol: str = "AAPL", horizon: str = "intraday", 
 
 
 def indicators(*rows: dict[str, Any]) -> pl.DataFrame:
-    return frame(contracts.INDICATORS, rows)
+    return frame(schemas.INDICATORS, rows)
 
 
 def signal(as_of: datetime, symbol: str = "AAPL", horizon: str = "intraday", **other: Any) -> dict[str, Any]:
@@ -113,4 +113,4 @@ def signal(as_of: datetime, symbol: str = "AAPL", horizon: str = "intraday", **o
 
 
 def signals(*rows: dict[str, Any]) -> pl.DataFrame:
-    return frame(contracts.SIGNALS, rows)
+    return frame(schemas.SIGNALS, rows)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline import contracts
+from paiid_pipeline import schemas
 from paiid_pipeline.warehouse import Warehouse, Written, raw
 from paiid_pipeline_tests.warehouse.rows import (
     LATER,
@@ -91,11 +91,11 @@ def test_a_headline_of_ten_megabytes_is_stored(warehouse: Warehouse) -> None:
 
 
 def test_empty_frames_and_no_symbols_are_fine(warehouse: Warehouse) -> None:
-    assert warehouse.write_bars(contracts.empty(contracts.BARS), LATER) == Written(0, 0, 0)
-    assert warehouse.write_signals(contracts.empty(contracts.SIGNALS), "run") == Written(0, 0, 0)
-    assert warehouse.quarantine(contracts.empty(contracts.REFUSALS), LATER) == 0
-    assert warehouse.bars([], "1Min", T0, LATER, LATER).schema == pl.Schema(contracts.STORED_BARS)
-    assert warehouse.news([], T0, LATER, LATER).schema == pl.Schema(contracts.STORED_NEWS)
+    assert warehouse.write_bars(schemas.empty(schemas.BARS), LATER) == Written(0, 0, 0)
+    assert warehouse.write_signals(schemas.empty(schemas.SIGNALS), "run") == Written(0, 0, 0)
+    assert warehouse.quarantine(schemas.empty(schemas.REFUSALS), LATER) == 0
+    assert warehouse.bars([], "1Min", T0, LATER, LATER).schema == pl.Schema(schemas.STORED_BARS)
+    assert warehouse.news([], T0, LATER, LATER).schema == pl.Schema(schemas.STORED_NEWS)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -120,7 +120,7 @@ def test_a_frame_of_another_shape_is_refused_by_name(warehouse: Warehouse) -> No
 def test_every_column_of_every_contract_comes_back(warehouse: Warehouse) -> None:
     """Each column gets a value of its own, so that two swapped columns would show."""
     filled = {
-        name: float(number) for number, (name, kind) in enumerate(contracts.INDICATORS.items()) if kind == pl.Float64
+        name: float(number) for number, (name, kind) in enumerate(schemas.INDICATORS.items()) if kind == pl.Float64
     }
     texts = ("macd_cross", "bb_position", "bb_cross", "macd_divergence", "rsi_divergence", "regime")
     filled |= {name: name for name in texts} | {"bb_squeeze": True}  # type: ignore[misc]
@@ -162,9 +162,9 @@ def test_the_quarantine_keeps_what_came_twice_once_with_its_first_receipt(
     warehouse: Warehouse, warehouse_url: str
 ) -> None:
     refused = [{"source": "s", "reason": "negative_price", "payload": "{}"}]
-    assert warehouse.quarantine(frame(contracts.REFUSALS, refused * 2), LATER) == 1
-    assert warehouse.quarantine(frame(contracts.REFUSALS, refused), LATER + MINUTE) == 0
-    assert warehouse.quarantine(frame(contracts.REFUSALS, [{**refused[0], "payload": "not json \0"}]), LATER) == 1
+    assert warehouse.quarantine(frame(schemas.REFUSALS, refused * 2), LATER) == 1
+    assert warehouse.quarantine(frame(schemas.REFUSALS, refused), LATER + MINUTE) == 0
+    assert warehouse.quarantine(frame(schemas.REFUSALS, [{**refused[0], "payload": "not json \0"}]), LATER) == 1
     with psycopg2.connect(warehouse_url) as connection, connection.cursor() as cursor:
         cursor.execute('SELECT payload, received_at FROM quarantine ORDER BY payload COLLATE "C"')
         assert cursor.fetchall() == [("not json ␀", LATER), ("{}", LATER)]
@@ -177,7 +177,7 @@ def test_what_earlier_signals_staked_comes_back_in_the_order_of_writing(warehous
     warehouse.write_signals(signals(signal(T0), signal(later, **staked), signal(later, "MSFT", engine="ml")), "first")
     warehouse.write_signals(signals(signal(later, inputs_hash="i", position_fraction=0.0)), "second")
     found = warehouse.stakes(["AAPL", "MSFT"], "intraday", "rules", T0, later)
-    assert found.schema == pl.Schema(contracts.STAKES)
+    assert found.schema == pl.Schema(schemas.STAKES)
     assert found.select("symbol", "as_of", "stop_loss", "position_fraction").rows() == [
         ("AAPL", later, 90.0, 0.05),
         ("AAPL", later, None, 0.0),
@@ -195,9 +195,9 @@ def test_bars_that_were_refused_are_found_by_symbol_and_moment(warehouse: Wareho
         ("bad_type", "not json \\u0000"),
     ]
     rows = [{"source": "s", "reason": reason, "payload": payload} for reason, payload in payloads]
-    warehouse.quarantine(frame(contracts.REFUSALS, rows), LATER)
+    warehouse.quarantine(frame(schemas.REFUSALS, rows), LATER)
     found = warehouse.quarantined_bars(["AAPL", "MSFT"], LATER - MINUTE, LATER)
-    assert found.schema == pl.Schema(contracts.HALTS)
+    assert found.schema == pl.Schema(schemas.HALTS)
     assert found.rows() == [("AAPL", LATER, "high_below_low")]
     assert warehouse.quarantined_bars(["AAPL"], LATER, LATER + MINUTE).is_empty()
 

@@ -8,7 +8,7 @@ import polars as pl
 import psycopg2
 import pytest
 
-from paiid_pipeline.contracts import ARTICLE_STANDINGS
+from paiid_pipeline.schemas import ARTICLE_STANDINGS
 from paiid_pipeline.warehouse import Warehouse
 from paiid_pipeline.warehouse.written import Written
 from paiid_pipeline_tests.warehouse.rows import (

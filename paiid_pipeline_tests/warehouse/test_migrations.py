@@ -9,7 +9,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from paiid_pipeline import contracts
+from paiid_pipeline import schemas
 from paiid_pipeline.warehouse import Warehouse, WarehouseError, migrate
 from paiid_pipeline.warehouse.analysts import VIEWS
 from paiid_pipeline.warehouse.migrate import _MIGRATIONS, _chain, _upgrade, newest_version, stored_version
@@ -17,15 +17,15 @@ from paiid_pipeline.warehouse.tables import PARTITIONED
 from paiid_pipeline_tests.warehouse.rows import LATER, T0, bar, bars
 
 STORED = {
-    "market_bars": contracts.STORED_BARS,
-    "news_articles": contracts.STORED_NEWS,
-    "corporate_actions": contracts.STORED_CORPORATE_ACTIONS,
-    "article_sentiment": contracts.STORED_ARTICLE_SENTIMENT,
-    "article_standings": contracts.ARTICLE_STANDINGS,
-    "symbol_sentiment": contracts.SYMBOL_SENTIMENT,
-    "technical_indicators": contracts.INDICATORS,
-    "signals": {**contracts.STORED_SIGNALS, "seq": None},
-    "model_evaluations": contracts.MODEL_EVALUATIONS,
+    "market_bars": schemas.STORED_BARS,
+    "news_articles": schemas.STORED_NEWS,
+    "corporate_actions": schemas.STORED_CORPORATE_ACTIONS,
+    "article_sentiment": schemas.STORED_ARTICLE_SENTIMENT,
+    "article_standings": schemas.ARTICLE_STANDINGS,
+    "symbol_sentiment": schemas.SYMBOL_SENTIMENT,
+    "technical_indicators": schemas.INDICATORS,
+    "signals": {**schemas.STORED_SIGNALS, "seq": None},
+    "model_evaluations": schemas.MODEL_EVALUATIONS,
 }
 
 

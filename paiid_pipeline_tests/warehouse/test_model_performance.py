@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from paiid_pipeline import contracts
+from paiid_pipeline import schemas
 from paiid_pipeline.warehouse import Warehouse, WarehouseError
 from paiid_pipeline_tests.warehouse.rows import MINUTE, T0, frame
 
@@ -23,7 +23,7 @@ def measured(value: float, **other: Any) -> dict[str, Any]:
 
 
 def rows(*measurements: dict[str, Any]) -> pl.DataFrame:
-    return frame(contracts.MODEL_EVALUATIONS, measurements)
+    return frame(schemas.MODEL_EVALUATIONS, measurements)
 
 
 def test_the_newest_measurement_of_each_version_and_metric_is_shown(warehouse: Warehouse) -> None:
@@ -45,4 +45,4 @@ def test_writing_twice_changes_nothing(warehouse: Warehouse) -> None:
 
 def test_what_has_no_value_is_refused(warehouse: Warehouse) -> None:
     with pytest.raises(WarehouseError, match="model_evaluations"):
-        warehouse.write_evaluations(frame(contracts.MODEL_EVALUATIONS, [{**measured(0.0), "value": None}]))
+        warehouse.write_evaluations(frame(schemas.MODEL_EVALUATIONS, [{**measured(0.0), "value": None}]))

@@ -1,10 +1,10 @@
 import dagster as dg
 
-from paiid_pipeline.contracts import BARS, CORPORATE_ACTIONS, NEWS
 from paiid_pipeline.defs.asset import counted, describe, partitioned
 from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.ingestion import Gathered
+from paiid_pipeline.schemas import BARS, CORPORATE_ACTIONS, NEWS
 
 
 @partitioned("ingestion", DATE_BY_SEGMENT, kinds={"postgres", "polars"}, layer="raw", cadence="market", pool="source")

@@ -5,7 +5,7 @@ from typing import Any
 from paiid_pipeline.defs.cadence import cadence, ops, refresh_job
 from paiid_pipeline.defs.ingestion.assets import market_bars, news_articles
 from paiid_pipeline.defs.serving.assets import hot_results
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 
 
 def prices_and_signals(_now: datetime, _calendar: TradingCalendar) -> Mapping[str, Any]:

@@ -6,15 +6,16 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from paiid_pipeline.backtest.accounts import Costs
+from paiid_pipeline.backtest.prices import market
+from paiid_pipeline.backtest.simulation import Options, backtest
 from paiid_pipeline.defs.asset import OWNERS
 from paiid_pipeline.defs.ingestion.assets import market_bars
 from paiid_pipeline.defs.models.report import report
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.defs.signals.assets import trading_signals
-from paiid_pipeline.signals.accounts import Costs, market
-from paiid_pipeline.signals.backtest import Options, backtest
 from paiid_pipeline.technicals.adjustment import owned
-from paiid_pipeline.universe import TIMEFRAME
+from paiid_pipeline.trading_calendar import TIMEFRAME
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 HISTORY = timedelta(days=400)

@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from paiid_pipeline.backtest.simulation import Backtest
 from paiid_pipeline.defs.models.charts import line_chart
-from paiid_pipeline.signals.backtest import Backtest
 
 STRATEGIES = ("signals", "buy and hold", "momentum")
 

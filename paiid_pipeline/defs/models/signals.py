@@ -9,6 +9,8 @@ import polars as pl
 from pydantic import Field
 
 from paiid_pipeline import quality
+from paiid_pipeline.backtest.accounts import Costs
+from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.defs.asset import OWNERS
 from paiid_pipeline.defs.cadence import CADENCE_TAG, active_run
 from paiid_pipeline.defs.checking import soundness
@@ -23,10 +25,8 @@ from paiid_pipeline.learning.watching import Watched, watch
 from paiid_pipeline.models.performance import performance
 from paiid_pipeline.models.signal_data import SignalData, load_data, save_data
 from paiid_pipeline.models.signal_training import Plan
-from paiid_pipeline.signals.accounts import Costs
 from paiid_pipeline.signals.drift import Limits
-from paiid_pipeline.signals.labels import Barriers
-from paiid_pipeline.universe import HORIZONS, Horizon
+from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 
 COOLDOWN = timedelta(days=7)
 """After a retraining was asked for, none is for so long, whatever drifts."""

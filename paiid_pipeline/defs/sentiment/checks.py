@@ -6,7 +6,7 @@ from paiid_pipeline.defs.partitions import Slice
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.defs.sentiment.assets import article_sentiment, symbol_sentiment
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
-from paiid_pipeline.universe import HORIZONS
+from paiid_pipeline.trading_calendar import HORIZONS
 
 
 def _articles(pipeline: Pipeline, part: Slice) -> pl.DataFrame:

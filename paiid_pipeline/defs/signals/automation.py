@@ -7,7 +7,7 @@ from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
 from paiid_pipeline.defs.serving.assets import hot_results
 from paiid_pipeline.defs.signals.assets import trading_signals
 from paiid_pipeline.defs.technicals.assets import technical_indicators
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 
 
 def newest_decision(now: datetime, calendar: TradingCalendar) -> Mapping[str, Any]:

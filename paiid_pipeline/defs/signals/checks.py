@@ -5,7 +5,7 @@ from paiid_pipeline.defs.checking import moments, rules_check
 from paiid_pipeline.defs.partitions import Slice
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.defs.signals.assets import trading_signals
-from paiid_pipeline.universe import HORIZONS
+from paiid_pipeline.trading_calendar import HORIZONS
 
 
 def _signals(pipeline: Pipeline, part: Slice) -> pl.DataFrame:

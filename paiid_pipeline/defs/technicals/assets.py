@@ -1,13 +1,13 @@
 import dagster as dg
 import polars as pl
 
-from paiid_pipeline.contracts import INDICATORS
 from paiid_pipeline.decisions import reach
 from paiid_pipeline.defs.asset import partitioned
 from paiid_pipeline.defs.deciding import Made, Refresh, to_make
 from paiid_pipeline.defs.ingestion.assets import market_bars
 from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT
 from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.schemas import INDICATORS
 from paiid_pipeline.sources import WITHOUT_ACTIONS
 from paiid_pipeline.technicals.decide import decide_indicators
 

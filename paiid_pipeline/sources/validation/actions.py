@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from paiid_pipeline.contracts import CORPORATE_ACTIONS
+from paiid_pipeline.schemas import CORPORATE_ACTIONS
 from paiid_pipeline.sources.validation.shared import (
     Asked,
     Checked,

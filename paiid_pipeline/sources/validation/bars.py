@@ -22,9 +22,9 @@ from typing import Any
 import polars as pl
 
 from paiid_pipeline import quality
-from paiid_pipeline.contracts import BARS, MOMENT
+from paiid_pipeline.schemas import BARS, MOMENT
 from paiid_pipeline.sources.validation.shared import Asked, Checked, Row, clean, refusals
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 
 _MINUTE = timedelta(minutes=1)
 _EVENING = timedelta(hours=6)

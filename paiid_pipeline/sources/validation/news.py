@@ -7,7 +7,7 @@ from datetime import datetime
 
 import polars as pl
 
-from paiid_pipeline.contracts import NEWS
+from paiid_pipeline.schemas import NEWS
 from paiid_pipeline.sources.validation.shared import (
     Asked,
     Checked,

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import polars as pl
 
-from paiid_pipeline.contracts import BARS, CORPORATE_ACTIONS, NEWS, REFUSALS
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.schemas import BARS, CORPORATE_ACTIONS, NEWS, REFUSALS
+from paiid_pipeline.trading_calendar import TradingCalendar
 
 Kind = Literal["1Min", "1Day", "news", "actions"]
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]

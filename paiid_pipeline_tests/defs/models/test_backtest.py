@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 import dagster as dg
 import polars as pl
 
-from paiid_pipeline.contracts import CORPORATE_ACTIONS
 from paiid_pipeline.defs.models import assets
 from paiid_pipeline.defs.models.charts import line_chart
+from paiid_pipeline.schemas import CORPORATE_ACTIONS
 from paiid_pipeline_tests.defs.world import START, World, defs, metadata
 
 DAY = date(2026, 3, 10)

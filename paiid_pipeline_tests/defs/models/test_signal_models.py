@@ -14,10 +14,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.cli.audit import audited
 from paiid_pipeline.cli.explain import explain
 from paiid_pipeline.cli.query import show_signals
-from paiid_pipeline.contracts import BARS, STORED_ARTICLE_SENTIMENT, empty
 from paiid_pipeline.decisions import due_decisions, reach
 from paiid_pipeline.defs.models.signals import signal_retraining
 from paiid_pipeline.learning.feature_audit import caught_in
@@ -28,10 +28,10 @@ from paiid_pipeline.models.registry import Interface
 from paiid_pipeline.models.signal_models import Shrink, load_model
 from paiid_pipeline.models.signal_shelf import REFERENCE, SIGNAL_MODEL
 from paiid_pipeline.models.signal_training import Plan, Trial
+from paiid_pipeline.schemas import BARS, STORED_ARTICLE_SENTIMENT, empty
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.signals.features import FEATURES
-from paiid_pipeline.signals.labels import Barriers
 from paiid_pipeline.technicals.decide import decide_indicators
 from paiid_pipeline_tests.defs.conftest import MakeWorld
 from paiid_pipeline_tests.defs.world import ENVIRONMENT, World, defs, metadata

@@ -25,11 +25,11 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from paiid_pipeline.contracts import MOMENT
-from paiid_pipeline.sources.companies import PAID_AFTER, Companies, Company
-from paiid_pipeline.sources.standin import BarQuery
+from paiid_pipeline.schemas import MOMENT
+from paiid_pipeline.sources.simulator.backend import BarQuery
+from paiid_pipeline.sources.simulator.lean_files import PAID_AFTER, Companies, Company
 from paiid_pipeline.symbols import read_symbol
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 
 NEW_YORK = ZoneInfo("America/New_York")
 _ZONE = "America/New_York"

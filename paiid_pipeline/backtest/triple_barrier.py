@@ -12,10 +12,11 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.contracts import MOMENT, Schema
-from paiid_pipeline.signals.accounts import Indices, Market
-from paiid_pipeline.signals.backtest import place
-from paiid_pipeline.signals.performance import Floats
+from paiid_pipeline.backtest.accounts import Indices
+from paiid_pipeline.backtest.prices import Market
+from paiid_pipeline.backtest.return_statistics import Floats
+from paiid_pipeline.backtest.simulation import place
+from paiid_pipeline.schemas import MOMENT, Schema
 
 LABELS: Schema = {
     "forward_return": pl.Float64,  # from the open of entry to the open so many bars later

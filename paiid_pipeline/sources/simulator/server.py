@@ -1,4 +1,6 @@
-"""A local server in Alpaca's shapes, over made-up or recorded data: ``python -m paiid_pipeline.sources.standin``.
+"""A local server in Alpaca's shapes, over made-up or recorded data.
+
+Run as ``python -m paiid_pipeline.sources.simulator.server``.
 
 It serves only what its clock's now allows: bars that have ended, articles that are out, actions whose day has come.
 A page's ``limit`` counts across symbols, and its token is opaque. It listens on the loopback address alone.
@@ -13,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 import polars as pl
@@ -23,45 +25,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from paiid_pipeline.clock import Clock, SystemClock
+from paiid_pipeline.sources.simulator.backend import BAR_COLUMNS, Backend, BarQuery
 from paiid_pipeline.symbols import is_canonical
 
 _PER_MINUTE = 1_000_000  # what it claims to allow
-
-BAR_COLUMNS = ("S", "t", "o", "h", "l", "c", "v", "n", "vw")
-"""Symbol, start in UTC, prices, volume, number of trades, vwap: as Alpaca calls them in its streams."""
-
-
-@dataclass(frozen=True)
-class BarQuery:
-    """Bars that start from ``start`` to ``end``, both included, and have ended by ``now``."""
-
-    symbols: tuple[str, ...]
-    """Sorted."""
-    timeframe: str
-    """1Min or 1Day."""
-    start: datetime
-    end: datetime
-    asof: date | None
-    """The day on which a symbol means its company; None: the ticker, whoever held it."""
-    now: datetime
-
-
-class Backend(Protocol):
-    """Where a stand-in's data comes from. All answers are limited to what is known at ``now``."""
-
-    name: str
-
-    def bars(self, query: BarQuery) -> Iterator[pl.DataFrame]:
-        """Bars as frames of BAR_COLUMNS, sorted by symbol and time within and across frames; made as they are taken."""
-        ...
-
-    def news(self, symbols: Sequence[str], start: datetime, end: datetime, now: datetime) -> list[dict[str, Any]]:
-        """Articles updated from ``start`` to ``end``, both included, in any order; moments as datetimes."""
-        ...
-
-    def actions(self, symbols: Sequence[str], start: date, end: date, now: datetime) -> dict[str, list[dict[str, Any]]]:
-        """Corporate actions with process dates from ``start`` to ``end``, both included, by Alpaca's plural kinds."""
-        ...
 
 
 def application(backend: Backend, clock: Clock) -> Starlette:
@@ -260,7 +227,7 @@ def _rfc3339(moment: datetime) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until stopped."""
-    parser = argparse.ArgumentParser(prog="python -m paiid_pipeline.sources.standin", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m paiid_pipeline.sources.simulator.server", description=__doc__)
     parser.add_argument("--source", required=True, choices=("synthetic", "replay"))
     parser.add_argument("--port", required=True, type=int, help="on 127.0.0.1")
     parser.add_argument("--data-dir", type=Path, help="for replay; by default PAIID_DATA_DIR")
@@ -277,10 +244,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _backend(source: str, folder: Path | None) -> Backend:
     if source == "synthetic":
-        from paiid_pipeline.sources.synthetic_exchange import SyntheticExchange
+        from paiid_pipeline.sources.simulator.synthetic_exchange import SyntheticExchange
 
         return SyntheticExchange()
-    from paiid_pipeline.sources.replay import Replay
+    from paiid_pipeline.sources.simulator.replay import Replay
 
     if folder is None or not folder.is_dir():
         raise SystemExit(f"replay needs a folder of data, not {folder}: set PAIID_DATA_DIR, or give --data-dir")

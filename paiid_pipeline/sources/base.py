@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Protocol
 
-from paiid_pipeline.sources.client import Access
+from paiid_pipeline.sources.http import Access
 from paiid_pipeline.sources.validation import Asked, BarShape, Kind
 from paiid_pipeline.symbols import read_symbol
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 
 
 @dataclass(frozen=True)

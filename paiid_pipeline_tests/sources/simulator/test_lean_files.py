@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from paiid_pipeline.sources.companies import Companies, Company
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.sources.simulator.lean_files import Companies, Company
+from paiid_pipeline.trading_calendar import TradingCalendar
 
 XNYS = TradingCalendar("XNYS")
 EVER = (date(1998, 1, 1), date(2030, 1, 1))

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from paiid_pipeline.signals.document import Section
-from paiid_pipeline.universe import HORIZONS, Horizon
+from paiid_pipeline.signals.strict_toml import Section
+from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 
 _SHARES = ("max_symbol", "max_segment", "max_portfolio", "min_stop", "max_stop")
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.contracts import MOMENT
-from paiid_pipeline.signals.splits import walk_forward
+from paiid_pipeline.backtest.walk_forward import walk_forward
+from paiid_pipeline.schemas import MOMENT
 from paiid_pipeline_tests.signals.markets import DAY, FIRST
 
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.contracts import STORED_CORPORATE_ACTIONS, empty
-from paiid_pipeline.signals.accounts import Costs, Market, market, simulate
-from paiid_pipeline.signals.backtest import Backtest, Options, backtest
+from paiid_pipeline.backtest.accounts import Costs, simulate
+from paiid_pipeline.backtest.prices import Market, market
+from paiid_pipeline.backtest.simulation import Backtest, Options, backtest
+from paiid_pipeline.schemas import STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline_tests.signals.markets import (
     SESSION,
     action,

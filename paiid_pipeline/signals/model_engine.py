@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
+from paiid_pipeline.backtest.return_statistics import Floats
 from paiid_pipeline.signals.features import FEATURES, computed
 from paiid_pipeline.signals.generator import Reason, SignalGenerator, class_of, reason
-from paiid_pipeline.signals.performance import Floats
 from paiid_pipeline.signals.rules import Row, Shown
 
 ENGINE = "ml"

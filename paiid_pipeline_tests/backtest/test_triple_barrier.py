@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.contracts import STORED_CORPORATE_ACTIONS, empty
-from paiid_pipeline.signals.accounts import market
-from paiid_pipeline.signals.labels import Barriers, label
+from paiid_pipeline.backtest.prices import market
+from paiid_pipeline.backtest.triple_barrier import Barriers, label
+from paiid_pipeline.schemas import STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline_tests.signals.markets import DAY, FIRST, action, daily_bars, random_bars, signals
 
 SETTLE = timedelta(seconds=15)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from paiid_pipeline.sources.client import (
+from paiid_pipeline.sources.http import (
     BadRequestError,
     DeniedError,
     MalformedError,

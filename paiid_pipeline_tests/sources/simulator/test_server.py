@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from paiid_pipeline.clock import FixedClock
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.sources import Wanted, fetch
-from paiid_pipeline.sources.standin import application
-from paiid_pipeline.sources.synthetic_exchange import SyntheticExchange
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.sources.simulator.server import application
+from paiid_pipeline.sources.simulator.synthetic_exchange import SyntheticExchange
+from paiid_pipeline.trading_calendar import TradingCalendar
 from paiid_pipeline_tests.sources.serving import serving
 
 NOW = datetime(2026, 3, 2, 10, 30, 30, tzinfo=UTC)
@@ -155,7 +155,7 @@ def test_a_proxy_of_the_machine_is_not_asked_for_a_server_of_our_own(url: str, m
 
 def test_it_runs_as_a_module_on_the_clock_of_its_environment() -> None:
     """A process of its own, under a replay clock, answers as of that clock and stops when told."""
-    script = [sys.executable, "-m", "paiid_pipeline.sources.standin", "--source", "synthetic", "--port"]
+    script = [sys.executable, "-m", "paiid_pipeline.sources.simulator.server", "--source", "synthetic", "--port"]
     import socket
 
     with socket.socket() as free:

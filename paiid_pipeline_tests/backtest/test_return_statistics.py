@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from paiid_pipeline.signals.performance import (
+from paiid_pipeline.backtest.return_statistics import (
     block_bootstrap,
     calibration,
     deflated_sharpe,

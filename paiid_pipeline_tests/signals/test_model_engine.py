@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from paiid_pipeline.contracts import SIGNALS, SYMBOL_SENTIMENT, empty
+from paiid_pipeline.backtest.return_statistics import Floats
+from paiid_pipeline.schemas import SIGNALS, SYMBOL_SENTIMENT, empty
 from paiid_pipeline.signals.features import FEATURES
 from paiid_pipeline.signals.generator import SignalGenerator
-from paiid_pipeline.signals.ml import SAYS, ModelGenerator
-from paiid_pipeline.signals.performance import Floats
+from paiid_pipeline.signals.model_engine import SAYS, ModelGenerator
 from paiid_pipeline.signals.rules import load_rules
 from paiid_pipeline_tests.signals.test_generator import indicators, news
 

@@ -14,9 +14,10 @@ import pytest
 from paiid_pipeline.clock import FixedClock
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.sources import Fetched, Wanted, fetch
-from paiid_pipeline.sources.replay import Replay
-from paiid_pipeline.sources.standin import BarQuery, application
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.sources.simulator.backend import BarQuery
+from paiid_pipeline.sources.simulator.replay import Replay
+from paiid_pipeline.sources.simulator.server import application
+from paiid_pipeline.trading_calendar import TradingCalendar
 from paiid_pipeline_tests.sources.serving import serving
 
 XNYS = TradingCalendar("XNYS")

@@ -13,9 +13,9 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.sources import synthetic
-from paiid_pipeline.sources.standin import BarQuery
-from paiid_pipeline.sources.synthetic_exchange import SyntheticExchange
+from paiid_pipeline.sources.simulator import synthetic
+from paiid_pipeline.sources.simulator.backend import BarQuery
+from paiid_pipeline.sources.simulator.synthetic_exchange import SyntheticExchange
 
 NOW = datetime(2026, 3, 2, 10, 30, 30, tzinfo=UTC)
 EXCHANGE = SyntheticExchange()

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.contracts import MOMENT
-from paiid_pipeline.sources import synthetic
-from paiid_pipeline.sources.standin import BarQuery
+from paiid_pipeline.schemas import MOMENT
+from paiid_pipeline.sources.simulator import synthetic
+from paiid_pipeline.sources.simulator.backend import BarQuery
 
 _DAY = timedelta(days=1)
 _MINUTE = timedelta(minutes=1)

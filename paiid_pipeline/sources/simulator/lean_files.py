@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from paiid_pipeline.symbols import read_symbol
-from paiid_pipeline.universe import TradingCalendar
+from paiid_pipeline.trading_calendar import TradingCalendar
 
 _DAY = timedelta(days=1)
 _FORTNIGHT = timedelta(days=14)

@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.signals.accounts import Accounts, Costs, Market, Mask, simulate, symbol_codes
-from paiid_pipeline.signals.performance import (
+from paiid_pipeline.backtest.accounts import Accounts, Costs, Mask, simulate
+from paiid_pipeline.backtest.prices import Market, symbol_codes
+from paiid_pipeline.backtest.return_statistics import (
     Floats,
     block_bootstrap,
     calibration,

@@ -1,0 +1,1 @@
+"""What looks ahead: labels, forward returns, walk-forward splits, accounts. Nothing that decides imports it."""
