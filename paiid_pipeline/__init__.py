@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from paiid_pipeline.pipeline import MLDataPipeline
     from paiid_pipeline.public import CacheManager, SentimentAnalyzer, SignalGenerator
     from paiid_pipeline.sentiment.analyzer import SentimentResult
+    from paiid_pipeline.serving.pipeline import MLDataPipeline
     from paiid_pipeline.signals.generator import Signal
     from paiid_pipeline.signals.risk import RiskManager
     from paiid_pipeline.signals.validation import SignalValidator

@@ -17,7 +17,7 @@ from paiid_pipeline.settings import Settings
 from paiid_pipeline.sources import Fetched, Source, Wanted, fetch, provided
 from paiid_pipeline.sources.fetch import Kind
 from paiid_pipeline.technicals.adjustment import REBASED, on_one_footing
-from paiid_pipeline.technicals.events import CASH, SHARES, WITHDRAWN, judged
+from paiid_pipeline.technicals.corporate_actions import CASH, SHARES, WITHDRAWN, judged
 from paiid_pipeline.technicals.rebasing import rebased
 from paiid_pipeline.trading_calendar import TradingCalendar
 from paiid_pipeline.warehouse import Span, Warehouse, Written

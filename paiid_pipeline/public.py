@@ -13,11 +13,11 @@ import polars as pl
 from paiid_pipeline import cache
 from paiid_pipeline.cache import Envelope
 from paiid_pipeline.clock import Clock
-from paiid_pipeline.engines import engine_arguments
-from paiid_pipeline.pipeline import require_followed
-from paiid_pipeline.scoring import installed_analyzer
+from paiid_pipeline.ml.signals.engines import engine_arguments
+from paiid_pipeline.ml.text.scoring import installed_analyzer
 from paiid_pipeline.sentiment import analyzer
 from paiid_pipeline.sentiment.analyzer import SentimentResult
+from paiid_pipeline.serving.pipeline import require_followed
 from paiid_pipeline.settings import CacheKind, Settings, load_settings
 from paiid_pipeline.signals import generator
 from paiid_pipeline.signals.generator import Signal, as_news, signals_of

@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
-from paiid_pipeline.universe import _NEAR
-
 if TYPE_CHECKING:
     import polars as pl
 
@@ -36,6 +34,8 @@ TIMEFRAME: Mapping[Horizon, Timeframe] = {"intraday": "1Min", "daily": "1Day"}
 
 
 INTRADAY_STEP = timedelta(minutes=5)
+
+_NEAR = timedelta(days=1)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     pass
 
 
-_NEAR = timedelta(days=1)
 """A session may open on the day before its label (futures), and close on the day after."""
 SETTLE = timedelta(seconds=15)
 """How long after its time a decision is made, so that the bar ending at that time can be in it."""

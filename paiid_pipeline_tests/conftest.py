@@ -15,7 +15,8 @@ import pytest
 import redis
 from hypothesis import settings
 
-from paiid_pipeline.embedded import ensure_database, start_postgres, start_redis
+from paiid_pipeline.local.servers import start_postgres, start_redis
+from paiid_pipeline.warehouse.roles import ensure_database
 
 settings.register_profile("paiid", deadline=None)  # how fast a machine is decides no test
 settings.load_profile("paiid")

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paiid_pipeline.decisions import due_decisions, news_window, reach, unasked, undecided
-from paiid_pipeline.engines import rule_engine
+from paiid_pipeline.ml.signals.engines import rule_engine
 from paiid_pipeline.schemas import DECISIONS, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.settings import load_settings
-from paiid_pipeline.technicals.decide import decide_indicators
+from paiid_pipeline.technicals.decision_indicators import decide_indicators
 from paiid_pipeline.trading_calendar import TIMEFRAME, Horizon, TradingCalendar
 from paiid_pipeline.universe import SETTLE
 

@@ -24,9 +24,9 @@ from paiid_pipeline import (
     TechnicalAnalyzer,
 )
 from paiid_pipeline.cache import CacheError
-from paiid_pipeline.models.signing import SigningKey, sign_folder
+from paiid_pipeline.ml.signing import SigningKey, sign_folder
+from paiid_pipeline.ml.text.scoring import save_blend
 from paiid_pipeline.schemas import BARS, SIGNALS, SYMBOL_SENTIMENT, empty
-from paiid_pipeline.scoring import save_blend
 from paiid_pipeline.sentiment.ensemble import Blend
 from paiid_pipeline.signals.risk import Book
 from paiid_pipeline.technicals.panel import indicator_panel

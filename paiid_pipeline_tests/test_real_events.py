@@ -19,17 +19,17 @@ import pytest
 
 from paiid_pipeline.clock import FixedClock
 from paiid_pipeline.decisions import due_decisions, reach
-from paiid_pipeline.engines import rule_engine
 from paiid_pipeline.ingestion import Ingestion
+from paiid_pipeline.ml.signals.engines import rule_engine
 from paiid_pipeline.schemas import SYMBOL_SENTIMENT, empty
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.sources import open_source
 from paiid_pipeline.sources.simulator.replay import Replay
 from paiid_pipeline.sources.simulator.server import application
-from paiid_pipeline.technicals.decide import decide_indicators
+from paiid_pipeline.technicals.decision_indicators import decide_indicators
 from paiid_pipeline.trading_calendar import TIMEFRAME, Horizon, TradingCalendar
 from paiid_pipeline.warehouse import Warehouse, migrate
-from paiid_pipeline_tests.sources.serving import serving
+from paiid_pipeline_tests.sources.fake_vendor import serving
 from paiid_pipeline_tests.technicals.factor_files import actions_of
 
 XNYS = TradingCalendar("XNYS")

@@ -18,7 +18,7 @@ from paiid_pipeline.schemas import BARS, REFUSALS
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.sources import WITHOUT_ACTIONS, Fetched, Source, Wanted
 from paiid_pipeline.technicals.adjustment import on_one_footing
-from paiid_pipeline.technicals.decide import decide_indicators
+from paiid_pipeline.technicals.decision_indicators import decide_indicators
 from paiid_pipeline.trading_calendar import TradingCalendar
 from paiid_pipeline.warehouse import Warehouse, migrate
 

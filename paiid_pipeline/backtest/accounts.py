@@ -11,13 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from paiid_pipeline.arrays import Floats
 from paiid_pipeline.backtest.prices import _YEAR, Market
-from paiid_pipeline.backtest.return_statistics import Floats
-
-Mask = NDArray[np.bool_]
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

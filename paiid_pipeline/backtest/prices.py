@@ -10,8 +10,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.backtest.accounts import Indices, Mask
-from paiid_pipeline.backtest.return_statistics import Floats
+from paiid_pipeline.arrays import Floats, Indices, Mask
 from paiid_pipeline.technicals.adjustment import adjust, on_one_footing, owned
 
 _YEAR = timedelta(days=365.25) / timedelta(microseconds=1)

@@ -11,9 +11,8 @@ from statistics import NormalDist
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from paiid_pipeline.arrays import Floats
 
 EULER_GAMMA = 0.5772156649015329
 MINIMUM_NAMES = 3

@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.backtest.accounts import Accounts, Costs, Mask, simulate
+from paiid_pipeline.arrays import Floats, Mask
+from paiid_pipeline.backtest.accounts import Accounts, Costs, simulate
 from paiid_pipeline.backtest.prices import Market, symbol_codes
 from paiid_pipeline.backtest.return_statistics import (
-    Floats,
     block_bootstrap,
     calibration,
     deflated_sharpe,

@@ -12,9 +12,8 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.backtest.accounts import Indices
+from paiid_pipeline.arrays import Floats, Indices
 from paiid_pipeline.backtest.prices import Market
-from paiid_pipeline.backtest.return_statistics import Floats
 from paiid_pipeline.backtest.simulation import place
 from paiid_pipeline.schemas import MOMENT, Schema
 

@@ -7,9 +7,8 @@ from datetime import timedelta
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-Indices = NDArray[np.int64]
+from paiid_pipeline.arrays import Indices
 
 
 @dataclass(frozen=True)

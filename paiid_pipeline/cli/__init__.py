@@ -197,12 +197,12 @@ def _demo(_options: argparse.Namespace, settings: Settings) -> int:
 
 def _backfill(options: argparse.Namespace, settings: Settings) -> int:
     from paiid_pipeline.cli.access import with_services
-    from paiid_pipeline.cli.choices import reach_back
+    from paiid_pipeline.local.home_settings import reach_back
 
     first, last = options.first, options.last or options.first
     if last < first:
         raise ValueError(f"paiid backfill {first} {last}: the last date is before the first")
-    module = "paiid_pipeline.defs.once"
+    module = "paiid_pipeline.first_pass"
     command = [sys.executable, "-u", "-m", module, first.isoformat(), last.isoformat()]
     return with_services(settings, command, reach_back(settings, first))
 
@@ -299,7 +299,7 @@ def _movement(options: argparse.Namespace, settings: Settings) -> int:
 
 def _train(options: argparse.Namespace, settings: Settings) -> int:
     from paiid_pipeline.cli.models import train
-    from paiid_pipeline.learning.training import Choice
+    from paiid_pipeline.ml.text.custom_bert import Choice
 
     choice = Choice(options.base, options.seed, options.epochs)
     return train(settings, options.data, choice, only=options.only)
@@ -325,7 +325,7 @@ def _promote(options: argparse.Namespace, settings: Settings) -> int:
 
 def _report(options: argparse.Namespace, settings: Settings) -> int:
     from paiid_pipeline.cli.models import report
-    from paiid_pipeline.learning.training import Choice
+    from paiid_pipeline.ml.text.custom_bert import Choice
 
     choice = Choice(options.base, options.seed, options.epochs)
     return report(settings, options.data, choice, options.folds, options.out)

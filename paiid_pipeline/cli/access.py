@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 
-from paiid_pipeline import supervisor
-from paiid_pipeline.cli import home as homes
-from paiid_pipeline.cli.home import OccupiedError, State, profile_of
 from paiid_pipeline.cli.query import Format, run_sql
-from paiid_pipeline.cli.services import ANALYST, merged, start_warehouse
 from paiid_pipeline.cli.up import running_services
 from paiid_pipeline.console import say, tell
-from paiid_pipeline.embedded import masked, with_login
+from paiid_pipeline.local import home as homes
+from paiid_pipeline.local import processes
+from paiid_pipeline.local.home import OccupiedError, State, profile_of
+from paiid_pipeline.local.stack import merged, start_warehouse
 from paiid_pipeline.settings import Settings, load_settings
+from paiid_pipeline.warehouse.roles import ANALYST, masked, with_login
 
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -136,7 +136,7 @@ def _execute(command: Sequence[str], environment: Mapping[str, str]) -> int:
     with _forwarding() as hand_over:
         try:
             process = subprocess.Popen(  # noqa: S603
-                command, env=merged(environment), preexec_fn=supervisor.tie_to_parent(signal.SIGTERM)
+                command, env=merged(environment), preexec_fn=processes.tie_to_parent(signal.SIGTERM)
             )
         except (FileNotFoundError, PermissionError) as error:
             tell(f"paiid: cannot run {command[0]!r}: {error.strerror}")

@@ -11,19 +11,26 @@ from typing import Any
 import polars as pl
 
 from paiid_pipeline.console import say, table, tell
-from paiid_pipeline.learning.data import Texts, labelled_rows, load_texts, make_texts, save_texts, split_held_out
-from paiid_pipeline.learning.ensemble import fit_ensemble
-from paiid_pipeline.learning.gate import force, promote
-from paiid_pipeline.learning.importing import import_model
-from paiid_pipeline.learning.measuring import summary
-from paiid_pipeline.learning.pace import Pace
-from paiid_pipeline.learning.report import markdown, measured
-from paiid_pipeline.learning.training import Choice, Registered, calibration_texts, train_custom_bert
-from paiid_pipeline.learning.workshop import Workshop, open_registry, open_workshop
-from paiid_pipeline.models.hub import check_source
-from paiid_pipeline.models.promotion import Verdict
-from paiid_pipeline.models.registry import Version
-from paiid_pipeline.models.signing import UntrustedModelError
+from paiid_pipeline.ml.context import Workshop, open_registry, open_workshop
+from paiid_pipeline.ml.registry import Version
+from paiid_pipeline.ml.signing import UntrustedModelError
+from paiid_pipeline.ml.text.cross_validation import markdown, measured
+from paiid_pipeline.ml.text.custom_bert import Choice, Registered, calibration_texts, train_custom_bert
+from paiid_pipeline.ml.text.dataset_store import (
+    Texts,
+    labelled_rows,
+    load_texts,
+    make_texts,
+    save_texts,
+    split_held_out,
+)
+from paiid_pipeline.ml.text.ensemble import fit_ensemble
+from paiid_pipeline.ml.text.evaluation import summary
+from paiid_pipeline.ml.text.gate import force, promote
+from paiid_pipeline.ml.text.hub import check_source
+from paiid_pipeline.ml.text.import_model import import_model
+from paiid_pipeline.ml.text.progress import Pace
+from paiid_pipeline.ml.verdict import Verdict
 from paiid_pipeline.settings import Settings
 
 REFUSED = (LookupError, ValueError, UntrustedModelError)

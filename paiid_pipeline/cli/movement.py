@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from paiid_pipeline.console import say, table, tell, timed
-from paiid_pipeline.models.evaluation import Interval
-from paiid_pipeline.models.movement import PUBLISHED, TEST, examples, measure, read
-from paiid_pipeline.scoring import installed_analyzer
+from paiid_pipeline.ml.classification_metrics import Interval
+from paiid_pipeline.ml.signals.stocknet import PUBLISHED, TEST, examples, measure, read
+from paiid_pipeline.ml.text.scoring import installed_analyzer
 from paiid_pipeline.settings import Settings
 
 

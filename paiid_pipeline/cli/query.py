@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from paiid_pipeline.cli.services import ANALYST
 from paiid_pipeline.console import say, table, tell
+from paiid_pipeline.warehouse.statements import StatementError, newest_signals, run_statement
 
 Format = Literal["table", "csv", "json"]
 
@@ -21,33 +21,21 @@ _REASONS_WIDTH = 60
 
 
 def run_sql(url: str, statement: str, form: Format, *, analyst_password: str | None, as_analyst: bool) -> int:
-    """Execute one or more statements and print the last result; commits. Returns the exit code.
-
-    As the analyst it logs in as that role where its password is known, and else takes on the role in a
-    read-only session.
-    """
-    import psycopg2
-
+    """Execute one or more statements and print the last result; commits. Returns the exit code."""
     try:
-        connection = _connect(url, analyst_password, as_analyst)
-    except psycopg2.OperationalError as error:
-        tell(f"paiid sql: {str(error).strip()}")
+        result = run_statement(url, statement, analyst_password=analyst_password, as_analyst=as_analyst)
+    except ConnectionError as error:
+        tell(f"paiid sql: {error}")
         return 1
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute("set timezone to 'UTC'")
-            cursor.execute(statement)
-            for notice in connection.notices:
-                tell(notice.rstrip())
-            if cursor.description is None:
-                say(cursor.statusmessage or "")
-            else:
-                _print(form, [column.name for column in cursor.description], cursor.fetchall())
-    except psycopg2.Error as error:
-        tell(str(error).strip())
+    except StatementError as error:
+        tell(str(error))
         return 1
-    finally:
-        connection.close()
+    for notice in result.notices:
+        tell(notice.rstrip())
+    if result.columns is None:
+        say(result.status)
+    else:
+        _print(form, result.columns, result.rows)
     return 0
 
 
@@ -56,16 +44,7 @@ def show_signals(url: str, timezone: ZoneInfo) -> int:
 
     Returns how many there are.
     """
-    import psycopg2
-    from psycopg2.extras import RealDictCursor
-
-    connection = psycopg2.connect(url, cursor_factory=RealDictCursor)
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute("select * from signals_latest order by horizon desc, symbol, engine desc")
-            rows = cursor.fetchall()
-    finally:
-        connection.close()
+    rows = newest_signals(url)
     zones = list(dict.fromkeys([timezone, ZoneInfo("UTC")]))
     moments = [f"as of, {zone.key}" for zone in zones]
     engines = ["engine"] if len({row["engine"] for row in rows}) > 1 else []
@@ -104,21 +83,6 @@ def _parsed(reasons: str | list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _shorten(text: str) -> str:
     return text if len(text) <= _REASONS_WIDTH else text[: _REASONS_WIDTH - 1] + "…"
-
-
-def _connect(url: str, analyst_password: str | None, as_analyst: bool) -> Any:
-    import psycopg2
-
-    if not as_analyst:
-        return psycopg2.connect(url)
-    if analyst_password is not None:
-        return psycopg2.connect(url, user=ANALYST, password=analyst_password)
-    connection = psycopg2.connect(url)
-    connection.set_session(readonly=True)
-    with connection.cursor() as cursor:
-        cursor.execute(f"set session role {ANALYST}")
-    connection.commit()
-    return connection
 
 
 def _print(form: Format, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from paiid_pipeline.console import say, table, tell
-from paiid_pipeline.models.datasets import read_labelled
-from paiid_pipeline.models.evaluation import Evaluation, Interval
-from paiid_pipeline.scoring import evaluate_rows, installed_analyzer
+from paiid_pipeline.ml.classification_metrics import Evaluation, Interval
+from paiid_pipeline.ml.text.datasets import read_labelled
+from paiid_pipeline.ml.text.scoring import evaluate_rows, installed_analyzer
 from paiid_pipeline.sentiment.analyzer import MemberResult, SentimentResult
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.symbols import canonical_symbol

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from paiid_pipeline.defs.catching_up import SINCE_TAG, inputs_lacking, looked_at, missed_since
+from paiid_pipeline.defs.missed_sessions import SINCE_TAG, inputs_lacking, looked_at, missed_since
 from paiid_pipeline.defs.partitions import run_tags
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.trading_calendar import TradingCalendar

@@ -9,9 +9,9 @@ from paiid_pipeline.cache import CacheManager
 from paiid_pipeline.clock import Clock
 from paiid_pipeline.decisions import news_window
 from paiid_pipeline.ingestion import Ingestion
-from paiid_pipeline.learning.workshop import Workshop, open_registry
-from paiid_pipeline.models.registry import Registry
-from paiid_pipeline.models.signing import SigningKey, key_of
+from paiid_pipeline.ml.context import Workshop, open_registry
+from paiid_pipeline.ml.registry import Registry
+from paiid_pipeline.ml.signing import SigningKey, key_of
 from paiid_pipeline.settings import Settings, load_settings
 from paiid_pipeline.sources import Source, open_source
 from paiid_pipeline.trading_calendar import TradingCalendar

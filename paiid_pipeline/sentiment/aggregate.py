@@ -17,11 +17,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from paiid_pipeline.arrays import Floats
 from paiid_pipeline.schemas import DECISIONS, SYMBOL_SENTIMENT
 from paiid_pipeline.sentiment import ensemble
-from paiid_pipeline.sentiment.counting import standings, versions
-
-Floats = NDArray[np.float64]
+from paiid_pipeline.sentiment.article_selection import standings, versions
 
 _SECOND = timedelta(seconds=1)
 
@@ -66,7 +65,7 @@ def counted(
 ) -> pl.DataFrame:
     """The articles that the rows of :func:`aggregate` rest on, each with its ``weight``, by decision and publication.
 
-    Those of :func:`~paiid_pipeline.sentiment.counting.standings` that count, within the look-back.
+    Those of :func:`~paiid_pipeline.sentiment.article_selection.standings` that count, within the look-back.
     """
     rows = versions(scores, model)
     pairs = standings(rows, decisions, lookback).filter(pl.col("standing") == "counts")

@@ -10,15 +10,15 @@ import polars as pl
 
 from paiid_pipeline.schemas import ARTICLE_SENTIMENT
 from paiid_pipeline.sentiment import ensemble
+from paiid_pipeline.sentiment.base import Failure, Member, Opinion, Reading, predictions
 from paiid_pipeline.sentiment.ensemble import SEED, Blend, Route
-from paiid_pipeline.sentiment.entities import read_for
-from paiid_pipeline.sentiment.members import Failure, Member, Opinion, Reading, predictions
-from paiid_pipeline.sentiment.naming import Directory, Names
-from paiid_pipeline.sentiment.normalise import NormalisedText, normalise
-from paiid_pipeline.sentiment.novelty import signature
-from paiid_pipeline.sentiment.privacy import mask
+from paiid_pipeline.sentiment.text.company_names import Directory, Names
+from paiid_pipeline.sentiment.text.entities import read_for
+from paiid_pipeline.sentiment.text.near_duplicates import signature
+from paiid_pipeline.sentiment.text.normalise import NormalisedText, normalise
+from paiid_pipeline.sentiment.text.pii import mask
+from paiid_pipeline.sentiment.text.wire_corrections import lead_of
 from paiid_pipeline.sentiment.vader import UNINFORMED, Vader
-from paiid_pipeline.sentiment.wire import lead_of
 
 _LONGEST_REASON = 300
 

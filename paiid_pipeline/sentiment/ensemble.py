@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from paiid_pipeline.sentiment.members import NOTHING, Member, Opinion, Probabilities
+from paiid_pipeline.sentiment.base import NOTHING, Member, Opinion, Probabilities
 
 MODEL = "ensemble"
 LEFT = 0.001

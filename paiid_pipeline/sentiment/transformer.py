@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from paiid_pipeline.sentiment.members import NOTHING, MemberError, Opinion, Probabilities, Reading
+from paiid_pipeline.sentiment.base import NOTHING, MemberError, Opinion, Probabilities, Reading
 
 Forward = Callable[[list[list[int]], list[list[int]]], NDArray[np.floating[Any]]]
 """Token ids and their types of texts of one length to their logits (texts, 3), in the model's own order.
@@ -43,7 +43,7 @@ Encode = Callable[[Sequence[tuple[str, str | None]]], Sequence[tuple[list[int], 
 
 @dataclass(frozen=True)
 class Transformer:
-    """A loaded model as a :class:`~paiid_pipeline.sentiment.members.Member`."""
+    """A loaded model as a :class:`~paiid_pipeline.sentiment.base.Member`."""
 
     name: str
     version: str

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 import polars as pl
 
-from paiid_pipeline import quality
+from paiid_pipeline.quality import rows as quality
 from paiid_pipeline.schemas import SIGNALS, SYMBOL_SENTIMENT, WITHHELD, empty
 from paiid_pipeline.signals.features import KEY, joined
 from paiid_pipeline.signals.risk import Book, RiskManager

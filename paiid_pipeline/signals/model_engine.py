@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.backtest.return_statistics import Floats
+from paiid_pipeline.arrays import Floats
 from paiid_pipeline.signals.features import FEATURES, computed
 from paiid_pipeline.signals.generator import Reason, SignalGenerator, class_of, reason
 from paiid_pipeline.signals.rules import Row, Shown

@@ -13,17 +13,14 @@ from datetime import timedelta
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from paiid_pipeline.arrays import Floats, Indices
 from paiid_pipeline.schemas import HALTS, MOMENT, STAKES, STORED_CORPORATE_ACTIONS, Schema, empty
 from paiid_pipeline.signals.risk_limits import HorizonLimits, Limits
 from paiid_pipeline.signals.rules import load_rules
 from paiid_pipeline.technicals.adjustment import REBASED
-from paiid_pipeline.technicals.events import counted
+from paiid_pipeline.technicals.corporate_actions import counted
 from paiid_pipeline.trading_calendar import HORIZONS, Horizon
-
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 SIDES: Mapping[str, float] = {"STRONG_BUY": 1.0, "BUY": 1.0, "HOLD": 0.0, "SELL": -1.0, "STRONG_SELL": -1.0}
 LONGEST_HOLD: Mapping[Horizon, timedelta] = {"intraday": timedelta(hours=1), "daily": timedelta(days=10)}

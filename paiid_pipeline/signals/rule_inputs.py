@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from paiid_pipeline.technicals.measures import DIVERGENCES, REGIMES
+from paiid_pipeline.technicals.derived import DIVERGENCES, REGIMES
 
 _c = pl.col
 _SIGMA = _c("bb_bandwidth") * _c("bb_middle") * 0.25

@@ -22,7 +22,7 @@ from paiid_pipeline.schemas import INDICATORS
 from paiid_pipeline.signals.risk_limits import Limits, read_limits
 from paiid_pipeline.signals.rule_inputs import NUMBERS, SENTIMENT, TRUST, WORDS
 from paiid_pipeline.signals.strict_toml import Section, did_you_mean, read_document
-from paiid_pipeline.technicals.measures import REGIMES
+from paiid_pipeline.technicals.derived import REGIMES
 
 Row = Mapping[str, Any]
 

@@ -8,7 +8,7 @@ from functools import reduce
 
 import polars as pl
 
-from paiid_pipeline import quality
+from paiid_pipeline.quality import rows as quality
 from paiid_pipeline.signals.risk_limits import Limits
 from paiid_pipeline.signals.rules import Classes, Rulebook, load_rules
 from paiid_pipeline.technicals.indicators import MINIMUM_BARS

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from paiid_pipeline.technicals.events import SHARES, counted
+from paiid_pipeline.technicals.corporate_actions import SHARES, counted
 
 PRICES = ("open", "high", "low", "close", "vwap")
 NAME_CHANGE = "name_change"

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from paiid_pipeline.technicals.decide import decide_indicators
+from paiid_pipeline.technicals.decision_indicators import decide_indicators
 from paiid_pipeline.technicals.panel import indicator_panel
 from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 

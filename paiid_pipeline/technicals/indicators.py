@@ -17,10 +17,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
+from paiid_pipeline.arrays import Floats, Indices
 
 VERSION = f"indicators.3(TA-Lib {version('TA-Lib')})"
 """Its number is raised whenever a value or a reading of the same bars changes."""

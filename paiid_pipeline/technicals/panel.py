@@ -7,18 +7,17 @@ from itertools import pairwise
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from paiid_pipeline.arrays import Floats, Mask
+from paiid_pipeline.technicals.derived import MEASURES, USABLE, Prices, in_words, measures
 from paiid_pipeline.technicals.indicators import (
     MINIMUM_BARS,
     VALUES,
-    Floats,
     defined_rsi,
     series_offsets,
     series_values,
     with_readings,
 )
-from paiid_pipeline.technicals.measures import MEASURES, USABLE, Prices, in_words, measures
 
 COMPUTED = (*VALUES, *MEASURES)
 """The names of :func:`computed`."""
@@ -30,7 +29,6 @@ _WITHOUT_VALUES = ("price", "macd_cross", "bb_position", "bb_cross")
 """What would say something of a bar without values."""
 
 _PREVIOUS_ROWS = [COMPUTED.index(name) for name in PREVIOUS]
-Mask = NDArray[np.bool_]
 
 
 def computed(prices: Prices, values: tuple[Floats, ...]) -> tuple[Floats, ...]:

@@ -13,18 +13,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.technicals.indicators import (
-    BBANDS,
-    MACD,
-    MINIMUM_BARS,
-    RSI,
-    VALUES,
-    Floats,
-    series_offsets,
-    unit_of,
-)
-from paiid_pipeline.technicals.measures import PEAKS, REMEMBERED, RUNNING, Carried, Prices, derived, inputs
-from paiid_pipeline.technicals.panel import COMPUTED, PREVIOUS, Mask, joined, prices_of, without_holes
+from paiid_pipeline.arrays import Floats, Mask
+from paiid_pipeline.technicals.derived import PEAKS, REMEMBERED, RUNNING, Carried, Prices, derived, inputs
+from paiid_pipeline.technicals.indicators import BBANDS, MACD, MINIMUM_BARS, RSI, VALUES, series_offsets, unit_of
+from paiid_pipeline.technicals.panel import COMPUTED, PREVIOUS, joined, prices_of, without_holes
 
 _SCALED_BANDS = tuple(f"scaled_{name}" for name in VALUES[4:7])
 _FOLLOWED = (

@@ -1,12 +1,11 @@
 """PostgreSQL: migrations, bulk writes, reads as of a moment, analysts' views. The only SQL of the package."""
 
-from paiid_pipeline.warehouse.analysts import set_analyst_password
 from paiid_pipeline.warehouse.connections import WarehouseError
 from paiid_pipeline.warehouse.coverage import Kind, Span
 from paiid_pipeline.warehouse.migrate import migrate
 from paiid_pipeline.warehouse.readers import DecisionTable
+from paiid_pipeline.warehouse.tables import Written
 from paiid_pipeline.warehouse.warehouse import Warehouse
-from paiid_pipeline.warehouse.written import Written
 
 __all__ = [
     "DecisionTable",
@@ -16,5 +15,4 @@ __all__ = [
     "WarehouseError",
     "Written",
     "migrate",
-    "set_analyst_password",
 ]

@@ -23,9 +23,9 @@ from paiid_pipeline.schemas import (
     empty,
 )
 from paiid_pipeline.trading_calendar import HORIZONS, Horizon, Timeframe
+from paiid_pipeline.warehouse.article_versions import wordings
+from paiid_pipeline.warehouse.bulk_copy import copy_out, copy_out_binary
 from paiid_pipeline.warehouse.tables import Schema, Table
-from paiid_pipeline.warehouse.transfer import copy_out, copy_out_binary
-from paiid_pipeline.warehouse.wordings import wordings
 
 DecisionTable = Literal["symbol_sentiment", "technical_indicators", "signals"]
 

@@ -12,10 +12,11 @@ from paiid_pipeline import schemas
 from paiid_pipeline.decisions import Reach
 from paiid_pipeline.trading_calendar import Horizon, Timeframe
 from paiid_pipeline.universe import SETTLE
-from paiid_pipeline.warehouse import coverage, deciding, derived, partitions, readers
+from paiid_pipeline.warehouse import coverage, decision_inputs, partitions, readers, upserts
+from paiid_pipeline.warehouse.bitemporal import Receipt, write_raw
+from paiid_pipeline.warehouse.bulk_copy import checked
 from paiid_pipeline.warehouse.connections import Connections
 from paiid_pipeline.warehouse.coverage import Kind, Span
-from paiid_pipeline.warehouse.raw import Receipt, write_raw
 from paiid_pipeline.warehouse.readers import DecisionTable
 from paiid_pipeline.warehouse.tables import (
     ARTICLE_SENTIMENT,
@@ -29,9 +30,8 @@ from paiid_pipeline.warehouse.tables import (
     SYMBOL_SENTIMENT,
     TECHNICAL_INDICATORS,
     Table,
+    Written,
 )
-from paiid_pipeline.warehouse.transfer import checked
-from paiid_pipeline.warehouse.written import Written
 
 _NOTHING = Written(0, 0, 0)
 
@@ -108,7 +108,7 @@ class Warehouse:
         if frame.is_empty():
             return 0
         with self._connections.transaction("quarantine") as cursor:
-            return derived.quarantine(cursor, frame, received_at)
+            return upserts.quarantine(cursor, frame, received_at)
 
     def cover(self, spans: Sequence[Span]) -> None:
         """Note that spans have been asked for and answered in full."""
@@ -145,7 +145,7 @@ class Warehouse:
         Daily bars, and the minutes that settle what is questionable in one.
         """
         with self._connections.transaction("market_bars") as cursor:
-            return deciding.bars_to_decide(cursor, span, horizon, end, known_by)
+            return decision_inputs.bars_to_decide(cursor, span, horizon, end, known_by)
 
     def newest_bars(
         self, symbols: Sequence[str], timeframe: Timeframe, ended_by: datetime, known_by: datetime
@@ -215,7 +215,7 @@ class Warehouse:
         if rows.is_empty():
             return _NOTHING
         with self._connections.transaction(ARTICLE_SENTIMENT.name) as cursor:
-            return derived.write_article_sentiment(cursor, rows, scored_at, live, self._settle, lookback)
+            return upserts.write_article_sentiment(cursor, rows, scored_at, live, self._settle, lookback)
 
     def end_dropped_scores(
         self,
@@ -230,7 +230,7 @@ class Warehouse:
         Known as a score of that wording would be: see :meth:`write_article_sentiment`. Returns the symbols.
         """
         with self._connections.transaction(ARTICLE_SENTIMENT.name) as cursor:
-            return derived.end_dropped_scores(cursor, start, end, scored_at, live, self._settle, lookback)
+            return upserts.end_dropped_scores(cursor, start, end, scored_at, live, self._settle, lookback)
 
     def write_article_standings(self, frame: pl.DataFrame) -> Written:
         """Store which articles count now (schema ARTICLE_STANDINGS); a row changes only where a value is distinct."""
@@ -262,7 +262,7 @@ class Warehouse:
         if rows.is_empty():
             return _NOTHING
         with self._connections.transaction(SIGNALS.name) as cursor:
-            return derived.append_newest(cursor, SIGNALS, rows, "inputs_hash", "seq")
+            return upserts.append_newest(cursor, SIGNALS, rows, "inputs_hash", "seq")
 
     def write_evaluations(self, frame: pl.DataFrame) -> Written:
         """Keep measurements of models (schema MODEL_EVALUATIONS); one whose key is stored is left as it is."""
@@ -270,7 +270,7 @@ class Warehouse:
         if rows.is_empty():
             return _NOTHING
         with self._connections.transaction(MODEL_EVALUATIONS.name) as cursor:
-            return derived.append(cursor, MODEL_EVALUATIONS, rows)
+            return upserts.append(cursor, MODEL_EVALUATIONS, rows)
 
     def model_performance(self) -> pl.DataFrame:
         """MODEL_EVALUATIONS: the newest of each model, version and metric."""
@@ -375,7 +375,7 @@ class Warehouse:
         if rows.is_empty():
             return _NOTHING
         with self._connections.transaction(table.name) as cursor:
-            return derived.upsert(cursor, table, rows)
+            return upserts.upsert(cursor, table, rows)
 
     def _prepared(self, table: Table, frame: pl.DataFrame) -> pl.DataFrame:
         rows = checked(frame, table.schema, table.name, table.never_null)

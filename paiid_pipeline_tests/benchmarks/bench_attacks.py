@@ -25,16 +25,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.models.labels import INDEX
-from paiid_pipeline.models.registry import installed
-from paiid_pipeline.models.runtime import load_served
-from paiid_pipeline.models.signing import KeySource, key_of
-from paiid_pipeline.scoring import load_member
-from paiid_pipeline.sentiment.language import is_english
-from paiid_pipeline.sentiment.members import Reading
-from paiid_pipeline.sentiment.normalise import normalise
-from paiid_pipeline.sentiment.privacy import mask
-from paiid_pipeline.sentiment.spelling import speller
+from paiid_pipeline.ml.registry import installed
+from paiid_pipeline.ml.signing import KeySource, key_of
+from paiid_pipeline.ml.text.onnx_runtime import load_served
+from paiid_pipeline.ml.text.scoring import load_member
+from paiid_pipeline.sentiment.base import Reading
+from paiid_pipeline.sentiment.labels import INDEX
+from paiid_pipeline.sentiment.text.language import is_english
+from paiid_pipeline.sentiment.text.normalise import normalise
+from paiid_pipeline.sentiment.text.pii import mask
+from paiid_pipeline.sentiment.text.spelling import speller
 from paiid_pipeline.sentiment.transformer import Transformer
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline_tests.benchmarks.table import Row, show

@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.models.export import export_model
-from paiid_pipeline.models.labels import LABELS
-from paiid_pipeline.models.network import TOKENIZER, bundled_base, load_tokenizer, new_network, save_network
-from paiid_pipeline.models.signing import SigningKey, sign_folder
-from paiid_pipeline.scoring import cores, load_member
-from paiid_pipeline.sentiment.members import Reading
-from paiid_pipeline.sentiment.normalise import normalise
+from paiid_pipeline.ml.signing import SigningKey, sign_folder
+from paiid_pipeline.ml.text.classifier import TOKENIZER, bundled_base, load_tokenizer, new_network, save_network
+from paiid_pipeline.ml.text.export import export_model
+from paiid_pipeline.ml.text.scoring import cores, load_member
+from paiid_pipeline.sentiment.base import Reading
+from paiid_pipeline.sentiment.labels import LABELS
+from paiid_pipeline.sentiment.text.normalise import normalise
 from paiid_pipeline_tests.benchmarks.bench_startup import BARE, cpu_seconds
 from paiid_pipeline_tests.benchmarks.table import Row, show
 
@@ -47,8 +47,8 @@ GOALS = {"transformers pipeline": ">= 8, stretch 10", "CTranslate2 int8": ">= 1"
 SCORING = """
 from functools import partial
 from pathlib import Path
-from paiid_pipeline.models.signing import SigningKey
-from paiid_pipeline.scoring import open_analyzer
+from paiid_pipeline.ml.signing import SigningKey
+from paiid_pipeline.ml.text.scoring import open_analyzer
 analyzer = open_analyzer(Path({models!r}), key=lambda: SigningKey({secret!r}))
 assert not analyzer.analyze_sentiment("Profit rose to EUR 3 mn.").flags == (), "FinBERT is missing, and said to be"
 assert "custom_bert" not in analyzer.route.left_out, analyzer.route.left_out
@@ -176,7 +176,7 @@ def _export_dynamic(trained: Path, path: Path) -> None:
     import torch
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    from paiid_pipeline.models.network import load_network
+    from paiid_pipeline.ml.text.classifier import load_network
 
     network: Any = load_network(trained)
     network.encoder.set_attn_implementation("eager")

@@ -23,7 +23,7 @@ REFRESH = """
 import sys
 from paiid_pipeline.definitions import defs
 from paiid_pipeline.defs.cadence import ops
-from paiid_pipeline.defs.once import newest_partitions
+from paiid_pipeline.first_pass import newest_partitions
 from paiid_pipeline.defs.partitions import run_tags
 from paiid_pipeline.defs.resources import Pipeline
 import dagster as dg

@@ -31,9 +31,10 @@ import numpy as np
 import polars as pl
 import psycopg2
 
-from paiid_pipeline.embedded import ensure_database, start_postgres
+from paiid_pipeline.local.servers import start_postgres
 from paiid_pipeline.schemas import BARS, INDICATORS
 from paiid_pipeline.warehouse import Span, Warehouse, migrate
+from paiid_pipeline.warehouse.roles import ensure_database
 from paiid_pipeline_tests.benchmarks.table import Row, show
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

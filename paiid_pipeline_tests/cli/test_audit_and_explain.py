@@ -9,7 +9,8 @@ import pytest
 
 from paiid_pipeline.cli import main
 from paiid_pipeline.cli.audit import audit_lookahead
-from paiid_pipeline.cli.explain import explain, moment_of
+from paiid_pipeline.cli.explain import explain
+from paiid_pipeline.serving.explanation import moment_of
 from paiid_pipeline.settings import Settings
 from paiid_pipeline_tests.defs.world import START, World
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from paiid_pipeline.cli import main
-from paiid_pipeline.models import protocol
-from paiid_pipeline_tests.learning.conftest import (
+from paiid_pipeline.ml.text import cross_validation
+from paiid_pipeline_tests.ml.conftest import tiny_base
+from paiid_pipeline_tests.ml.text.conftest import (
     empty_register,
     home,
     labelled_folder,
@@ -18,7 +19,6 @@ from paiid_pipeline_tests.learning.conftest import (
     renamed,
     small_recipe,
 )
-from paiid_pipeline_tests.models.conftest import tiny_base
 
 __all__ = ["empty_register", "home", "labelled_folder", "learnt", "small_recipe", "tiny_base"]
 
@@ -77,7 +77,7 @@ def test_the_report_is_made_by_one_command_and_a_second_one_trains_nothing(
     text = (tmp_path / "report.md").read_text()
     assert "| phrase bank, never seen | 350 | " in text
     assert "| tweets | 0 | 0 | " in text
-    monkeypatch.setattr(protocol, "train_general", None)
+    monkeypatch.setattr(cross_validation, "train_general", None)
     assert models(*asked, tmp_path / "report.json") == 0
     found = json.loads((tmp_path / "report.json").read_text())
     low, value, high = (found["tweets"]["all"]["accuracy"][name] for name in ("low", "value", "high"))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from paiid_pipeline.cli import main
-from paiid_pipeline.cli.home import redis_database, remembered
-from paiid_pipeline.supervisor import tail
+from paiid_pipeline.local.home import redis_database, remembered
+from paiid_pipeline.local.processes import tail
 
 COMMANDS = (
     ["up"],

@@ -15,7 +15,7 @@ from paiid_pipeline.clock import FixedClock
 from paiid_pipeline.sources.simulator.server import application
 from paiid_pipeline.sources.simulator.synthetic_exchange import SyntheticExchange
 from paiid_pipeline_tests.defs.world import ENVIRONMENT, START, World
-from paiid_pipeline_tests.sources.serving import serving
+from paiid_pipeline_tests.sources.fake_vendor import serving
 
 MakeWorld = Callable[..., World]
 

@@ -10,10 +10,10 @@ from typing import NoReturn
 import polars as pl
 import pytest
 
-from paiid_pipeline import scoring
 from paiid_pipeline.defs.sentiment import assets
-from paiid_pipeline.models.signing import KEY_VARIABLE, SigningKey, sign_folder
-from paiid_pipeline.scoring import save_blend
+from paiid_pipeline.ml.signing import KEY_VARIABLE, SigningKey, sign_folder
+from paiid_pipeline.ml.text import scoring
+from paiid_pipeline.ml.text.scoring import save_blend
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.ensemble import SEED, Blend, route
 from paiid_pipeline.sentiment.transformer import Transformer

@@ -14,7 +14,7 @@ import redis
 
 from paiid_pipeline.cache import CacheManager, Envelope
 from paiid_pipeline.clock import SystemClock
-from paiid_pipeline.serving import KINDS
+from paiid_pipeline.serving.hot_results import KINDS
 from paiid_pipeline.settings import TTL, CacheKind
 from paiid_pipeline_tests.defs.world import START, PipelineAt, World, defs, ops
 

@@ -9,7 +9,7 @@ import dagster as dg
 import psycopg2
 
 from paiid_pipeline_tests.defs.world import START, World, metadata
-from paiid_pipeline_tests.sources.serving import Asking, Reply, Vendor, serving
+from paiid_pipeline_tests.sources.fake_vendor import Asking, Reply, Vendor, serving
 
 DAY = date(2026, 3, 10)
 NOW = START + timedelta(seconds=20)

@@ -10,9 +10,9 @@ import polars as pl
 import pytest
 
 from paiid_pipeline.cache import Envelope
-from paiid_pipeline.defs.deciding import alike
+from paiid_pipeline.defs.decision_assets import alike
 from paiid_pipeline.schemas import WITHHELD
-from paiid_pipeline.serving import KINDS, MAKING, envelopes, replaced_after
+from paiid_pipeline.serving.hot_results import KINDS, MAKING, envelopes, replaced_after
 from paiid_pipeline.settings import TTL, CacheKind, load_settings
 from paiid_pipeline.trading_calendar import INTRADAY_STEP
 from paiid_pipeline.universe import SETTLE

@@ -102,12 +102,12 @@ def test_due_is_made_and_withheld_in_every_stage_when_bars_are_missing_for_some(
 
 
 def test_a_source_without_news_decides_without_and_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from paiid_pipeline.defs import deciding
+    from paiid_pipeline.defs import decision_assets
 
     world.everything(NOW, DAY)
     world.execute("delete from coverage where kind = 'news'")
     world.execute("delete from symbol_sentiment")
-    monkeypatch.setattr(deciding, "provided", lambda _settings: frozenset({"1Min", "1Day"}))
+    monkeypatch.setattr(decision_assets, "provided", lambda _settings: frozenset({"1Min", "1Day"}))
     result = world.run("all_decisions", NOW, DAY)
     for asset in ("symbol_sentiment", "trading_signals"):
         assert "news" not in str(metadata(result, asset)["withheld because"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from paiid_pipeline.schemas import DECISIONS, STORED_ARTICLE_SENTIMENT, SYMBOL_SENTIMENT, empty
 from paiid_pipeline.sentiment.aggregate import aggregate
-from paiid_pipeline.sentiment.novelty import fingerprint
+from paiid_pipeline.sentiment.text.near_duplicates import fingerprint
 
 T = datetime(2014, 6, 9, 20, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from paiid_pipeline.quality import ARTICLE_SENTIMENT as RULES
+from paiid_pipeline.quality.rows import ARTICLE_SENTIMENT as RULES
 from paiid_pipeline.schemas import ARTICLE_SENTIMENT, NEWS, empty
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
+from paiid_pipeline.sentiment.base import Failure, MemberError, Opinion, Reading
 from paiid_pipeline.sentiment.ensemble import SEED, route
-from paiid_pipeline.sentiment.members import Failure, MemberError, Opinion, Reading
 from paiid_pipeline.sentiment.vader import UNINFORMED, Vader, model_version
 
 AT = datetime(2014, 6, 9, 14, tzinfo=UTC)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paiid_pipeline.sentiment.base import NOTHING, Opinion, Probabilities
 from paiid_pipeline.sentiment.ensemble import SEED, Blend, route, temper
-from paiid_pipeline.sentiment.members import NOTHING, Opinion, Probabilities
 from paiid_pipeline.sentiment.vader import Vader
 from paiid_pipeline_tests.sentiment.test_analyzer import GLAD, SAD, Scripted
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from paiid_pipeline.sentiment.members import NOTHING, MemberError, Reading
+from paiid_pipeline.sentiment.base import NOTHING, MemberError, Reading
 from paiid_pipeline.sentiment.transformer import Tokens, Transformer
 
 

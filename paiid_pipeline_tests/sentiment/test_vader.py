@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-from paiid_pipeline.sentiment.members import NOTHING, Reading
+from paiid_pipeline.sentiment.base import NOTHING, Reading
 from paiid_pipeline.sentiment.vader import UNINFORMED, Vader, model_version
 
 GOOD, BAD = "Great profit, excellent growth!", "Terrible loss and fraud."

@@ -9,10 +9,11 @@ import pytest
 from paiid_pipeline.backtest.prices import market
 from paiid_pipeline.backtest.return_statistics import block_bootstrap, rank_ic
 from paiid_pipeline.backtest.triple_barrier import Barriers, label
-from paiid_pipeline.lookahead import History, Output, audit
+from paiid_pipeline.lookahead.audit import audit
+from paiid_pipeline.lookahead.decision_path import History, Output
 from paiid_pipeline.schemas import STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.signals.features import FEATURES, KEY, features
-from paiid_pipeline_tests.signals.lookahead import SETTLE
+from paiid_pipeline_tests.lookahead.histories import SETTLE
 from paiid_pipeline_tests.test_lookahead import PIPELINE, history
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from paiid_pipeline.backtest.return_statistics import Floats
+from paiid_pipeline.arrays import Floats
 from paiid_pipeline.schemas import SIGNALS, SYMBOL_SENTIMENT, empty
 from paiid_pipeline.signals.features import FEATURES
 from paiid_pipeline.signals.generator import SignalGenerator

@@ -16,7 +16,7 @@ from paiid_pipeline.sources.alpaca import Alpaca
 from paiid_pipeline.sources.http import Access
 from paiid_pipeline.sources.tradier import Tradier
 from paiid_pipeline.trading_calendar import TradingCalendar
-from paiid_pipeline_tests.sources.serving import SECRET, Asking, FakeTime, Reply, Vendor, client, serving
+from paiid_pipeline_tests.sources.fake_vendor import SECRET, Asking, FakeTime, Reply, Vendor, client, serving
 
 XNYS = TradingCalendar("XNYS")
 NOW = datetime(2014, 6, 9, 19, 0, tzinfo=UTC)

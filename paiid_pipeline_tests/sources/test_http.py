@@ -18,7 +18,7 @@ from paiid_pipeline.sources.http import (
     UnavailableError,
     parse_json,
 )
-from paiid_pipeline_tests.sources.serving import SECRET, Asking, FakeTime, Reply, Vendor, client, serving
+from paiid_pipeline_tests.sources.fake_vendor import SECRET, Asking, FakeTime, Reply, Vendor, client, serving
 
 
 def get(answer: Callable[[Asking], Reply], time: FakeTime, times: int = 1, **patience: float) -> tuple[Any, Tally]:

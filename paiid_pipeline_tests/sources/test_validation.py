@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline import quality
-from paiid_pipeline.quality import broken
+from paiid_pipeline.quality import rows as quality
+from paiid_pipeline.quality.rows import broken
 from paiid_pipeline.schemas import BARS, CORPORATE_ACTIONS, NEWS, REFUSALS
 from paiid_pipeline.sources.alpaca import _BARS as ALPACA
 from paiid_pipeline.sources.validation import (

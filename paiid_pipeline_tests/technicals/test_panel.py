@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paiid_pipeline.schemas import INDICATORS, STORED_CORPORATE_ACTIONS, empty
-from paiid_pipeline.technicals.decide import decide_indicators
+from paiid_pipeline.technicals.decision_indicators import decide_indicators
 from paiid_pipeline.technicals.panel import indicator_panel
-from paiid_pipeline_tests.signals.lookahead import MAX_AGE, MINUTE, OPEN, random_history
-from paiid_pipeline_tests.technicals.test_decide import decisions_at
+from paiid_pipeline_tests.lookahead.histories import MAX_AGE, MINUTE, OPEN, random_history
+from paiid_pipeline_tests.technicals.test_decision_indicators import decisions_at
 
 READ = [name for name in INDICATORS if name not in ("symbol", "horizon", "as_of", "bar_start", "bar_end", "bars",
                                                     "close", "inputs_hash", "version")]  # fmt: skip

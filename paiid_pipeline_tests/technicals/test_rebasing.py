@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from paiid_pipeline.schemas import BARS
 from paiid_pipeline.technicals.rebasing import LEAST_BARS, rebased
-from paiid_pipeline_tests.signals.lookahead import OPEN
+from paiid_pipeline_tests.lookahead.histories import OPEN
 
 DAY = timedelta(days=1)
 

@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 from paiid_pipeline.technicals.indicators import MINIMUM_BARS
 from paiid_pipeline.technicals.panel import indicator_panel
 from paiid_pipeline.technicals.streaming import IndicatorStream
-from paiid_pipeline_tests.signals.lookahead import OPEN
+from paiid_pipeline_tests.lookahead.histories import OPEN
 
 KINDS = ("walk", "flat", "falling", "stepped", "still for long", "halted", "tiny")
 

@@ -11,7 +11,7 @@ import pytest
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from paiid_pipeline.warehouse import Warehouse, set_analyst_password
-from paiid_pipeline.warehouse.analysts import VIEWS
+from paiid_pipeline.warehouse.roles import VIEWS
 from paiid_pipeline_tests.warehouse.rows import (
     LATER,
     MINUTE,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.warehouse import Span, Warehouse, Written, raw
+from paiid_pipeline.warehouse import Span, Warehouse, Written, bitemporal
 from paiid_pipeline_tests.warehouse.rows import MINUTE, T0, bar, bars, indicator, indicators
 
 TICK = timedelta(microseconds=1)
@@ -99,13 +99,13 @@ def symbol_of_its_own() -> str:
     return uuid4().hex[:12].upper()
 
 
-@pytest.mark.parametrize("large", [1, raw._LARGE], ids=["the short cut of large batches", "the careful way"])
+@pytest.mark.parametrize("large", [1, bitemporal._LARGE], ids=["the short cut of large batches", "the careful way"])
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sequence=st.lists(batches, min_size=1, max_size=6), replay=st.booleans())
 def test_the_reader_agrees_with_the_model_at_every_moment(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, large: int, sequence: Sequence[Batch], replay: bool
 ) -> None:
-    monkeypatch.setattr(raw, "_LARGE", large)
+    monkeypatch.setattr(bitemporal, "_LARGE", large)
     symbol, model = symbol_of_its_own(), Model()
     for batch in sequence:
         rows = bars(*(bar(T0 + number * MINUTE, close, symbol) for number, close in batch.closes.items()))

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from paiid_pipeline.decisions import Reach
-from paiid_pipeline.technicals.minutes import BACK
+from paiid_pipeline.technicals.minute_bars import BACK
 from paiid_pipeline.warehouse import Warehouse
 from paiid_pipeline_tests.warehouse.rows import LATER, MINUTE, T0, bar, bars
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paiid_pipeline import schemas
-from paiid_pipeline.warehouse import Warehouse, Written, raw
+from paiid_pipeline.warehouse import Warehouse, Written, bitemporal
 from paiid_pipeline_tests.warehouse.rows import (
     LATER,
     MINUTE,
@@ -238,7 +238,7 @@ def test_a_large_batch_is_stored_as_a_small_one_is(
     """Binary and CSV: texts of any length, nulls in any column, floats of any size."""
     stored = []
     for large in (1, 10**9):
-        monkeypatch.setattr(raw, "_LARGE", large)
+        monkeypatch.setattr(bitemporal, "_LARGE", large)
         symbol = symbol_of_its_own()
         batch = bars(
             *(

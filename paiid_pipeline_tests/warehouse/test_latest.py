@@ -10,7 +10,7 @@ import pytest
 
 from paiid_pipeline.schemas import ARTICLE_STANDINGS
 from paiid_pipeline.warehouse import Warehouse
-from paiid_pipeline.warehouse.written import Written
+from paiid_pipeline.warehouse.tables import Written
 from paiid_pipeline_tests.warehouse.rows import (
     LATER,
     MINUTE,

@@ -1,6 +1,6 @@
 import dagster as dg
 
-from paiid_pipeline.defs.asset import counted, describe, partitioned
+from paiid_pipeline.defs.factories import counted, describe, partitioned
 from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.ingestion import Gathered

@@ -7,8 +7,8 @@ from itertools import islice
 import dagster as dg
 
 from paiid_pipeline.clock import SystemClock
-from paiid_pipeline.defs.asset import OWNERS
 from paiid_pipeline.defs.cadence import ACTIVE
+from paiid_pipeline.defs.factories import OWNERS
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.defs.storage import forget_checks
 

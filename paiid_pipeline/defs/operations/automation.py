@@ -1,6 +1,6 @@
 import dagster as dg
 
-from paiid_pipeline import frozen
+from paiid_pipeline import universe_snapshot
 from paiid_pipeline.defs.operations.assets import retention_job
 
 
@@ -11,6 +11,6 @@ from paiid_pipeline.defs.operations.assets import retention_job
     description="Fails, and starts nothing, while the universe file differs from the one read at the start.",
 )
 def universe_file() -> dg.SkipReason:
-    if words := frozen.changed():
+    if words := universe_snapshot.changed():
         raise dg.Failure(words)
     return dg.SkipReason("the universe in use is that of the file")

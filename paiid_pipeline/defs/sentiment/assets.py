@@ -5,17 +5,17 @@ import dagster as dg
 import polars as pl
 
 from paiid_pipeline.decisions import reach
-from paiid_pipeline.defs.asset import counted, describe, partitioned
-from paiid_pipeline.defs.deciding import KEY, Made, Refresh, no_news_source, to_make, without_news
+from paiid_pipeline.defs.decision_assets import KEY, Made, Refresh, no_news_source, to_make, without_news
+from paiid_pipeline.defs.factories import counted, describe, partitioned
 from paiid_pipeline.defs.ingestion.assets import news_articles
 from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected
 from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.ml.text.scoring import installed_analyzer
 from paiid_pipeline.schemas import SYMBOL_SENTIMENT
-from paiid_pipeline.scoring import installed_analyzer
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
-from paiid_pipeline.sentiment.counting import standings_now
-from paiid_pipeline.sentiment.members import Failure
+from paiid_pipeline.sentiment.article_selection import standings_now
+from paiid_pipeline.sentiment.base import Failure
 
 
 @partitioned("sentiment", DATE, news_articles, kinds={"postgres", "python"}, layer="feature", cadence="sentiment")

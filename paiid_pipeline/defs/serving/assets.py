@@ -5,13 +5,13 @@ import dagster as dg
 from pydantic import Field
 
 from paiid_pipeline.cache import cache_key
-from paiid_pipeline.defs.asset import partitioned
+from paiid_pipeline.defs.factories import partitioned
 from paiid_pipeline.defs.ingestion.assets import market_bars, news_articles
 from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT, selected
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
 from paiid_pipeline.defs.signals.assets import trading_signals
-from paiid_pipeline.serving import KINDS, envelopes
+from paiid_pipeline.serving.hot_results import KINDS, envelopes
 
 # Dagster refuses a value outside an enum before a run starts, and quotes the enum's name: so the name says what fits.
 Kind = StrEnum(f"one of {', '.join(KINDS)}", [(kind, kind) for kind in KINDS])  # type: ignore[misc]

@@ -6,9 +6,9 @@ import dagster as dg
 
 from paiid_pipeline.cache import Envelope
 from paiid_pipeline.defs.cadence import session_day
-from paiid_pipeline.defs.checking import Evaluations, evaluated
 from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT, UNIVERSE, dimensions, partition_keys
 from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.row_checks import Evaluations, evaluated
 from paiid_pipeline.defs.serving.assets import hot_results
 from paiid_pipeline.settings import TTL, CacheKind
 

@@ -4,13 +4,13 @@ import dagster as dg
 import polars as pl
 
 from paiid_pipeline.decisions import reach, with_refusals
-from paiid_pipeline.defs.asset import partitioned
-from paiid_pipeline.defs.deciding import KEY, Made, Refresh, no_news_source, to_make, without_news
+from paiid_pipeline.defs.decision_assets import KEY, Made, Refresh, no_news_source, to_make, without_news
+from paiid_pipeline.defs.factories import partitioned
 from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
 from paiid_pipeline.defs.technicals.assets import read_indicators, technical_indicators
-from paiid_pipeline.engines import MlEngine, rule_engine
+from paiid_pipeline.ml.signals.engines import MlEngine, rule_engine
 from paiid_pipeline.schemas import SIGNALS, WITHHELD, empty
 from paiid_pipeline.signals.risk import Book, reach_back
 

@@ -2,14 +2,14 @@ import dagster as dg
 import polars as pl
 
 from paiid_pipeline.decisions import reach
-from paiid_pipeline.defs.asset import partitioned
-from paiid_pipeline.defs.deciding import Made, Refresh, to_make
+from paiid_pipeline.defs.decision_assets import Made, Refresh, to_make
+from paiid_pipeline.defs.factories import partitioned
 from paiid_pipeline.defs.ingestion.assets import market_bars
 from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT
 from paiid_pipeline.defs.resources import Pipeline
 from paiid_pipeline.schemas import INDICATORS
 from paiid_pipeline.sources import WITHOUT_ACTIONS
-from paiid_pipeline.technicals.decide import decide_indicators
+from paiid_pipeline.technicals.decision_indicators import decide_indicators
 
 
 @partitioned(

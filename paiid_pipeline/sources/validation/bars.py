@@ -21,7 +21,7 @@ from typing import Any
 
 import polars as pl
 
-from paiid_pipeline import quality
+from paiid_pipeline.quality import rows as quality
 from paiid_pipeline.schemas import BARS, MOMENT
 from paiid_pipeline.sources.validation.shared import Asked, Checked, Row, clean, refusals
 from paiid_pipeline.trading_calendar import TradingCalendar

@@ -18,7 +18,7 @@ from paiid_pipeline.sources.simulator.backend import BarQuery
 from paiid_pipeline.sources.simulator.replay import Replay
 from paiid_pipeline.sources.simulator.server import application
 from paiid_pipeline.trading_calendar import TradingCalendar
-from paiid_pipeline_tests.sources.serving import serving
+from paiid_pipeline_tests.sources.fake_vendor import serving
 
 XNYS = TradingCalendar("XNYS")
 LATER = datetime(2030, 1, 1, tzinfo=UTC)

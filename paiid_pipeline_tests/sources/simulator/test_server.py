@@ -22,7 +22,7 @@ from paiid_pipeline.sources import Wanted, fetch
 from paiid_pipeline.sources.simulator.server import application
 from paiid_pipeline.sources.simulator.synthetic_exchange import SyntheticExchange
 from paiid_pipeline.trading_calendar import TradingCalendar
-from paiid_pipeline_tests.sources.serving import serving
+from paiid_pipeline_tests.sources.fake_vendor import serving
 
 NOW = datetime(2026, 3, 2, 10, 30, 30, tzinfo=UTC)
 APP = application(SyntheticExchange(), FixedClock(NOW))

@@ -1,0 +1,114 @@
+"""What trading the stored signals would have earned."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from paiid_pipeline.backtest.accounts import Costs
+from paiid_pipeline.backtest.prices import market
+from paiid_pipeline.backtest.simulation import Options, backtest
+from paiid_pipeline.defs.factories import OWNERS
+from paiid_pipeline.defs.ingestion.assets import market_bars
+from paiid_pipeline.defs.markdown import report
+from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.signals.assets import trading_signals
+from paiid_pipeline.technicals.adjustment import owned
+from paiid_pipeline.trading_calendar import TIMEFRAME
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+HISTORY = timedelta(days=400)
+"""Bars before the first signal, for the momentum that signals are compared with."""
+ROUNDING = 1e-9
+"""How far the equity may be from the sum of what the symbols earned."""
+
+
+class Trading(dg.Config):
+    """Which signals to trade, and what trading costs."""
+
+    engine: str = "rules"
+    commission_bp: list[float] = Field(default=[0.0, 5.0, 10.0], description="A side; one set of accounts each.")
+    slippage_bp: float = Field(default=1.0, description="A side, on top of every commission.")
+    borrow_rate: float = Field(default=0.01, description="A year, on the value of short positions.")
+    trials_elsewhere: int = Field(
+        default=0, description="Variants tried that left no signals here, for the deflated Sharpe ratio."
+    )
+
+
+@dg.asset(
+    name="backtest",
+    group_name="models",
+    deps=[trading_signals, market_bars],
+    owners=OWNERS,
+    kinds={"polars", "numpy"},
+    tags={"layer": "evaluation", "cadence": "weekly"},
+    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=15), warn_window=timedelta(days=8)),
+    check_specs=[
+        dg.AssetCheckSpec(
+            "accounts_add_up",
+            asset="backtest",
+            blocking=True,
+            description="Equity is finite, and is the sum of what each symbol earned.",
+        )
+    ],
+)
+def backtest_asset(config: Trading, pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """The daily signals traded at the next open, against buy and hold, momentum and random signals.
+
+    Costs a side, slippage and borrow are paid; prices are adjusted for splits and dividends. The universe is
+    what was decided on then, whether or not it is followed today: a symbol counts from its first decision
+    on, and leaves at its last close. Every model version that has stored signals counts as a trial.
+    """
+    warehouse, now = pipeline.warehouse, pipeline.clock.now()
+    stored = warehouse.signals(None, "daily", BEGINNING, now)
+    symbols = stored["symbol"].unique(maintain_order=True).to_list()
+    actions = warehouse.corporate_actions(symbols, now)
+    decided = stored.filter(pl.col("engine") == config.engine).with_columns(bar_end="as_of", known_at=pl.lit(BEGINNING))
+    traded = owned(decided, actions)
+    if traded.is_empty():
+        raise dg.Failure(f"no daily signals of engine {config.engine!r} are stored: backfill trading_signals first")
+    start: datetime = traded["as_of"].min()  # type: ignore[assignment]
+    bars = warehouse.bars(symbols, TIMEFRAME["daily"], start - HISTORY, now, now)
+    try:
+        options = Options(
+            costs=Costs(config.commission_bp, config.slippage_bp, config.borrow_rate),
+            settle=pipeline.settings.settle,
+            trials=stored.select("engine", "model_version").n_unique() + config.trials_elsewhere,
+        )
+        result = backtest(traded, market(bars, actions), options)
+    except ValueError as error:
+        raise dg.Failure(str(error)) from error
+    finite = bool(result.curves.select(pl.col("equity").is_finite().all()).item())
+    return dg.MaterializeResult(
+        metadata={
+            **report(result),
+            "dagster/row_count": result.executed,
+            "symbols": traded["symbol"].n_unique(),
+            "symbols no longer followed": sorted(set(traded["symbol"]) - set(pipeline.universe.symbols)),
+            "signals on a company that had the ticker before": decided.height - traded.height,
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                passed=finite and result.imbalance <= ROUNDING,
+                check_name="accounts_add_up",
+                metadata={"equity is finite": finite, "largest gap": result.imbalance},
+            )
+        ],
+    )
+
+
+backtest_job = dg.define_asset_job(
+    "backtest_job",
+    selection=dg.AssetSelection.assets(backtest_asset),
+    executor_def=dg.in_process_executor,
+    tags={"dagster/max_runtime": "900"},
+    description="Trades the stored daily signals anew.",
+)
+backtest_schedule = dg.ScheduleDefinition(
+    job=backtest_job,
+    cron_schedule="0 6 * * 6",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every Saturday: how the signals have done.",
+)

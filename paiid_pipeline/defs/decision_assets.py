@@ -1,0 +1,119 @@
+"""What the assets with one row a decision share: which decisions a run has to make, and what came of them."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from paiid_pipeline.decisions import NEWS_PATIENCE, due_decisions, reach, unasked, undecided
+from paiid_pipeline.defs.factories import counted, describe
+from paiid_pipeline.defs.partitions import selected
+from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.schemas import DECISIONS, WITHHELD, empty
+from paiid_pipeline.sources import provided
+from paiid_pipeline.trading_calendar import HORIZONS
+from paiid_pipeline.warehouse import DecisionTable, Written
+
+KEY = ["symbol", "horizon", "as_of"]
+
+
+class Refresh(dg.Config):
+    """How much of the partition to make."""
+
+    only_new: bool = False
+    """True appends the decisions newer than the newest stored; false recomputes the whole partition."""
+    through: str | None = None
+    """A decision time (ISO): wait until it has settled, so that it is among the decisions made."""
+
+
+def to_make(
+    context: dg.AssetExecutionContext, config: Refresh, pipeline: Pipeline, table: DecisionTable
+) -> Iterator[pl.DataFrame]:
+    """The decisions to make, one frame a session and horizon, none of them empty."""
+    part = selected(context)
+    if config.through:
+        settled = datetime.fromisoformat(config.through) + pipeline.settings.settle
+        left = (settled - pipeline.clock.now()).total_seconds()
+        if left > 0:
+            context.log.info(f"waiting {left:.0f} s until the decision of {config.through} has settled")
+        pipeline.clock.wait_until(settled)
+    now = pipeline.clock.now()
+    for day in part.days:
+        decisions = due_decisions(part.symbols, [day], pipeline.calendar, pipeline.settings, now)
+        for horizon in HORIZONS:
+            due = decisions.filter(pl.col("horizon") == horizon)
+            if config.only_new and due.height:
+                span = reach(due)
+                due = undecided(due, pipeline.warehouse.decided(table, part.symbols, horizon, span.first, span.last))
+            if due.height:
+                context.log.info(f"{day} {horizon}: {due.height} decisions")
+                yield due
+
+
+def without_news(pipeline: Pipeline, decisions: pl.DataFrame) -> pl.DataFrame:
+    """WITHHELD: the decisions whose look-back the source of news was not asked about; none where it has no news."""
+    settings = pipeline.settings
+    if "news" not in provided(settings):
+        return empty(WITHHELD)
+    span = reach(decisions)
+    start, end = span.first - settings.news_lookback, span.last - NEWS_PATIENCE
+    spans = pipeline.warehouse.missing(settings.source, "news", span.symbols, start, end)
+    found = [(symbol, gap.start, gap.end) for gap in spans for symbol in gap.symbols]
+    moment = DECISIONS["as_of"]
+    gaps = pl.DataFrame(found, {"symbol": pl.String, "gap_start": moment, "gap_end": moment}, orient="row")
+    return unasked("news", decisions, gaps, settings.news_lookback, NEWS_PATIENCE)
+
+
+def no_news_source(pipeline: Pipeline) -> dict[str, str]:
+    """What the metadata says where the source has no news; nothing where it has."""
+    source = pipeline.settings.source
+    return {} if "news" in provided(pipeline.settings) else {"news": f"{source} has none: decided without"}
+
+
+class Made:
+    """Rows made and withheld over the sessions of a run, and what the warehouse said to them."""
+
+    def __init__(self, table: DecisionTable, schema: Mapping[str, Any]) -> None:
+        self._table = table
+        self._due = 0
+        self._rows = pl.DataFrame(schema=schema)
+        self._withheld = pl.DataFrame(schema=WITHHELD)
+        self._written = Written(0, 0, 0)
+
+    def add(self, decisions: pl.DataFrame, rows: pl.DataFrame, written: Written, withheld: pl.DataFrame) -> None:
+        """Count what one session's decisions came to: each has a row in ``rows`` or in ``withheld``."""
+        self._due += decisions.height
+        self._rows = pl.concat([self._rows, rows])
+        self._written += written
+        self._withheld = pl.concat([self._withheld, withheld])
+
+    def report(self, context: dg.AssetExecutionContext, pipeline: Pipeline) -> dict[str, Any]:
+        """What the asset reports, of each partition and of the run."""
+        describe(context, pipeline, self._table, self._rows, "as_of")
+        return {
+            "due": self._due,
+            "inserted": self._written.inserted,
+            "changed": self._written.restated,
+            "unchanged": self._written.unchanged,
+            "withheld": self._withheld.height,
+            "withheld because": counted(self._withheld.pipe(alike)),
+        }
+
+    def count(self, condition: pl.Expr) -> int:
+        """Of how many rows a condition is true."""
+        return self._rows.filter(condition).height
+
+    def counts(self, column: str) -> dg.MetadataValue:
+        """How often each value of a column was made."""
+        return counted(self._rows, column)
+
+
+def alike(withheld: pl.DataFrame) -> pl.DataFrame:
+    """``withheld`` with one reason for those that differ in their numbers only: the newest's, and how many others."""
+    kind = pl.col("reason").str.replace_all(r"\d+", "n")
+    newest = pl.col("reason").sort_by("as_of", "symbol").last().over(kind)
+    others = pl.col("reason").n_unique().over(kind) - 1
+    shown = pl.when(others > 0).then(pl.format("{} (and {} like it)", newest, others)).otherwise(newest)
+    return withheld.with_columns(shown.alias("reason"))

@@ -1,0 +1,311 @@
+"""Signal models: what they learn from, their training and its gate, and whether the champion still fits."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from paiid_pipeline.backtest.accounts import Costs
+from paiid_pipeline.backtest.triple_barrier import Barriers
+from paiid_pipeline.defs.cadence import CADENCE_TAG, active_run
+from paiid_pipeline.defs.factories import OWNERS
+from paiid_pipeline.defs.ingestion.assets import market_bars
+from paiid_pipeline.defs.markdown import markdown, picture
+from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.row_checks import soundness
+from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
+from paiid_pipeline.defs.technicals.assets import technical_indicators
+from paiid_pipeline.ml.model_metrics import performance
+from paiid_pipeline.ml.signals.dataset import SignalData, load_data, save_data
+from paiid_pipeline.ml.signals.drift import Limits, Watched, watch
+from paiid_pipeline.ml.signals.engines import open_shelf
+from paiid_pipeline.ml.signals.train import Trading, Trained, make_signal_data, train_signal_model
+from paiid_pipeline.ml.signals.training import Plan
+from paiid_pipeline.quality import rows as quality
+from paiid_pipeline.trading_calendar import HORIZONS, Horizon
+
+COOLDOWN = timedelta(days=7)
+"""After a retraining was asked for, none is for so long, whatever drifts."""
+_TAGS = {"layer": "model", "cadence": "on_drift"}
+_LONGEST = "14400"
+_NONE = "no signal model of this horizon is installed"
+
+
+class Labelled(dg.Config):
+    """Which decisions, and what counts as their outcome."""
+
+    horizon: str = Field(default="daily", description="daily or intraday.")
+    bars: int = Field(default=5, ge=1, description="For so many bars the barriers stand, and the forward return runs.")
+    upper: float = Field(default=2.0, gt=0, description="Upper barrier, in volatilities of the decision.")
+    lower: float = Field(default=2.0, gt=0, description="Lower barrier, likewise.")
+
+
+class Learning(dg.Config):
+    """How models are trained and compared."""
+
+    folds: int = Field(default=4, ge=1, description="Spans of time that are tested one after the other.")
+    embargo_days: float = Field(default=1.0, ge=0, description="Between the last outcome learnt from and a test.")
+    seed: int = 0
+    threads: int = Field(default=1, ge=1)
+    commission_bp: list[float] = Field(default=[0.0, 5.0, 10.0], description="A side; the middle one decides.")
+    slippage_bp: float = Field(default=1.0, description="A side, on top of every commission.")
+    audited: int = Field(default=6, ge=1, description="At so many decision times every feature is made again.")
+
+
+class Watching(dg.Config):
+    """Which decisions are recent, and from where on the champion is trained again."""
+
+    horizon: str = Field(default="daily", description="Of the champion: daily or intraday.")
+    days: float = Field(default=30.0, gt=0)
+    psi: float = Limits.psi
+    ks: float = Limits.ks
+    share: float = Limits.share
+    ece: float = Limits.ece
+    decisions: int = Limits.decisions
+
+
+@dg.asset(
+    group_name="models",
+    deps=[technical_indicators, symbol_sentiment, market_bars],
+    owners=OWNERS,
+    kinds={"polars", "parquet"},
+    tags=_TAGS,
+)
+def signal_dataset(config: Labelled, pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Features as they were known at each stored decision, and what came of it: hashed, as Parquet.
+
+    An outcome is which barrier the price met first after the next open, and the return from that open; only
+    decisions whose outcome is known by now are in it.
+    """
+    horizon = _horizon(config.horizon)
+    barriers = Barriers(config.bars, config.upper, config.lower)
+    try:
+        data = make_signal_data(pipeline.warehouse, pipeline.settings, pipeline.clock.now(), horizon, barriers)
+    except (LookupError, ValueError) as error:
+        raise dg.Failure(str(error)) from error
+    path = save_data(data, pipeline.workshop.signals)
+    return dg.MaterializeResult(metadata={**_described(data), "file": dg.MetadataValue.path(path)})
+
+
+def _horizon(name: str) -> Horizon:
+    found = next((each for each in HORIZONS if each == name), None)
+    if found is None:
+        raise dg.Failure(f"horizon {name!r} is not one of {', '.join(HORIZONS)}")
+    return found
+
+
+def _described(data: SignalData) -> dict[str, Any]:
+    first, last, known = data.rows.select(
+        first=pl.col("as_of").min(), last=pl.col("as_of").max(), known=pl.col("label_end").max()
+    ).row(0)
+    columns = [dg.TableColumn(name, str(kind)) for name, kind in data.rows.schema.items()]
+    return {
+        "dagster/row_count": data.rows.height,
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "symbols": data.rows["symbol"].n_unique(),
+        "decision times": data.rows["as_of"].n_unique(),
+        "first": dg.MetadataValue.timestamp(first),
+        "last": dg.MetadataValue.timestamp(last),
+        "last outcome known at": dg.MetadataValue.timestamp(known),
+        "label balance": dg.MetadataValue.md(markdown(pl.DataFrame([data.balance()]))),
+        "features": len(data.features),
+        "barriers": str(data.barriers),
+        "sha256": data.sha256,
+    }
+
+
+@dg.asset_check(
+    asset=signal_dataset,
+    name="point_in_time",
+    blocking=True,
+    description="Every row satisfies: " + "; ".join(quality.SIGNAL_ROWS) + "; and no outcome lies in the future.",
+)
+def signal_dataset_is_point_in_time(pipeline: Pipeline) -> dg.AssetCheckResult:
+    rows = load_data(pipeline.workshop.signals).rows
+    known = pl.col("label_end") <= pipeline.clock.now()
+    return soundness(rows, {**quality.SIGNAL_ROWS, "the outcome is known by now": known})
+
+
+@dg.asset(
+    group_name="models",
+    deps=[signal_dataset],
+    owners=OWNERS,
+    kinds={"xgboost", "pytorch", "mlflow"},
+    tags=_TAGS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "promotion",
+            asset="signal_model",
+            blocking=True,
+            description="Better than the rules, the champion and whatever knows nothing, beyond noise and after all "
+            "trials, and no feature looks ahead. What passes is in use at once; what does not is kept, and nothing "
+            "changes: that is no failure of the run.",
+        )
+    ],
+)
+def signal_model(context: dg.AssetExecutionContext, config: Learning, pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Random forest, boosted trees and a neural network, tuned inside walk-forward; the best, signed and registered.
+
+    Settings are chosen on training rows alone, with purge and embargo. What is measured is what was said of
+    decisions that nothing had been learnt from, and what trading it would have earned net of costs.
+    """
+    now, say = pipeline.clock.now(), context.log.info
+    plan = Plan(
+        folds=config.folds, embargo=timedelta(days=config.embargo_days), seed=config.seed, threads=config.threads
+    )
+    trading = Trading(Costs(config.commission_bp, config.slippage_bp), config.audited)
+    try:
+        data = load_data(pipeline.workshop.signals)
+        warehouse, settings = pipeline.warehouse, pipeline.settings
+        trained = train_signal_model(data, plan, trading, warehouse, settings, pipeline.workshop, now, say)
+    except (LookupError, ValueError) as error:
+        raise dg.Failure(str(error)) from error
+    warehouse.write_evaluations(performance(trained.version, trained.verdict, now, context.run.run_id))
+    return dg.MaterializeResult(metadata=_reported(trained), check_results=[_promotion(trained)])
+
+
+def _promotion(trained: Trained) -> dg.AssetCheckResult:
+    verdict = trained.verdict
+    return dg.AssetCheckResult(
+        passed=verdict.promote,
+        check_name="promotion",
+        severity=dg.AssetCheckSeverity.WARN,
+        description=_outcome(trained),
+        metadata={"version": trained.version.version, "why": _list(verdict.reasons)},
+    )
+
+
+def _outcome(trained: Trained) -> str:
+    version = trained.version.version
+    if trained.verdict.promote:
+        return f"promoted: version {version} is the champion and decides from now on"
+    return f"no promotion: version {version} is kept and decides nothing; the run has done what it should"
+
+
+def _reported(trained: Trained) -> dict[str, Any]:
+    evaluation, training = trained.evaluation, trained.training
+    qualities = [("chosen", evaluation.model), *evaluation.kinds.items()]
+    return {
+        "verdict": _outcome(trained),
+        "why": _list(trained.verdict.reasons),
+        "forecasts": dg.MetadataValue.md(markdown(pl.DataFrame([{"model": n, **vars(each)} for n, each in qualities]))),
+        "rivals": dg.MetadataValue.md(markdown(pl.DataFrame([vars(each) for each in evaluation.comparisons]))),
+        "traded": dg.MetadataValue.md(markdown(evaluation.traded.summary)),
+        **{name: picture(name, image) for name, image in trained.plots.items()},
+        "chosen": str(training.plan.trials[training.chosen[-1]]),
+        "trials": len(training.plan.trials),
+        "trials of all trainings": evaluation.trials,
+        "dagster/row_count": evaluation.model.rows,
+        "version": trained.version.version,
+        "data sha256": trained.version.data_sha256,
+        "digest": trained.version.digest,
+        "MLflow run": trained.version.run_id,
+    }
+
+
+def _list(lines: tuple[str, ...]) -> dg.MarkdownMetadataValue:
+    return dg.MetadataValue.md("\n".join(f"- {line}" for line in lines) or "nothing")
+
+
+@dg.asset(
+    group_name="models",
+    deps=[signal_model, technical_indicators, symbol_sentiment],
+    owners=OWNERS,
+    kinds={"polars"},
+    tags={"layer": "evaluation", "cadence": "daily"},
+    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(days=4), warn_window=timedelta(days=2)),
+    check_specs=[
+        dg.AssetCheckSpec(
+            "within_limits",
+            asset="signal_drift",
+            blocking=True,
+            description="Few features have drifted from what the champion learnt, and it is as sure as it is right. "
+            "Beyond the limits a sensor asks for a new training.",
+        )
+    ],
+)
+def signal_drift(config: Watching, pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Recent decisions against those that the champion among the signal models learnt from: PSI, KS, calibration."""
+    limits = Limits(config.psi, config.ks, config.share, config.ece, config.decisions)
+    shelf, now = open_shelf(pipeline.settings), pipeline.clock.now()
+    horizon, recent = _horizon(config.horizon), timedelta(days=config.days)
+    found = watch(shelf, pipeline.warehouse, pipeline.settings, now, horizon, recent, limits)
+    reasons = found.drift.reasons if found else ()
+    return dg.MaterializeResult(
+        metadata={"retrain": bool(reasons), **(_watched(found) if found else {"model": shelf.why_none or _NONE})},
+        check_results=[
+            dg.AssetCheckResult(
+                passed=not reasons,
+                check_name="within_limits",
+                severity=dg.AssetCheckSeverity.WARN,
+                description="; ".join(reasons) or (shelf.why_none or ("within the limits" if found else _NONE)),
+                metadata={name: value for name, value in vars(limits).items()},
+            )
+        ],
+    )
+
+
+def _watched(found: Watched) -> dict[str, Any]:
+    drift = found.drift
+    return {
+        "model": found.version,
+        "trained at": dg.MetadataValue.timestamp(found.trained_at),
+        "why": _list(drift.reasons),
+        "features": dg.MetadataValue.md(markdown(drift.features)),
+        "drifted": _list(drift.drifted),
+        "recent decisions": drift.decisions,
+        "calibration error": drift.ece if drift.ece is not None else "too few outcomes since training",
+        "calibration error in training": drift.ece_before,
+        "outcomes since training": found.outcomes,
+        "dagster/row_count": drift.features.height,
+    }
+
+
+signal_training_job = dg.define_asset_job(
+    "signal_training_job",
+    selection=dg.AssetSelection.assets(signal_dataset, signal_model),
+    executor_def=dg.in_process_executor,
+    tags={CADENCE_TAG: "signal_training", "dagster/max_runtime": _LONGEST},
+    description="The dataset of all decisions so far, signal models trained on it, and whether the best is used.",
+)
+signal_drift_job = dg.define_asset_job(
+    "signal_drift_job",
+    selection=dg.AssetSelection.assets(signal_drift),
+    executor_def=dg.in_process_executor,
+    tags={CADENCE_TAG: "signal_drift", "dagster/max_runtime": "900"},
+    description="Whether the champion among the signal models still fits.",
+)
+signal_drift_schedule = dg.ScheduleDefinition(
+    job=signal_drift_job,
+    cron_schedule="30 5 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every day: whether the champion among the signal models still fits.",
+)
+
+
+@dg.sensor(
+    job=signal_training_job,
+    minimum_interval_seconds=300,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=f"Trains anew when signal_drift is beyond its limits, at most every {COOLDOWN.days} days.",
+)
+def signal_retraining(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.SensorResult | dg.SkipReason:
+    event = context.instance.get_latest_materialization_event(signal_drift.key)
+    made = event.asset_materialization if event else None
+    if event is None or made is None:
+        return dg.SkipReason("signal_drift has not been measured yet")
+    if not made.metadata["retrain"].value:
+        return dg.SkipReason(f"nothing beyond the limits: {made.metadata['model'].value}")
+    if run_id := active_run(context.instance, signal_training_job.name):
+        return dg.SkipReason(f"a training is still active: {run_id}")
+    now, last = pipeline.clock.now(), json.loads(context.cursor or "{}")
+    if last and now < (next_ := datetime.fromisoformat(last["asked_at"]) + COOLDOWN):
+        return dg.SkipReason(f"a training was asked for at {last['asked_at']}: the next at {next_.isoformat()}")
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=f"drift-{event.run_id}")],
+        cursor=json.dumps({"asked_at": now.isoformat(), "run": event.run_id}),
+    )

@@ -1,0 +1,158 @@
+"""Our own model of sentiment and the ensemble, trained by hand: nothing here runs by itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from paiid_pipeline.defs.cadence import CADENCE_TAG
+from paiid_pipeline.defs.factories import OWNERS
+from paiid_pipeline.defs.markdown import markdown, picture
+from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.row_checks import soundness
+from paiid_pipeline.ml.model_metrics import performance
+from paiid_pipeline.ml.text.custom_bert import Choice, Registered, train_custom_bert
+from paiid_pipeline.ml.text.dataset_store import load_texts, make_texts, save_texts, split_held_out
+from paiid_pipeline.ml.text.ensemble import fit_ensemble
+from paiid_pipeline.ml.text.evaluation import summary
+from paiid_pipeline.ml.text.gate import promote
+from paiid_pipeline.quality import rows as quality
+
+_TAGS = {"layer": "model", "cadence": "manual"}
+_LONGEST = "43200"
+"""Seconds: the whole recipe takes hours on two cores, and goes on where it was when it is started again."""
+
+
+class Training(dg.Config):
+    """What to train from, and how long."""
+
+    base: str | None = Field(
+        default=None, description="A folder or hub name of an encoder; by default the installed MiniLM-L6."
+    )
+    seed: int = 0
+    epochs: int | None = Field(default=None, ge=1, description="Of each training; by default the recipe's.")
+
+
+@dg.asset(group_name="models", owners=OWNERS, kinds={"polars", "parquet"}, tags=_TAGS)
+def sentiment_dataset(pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Labelled texts of all sources in the data folder: prepared, without doubles, grouped before any split, hashed.
+
+    Texts are normalised and personal data is masked before anything is kept. Near-duplicates share a group,
+    and a group a fold; fold 0 is held out of every training. News without labels is kept beside them, for
+    the training to learn from as well.
+    """
+    try:
+        texts = make_texts(pipeline.settings.data_dir)
+    except (LookupError, ValueError) as error:
+        raise dg.Failure(str(error)) from error
+    save_texts(texts, pipeline.workshop.texts)
+    data = texts.labelled
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": data.rows.height,
+            "rows by source": dg.MetadataValue.json(data.sources),
+            "rows by label": dg.MetadataValue.json(dict(data.rows["label"].value_counts(sort=True).iter_rows())),
+            "groups": data.rows["group"].n_unique(),
+            "held out": split_held_out(data.rows).test.height,
+            "doubles left out": data.doubles,
+            "contradictions left out": data.contradictions,
+            "sha256": data.sha256,
+            "articles without labels": texts.articles.height,
+            "folder": dg.MetadataValue.path(pipeline.workshop.texts),
+        }
+    )
+
+
+@dg.asset(group_name="models", deps=[sentiment_dataset], owners=OWNERS, kinds={"pytorch", "onnx", "mlflow"}, tags=_TAGS)
+def custom_bert(context: dg.AssetExecutionContext, config: Training, pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Our own model: an encoder fine-tuned on all but the held-out fold, in int8, signed and registered.
+
+    Killed and started again with the same configuration and dataset, it goes on from its checkpoint.
+    """
+    choice = Choice(config.base, config.seed, config.epochs)
+    try:
+        texts = load_texts(pipeline.workshop.texts)
+        made = train_custom_bert(texts, choice, pipeline.workshop, context.log.info)
+    except (LookupError, ValueError) as error:
+        raise dg.Failure(str(error)) from error
+    return dg.MaterializeResult(metadata=_metadata(made))
+
+
+@dg.asset(group_name="models", deps=[custom_bert], owners=OWNERS, kinds={"mlflow"}, tags=_TAGS)
+def sentiment_ensemble(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Weights and temperature of the installed members, fitted on validation rows and compared with the seed's.
+
+    The members are the champions: a custom BERT that its gate turned back is not blended.
+    """
+    try:
+        made = fit_ensemble(load_texts(pipeline.workshop.texts).labelled, pipeline.workshop, context.log.info)
+    except (LookupError, ValueError) as error:
+        raise dg.Failure(str(error)) from error
+    return dg.MaterializeResult(metadata=_metadata(made))
+
+
+@dg.asset_check(
+    asset=sentiment_dataset,
+    name="sound_rows",
+    blocking=True,
+    description="Every row satisfies: " + "; ".join(quality.LABELLED_TEXTS) + ".",
+)
+def sentiment_dataset_is_sound(pipeline: Pipeline) -> dg.AssetCheckResult:
+    return soundness(load_texts(pipeline.workshop.texts).labelled.rows, quality.LABELLED_TEXTS)
+
+
+def promotion(asset: dg.AssetsDefinition, model: str) -> dg.AssetChecksDefinition:
+    """The gate of the newest version: passed, it is the champion and is installed; failed, nothing changes."""
+
+    @dg.asset_check(
+        asset=asset,
+        name="promotion",
+        blocking=True,
+        description="Better on held-out rows, beyond noise, than the champion, VADER and the commonest label. "
+        "A version that passes is in use at once; one that does not is kept, and the champion stays.",
+    )
+    def gate(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> dg.AssetCheckResult:
+        workshop = pipeline.workshop
+        version = workshop.registry.versions(model)[0]
+        newest = version.version
+        rows = split_held_out(load_texts(workshop.texts).labelled.rows).test
+        verdict = promote(model, newest, workshop, rows)
+        measured = performance(version, verdict, pipeline.clock.now(), context.run.run_id)
+        pipeline.warehouse.write_evaluations(measured)
+        return dg.AssetCheckResult(
+            passed=verdict.promote,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"version {newest} {'is' if verdict.promote else 'is not'} the champion",
+            metadata={"version": newest, "why": dg.MetadataValue.md("\n".join(f"- {r}" for r in verdict.reasons))},
+        )
+
+    return gate
+
+
+custom_bert_promotion = promotion(custom_bert, "custom_bert")
+sentiment_ensemble_promotion = promotion(sentiment_ensemble, "ensemble")
+
+sentiment_training_job = dg.define_asset_job(
+    "sentiment_training_job",
+    selection=dg.AssetSelection.assets(sentiment_dataset, custom_bert, sentiment_ensemble),
+    executor_def=dg.in_process_executor,
+    tags={CADENCE_TAG: "sentiment_training", "dagster/max_runtime": _LONGEST},
+    description="By hand: the dataset, our own model, the ensemble, and whether they are used.",
+)
+
+
+def _metadata(made: Registered) -> Mapping[str, Any]:
+    version = made.version
+    return {
+        "version": version.version,
+        "measured": dg.MetadataValue.md(markdown(pl.DataFrame(summary(made.measured)))),
+        **{name: picture(name, image) for name, image in made.plots.items()},
+        **made.facts,
+        "held-out texts": int(version.metrics["rows"]),
+        **{name: version.metrics[name] for name in ("accuracy", "macro_f1", "ece")},
+        "data sha256": version.data_sha256,
+        "digest": version.digest,
+        "MLflow run": version.run_id,
+    }

@@ -1,1 +1,0 @@
-"""What is learnt from the past, and how well it would have done."""

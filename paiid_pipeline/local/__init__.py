@@ -1,0 +1,1 @@
+"""Servers from wheels and the processes of `paiid up`, on one machine."""

@@ -1,0 +1,66 @@
+"""Everything stored about some decisions, read back from the warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from paiid_pipeline.decisions import Reach, reach
+from paiid_pipeline.lookahead.decision_path import History
+from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
+from paiid_pipeline.settings import Settings
+from paiid_pipeline.signals.generator import ENGINE
+from paiid_pipeline.signals.risk import reach_back
+from paiid_pipeline.signals.rules import load_rules
+from paiid_pipeline.trading_calendar import Horizon
+from paiid_pipeline.warehouse import Warehouse
+
+_AFTER = timedelta(days=7)
+"""How much of what came after a session an audit has at hand, to see whether it shows."""
+
+
+def together(settings: Settings, symbols: Sequence[str]) -> list[str]:
+    """All symbols of the segments of some: their signals share a budget."""
+    groups = settings.universe.segments.values()
+    return [symbol for group in groups if set(group) & set(symbols) for symbol in group]
+
+
+def history_of(
+    warehouse: Warehouse, settings: Settings, decisions: pl.DataFrame, horizon: Horizon, now: datetime
+) -> History:
+    """All that is known by now about some decisions and the week after them."""
+    span = reach(decisions)
+    end = min(now, span.last + _AFTER)
+    after = _remembered(settings, span, horizon)
+    return History(
+        bars=warehouse.bars_to_decide(span, horizon, end, now),
+        actions=warehouse.corporate_action_versions(span.symbols, now),
+        scores=warehouse.article_sentiment(
+            span.symbols, SentimentAnalyzer.model, span.first - settings.news_lookback, end, now
+        ),
+        decisions=decisions,
+        stakes=_stakes(warehouse, settings, span, horizon, ENGINE),
+        halts=warehouse.quarantined_bars(span.symbols, after, end),
+    )
+
+
+def _remembered(settings: Settings, span: Reach, horizon: Horizon) -> datetime:
+    """Since when earlier signals and quarantined bars count."""
+    return span.first - reach_back(load_rules(settings.rules_path).limits, horizon)
+
+
+def _stakes(warehouse: Warehouse, settings: Settings, span: Reach, horizon: Horizon, engine: str) -> pl.DataFrame:
+    before = span.first - timedelta(microseconds=1)
+    return warehouse.stakes(span.symbols, horizon, engine, _remembered(settings, span, horizon), before)
+
+
+def _stored(
+    warehouse: Warehouse, decisions: pl.DataFrame, horizon: Horizon, engine: str = ENGINE
+) -> dict[str, pl.DataFrame]:
+    span = reach(decisions)
+    read = (warehouse.indicators, warehouse.symbol_sentiment, warehouse.signals)
+    tables = ("technical_indicators", "symbol_sentiment", "signals")
+    found = {name: ask(span.symbols, horizon, span.first, span.last) for name, ask in zip(tables, read, strict=True)}
+    return {**found, "signals": found["signals"].filter(pl.col("engine") == engine)}

@@ -1,0 +1,56 @@
+"""What was measured of a version of a model, and what the gate said, as rows for analysts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+
+import polars as pl
+
+from paiid_pipeline.ml.registry import Version
+from paiid_pipeline.ml.verdict import Verdict
+from paiid_pipeline.schemas import MODEL_EVALUATIONS
+
+_BOUNDS = ("low", "high")
+_ROWS = "rows"
+
+
+def performance(version: Version, verdict: Verdict, at: datetime, run_id: str) -> pl.DataFrame:
+    """`contracts.MODEL_EVALUATIONS`: a row a metric of ``version``, measured by ``at`` on held-out data.
+
+    ``accuracy_low`` and ``accuracy_high`` are the bounds of ``accuracy``; of ``tweets/accuracy`` the number of rows
+    is ``tweets/rows``. What is not finite was not measured, and has no row.
+    """
+    metrics = {name: value for name, value in version.metrics.items() if math.isfinite(value)}
+    about = {
+        "model": version.name,
+        "version": version.version,
+        "evaluated_at": at,
+        "data_sha256": version.data_sha256,
+        "promoted": verdict.promote,
+        "verdict": "; ".join(verdict.reasons),
+        "run_id": run_id,
+    }
+    rows = [
+        {
+            **about,
+            "metric": name,
+            "value": value,
+            **{bound: metrics.get(f"{name}_{bound}") for bound in _BOUNDS},
+            "row_count": _rows(metrics, name),
+        }
+        for name, value in metrics.items()
+        if not _is_bound(metrics, name) and name.rpartition("/")[2] != _ROWS
+    ]
+    return pl.DataFrame(rows, schema=MODEL_EVALUATIONS)
+
+
+def _is_bound(metrics: Mapping[str, float], name: str) -> bool:
+    of, _, bound = name.rpartition("_")
+    return bound in _BOUNDS and of in metrics
+
+
+def _rows(metrics: Mapping[str, float], name: str) -> int:
+    chosen = name.rpartition("/")[0]
+    return int(metrics.get(f"{chosen}/{_ROWS}", metrics.get(_ROWS, 0)))

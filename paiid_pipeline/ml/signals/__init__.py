@@ -1,0 +1,1 @@
+"""Signal models: data, training, evaluation, promotion and the engines that serve them."""

@@ -1,0 +1,110 @@
+"""What signal models learn from: features as they were known at each decision, and what came of it since."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from paiid_pipeline.backtest.prices import Market
+from paiid_pipeline.backtest.triple_barrier import LABELS, Barriers, label
+from paiid_pipeline.ml.signals.estimators import CLASSES
+from paiid_pipeline.signals.features import FEATURES, KEY, computed, joined
+
+_ORDER = ("as_of", "symbol")
+_NEWEST: Final = "newest.json"
+
+
+@dataclass(frozen=True)
+class SignalData:
+    """Rows by time and symbol: `features.KEY`, the features, `labels.LABELS`, none of these null."""
+
+    rows: pl.DataFrame
+    features: tuple[str, ...]
+    barriers: Barriers
+    """Of the labels."""
+    sha256: str
+    """Of the content, whatever file it lies in."""
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame, features: tuple[str, ...], barriers: Barriers) -> SignalData:
+        """With its digest."""
+        ordered = rows.select(*KEY, *features, *LABELS).sort(_ORDER)
+        return cls(ordered, features, barriers, digest(ordered))
+
+    def balance(self) -> dict[str, float]:
+        """The share of each class."""
+        classes = self.rows["barrier"] + 1
+        return {name: float((classes == place).sum()) / max(classes.len(), 1) for place, name in enumerate(CLASSES)}
+
+
+def signal_data(
+    indicators: pl.DataFrame,
+    sentiment: pl.DataFrame,
+    grid: Market,
+    settle: timedelta,
+    barriers: Barriers,
+    now: datetime,
+    columns: Mapping[str, pl.Expr] = FEATURES,
+) -> SignalData:
+    """The decisions whose outcome was known by ``now``.
+
+    ``indicators`` and ``sentiment``: as `features` takes them, of one horizon; ``grid``: the bars of its timeframe,
+    as known by ``now``. A decision without volatility, without a bar after it, or whose barriers still
+    stand is left out.
+    """
+    inputs = joined(indicators, sentiment)
+    volatility = inputs.select("symbol", "as_of", volatility=pl.col("volatility_20"))
+    labelled = label(volatility, grid, settle, barriers).select(LABELS.keys())
+    rows = pl.concat([computed(inputs, columns), labelled], how="horizontal")
+    known = rows.drop_nulls(list(LABELS)).filter(pl.col("label_end") <= now)
+    return SignalData.of(known, tuple(columns), barriers)
+
+
+def digest(rows: pl.DataFrame) -> str:
+    """SHA-256 over the names, types and values of some rows, in their order."""
+    total = hashlib.sha256(repr(list(rows.schema.items())).encode())
+    for column in rows:
+        total.update(column.is_null().to_numpy().tobytes())
+        if column.dtype == pl.String:
+            total.update("\x1f".join(each or "" for each in column).encode())
+        else:
+            total.update(np.ascontiguousarray(column.to_physical().fill_null(0).to_numpy()).tobytes())
+    return total.hexdigest()
+
+
+def save_data(data: SignalData, folder: Path) -> Path:
+    """Write it as ``<sha256>.parquet`` and remember it as the newest; what is there already is left as it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{data.sha256}.parquet"
+    if not path.is_file():
+        part = path.with_suffix(".part")
+        data.rows.write_parquet(part)
+        part.replace(path)
+    pin = folder / f"{_NEWEST}.part"
+    pin.write_text(json.dumps({"sha256": data.sha256, "barriers": asdict(data.barriers)}))
+    pin.replace(folder / _NEWEST)
+    return path
+
+
+def load_data(folder: Path) -> SignalData:
+    """The newest that :func:`save_data` wrote. Raises LookupError where it is gone, ValueError where it was changed."""
+    again = "materialize signal_dataset again"
+    try:
+        newest = json.loads((folder / _NEWEST).read_text())
+        path = folder / f"{newest['sha256']}.parquet"
+        rows = pl.read_parquet(path)
+    except FileNotFoundError as error:
+        raise LookupError(f"{error.filename or folder} is not there: {again}") from None
+    features = tuple(name for name in rows.columns if name not in (*KEY, *LABELS))
+    data = SignalData.of(rows, features, Barriers(**newest["barriers"]))
+    if data.sha256 != newest["sha256"]:
+        raise ValueError(f"{path} was changed, its content is now {data.sha256[:12]}…: {again}")
+    return data

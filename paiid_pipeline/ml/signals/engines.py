@@ -1,0 +1,95 @@
+"""The signal engines as the settings have them, for the graph, the audit and anyone who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import polars as pl
+
+from paiid_pipeline.ml.signals.installed import Shelf
+from paiid_pipeline.ml.signing import key_of
+from paiid_pipeline.schemas import SIGNALS, STAKES, WITHHELD, empty
+from paiid_pipeline.settings import Settings
+from paiid_pipeline.signals.features import FEATURES
+from paiid_pipeline.signals.generator import SignalGenerator
+from paiid_pipeline.signals.model_engine import ENGINE, Model, ModelGenerator
+from paiid_pipeline.signals.risk import Book
+from paiid_pipeline.signals.rules import load_rules
+from paiid_pipeline.universe import SETTLE
+
+
+def rule_engine(settings: Settings) -> SignalGenerator:
+    """The rule engine on the rules, segments, calendar and patience of the settings."""
+    return SignalGenerator(**engine_arguments(settings))
+
+
+def model_engine(settings: Settings, model: Model, columns: Mapping[str, pl.Expr] = FEATURES) -> ModelGenerator:
+    """The ML engine with one model, on the same; ``columns``: how the features that it reads are computed."""
+    return ModelGenerator(model, columns=columns, **engine_arguments(settings))
+
+
+def open_shelf(settings: Settings) -> Shelf:
+    """The signal models installed under the settings' folder."""
+    return Shelf(settings.models_dir, lambda: key_of(settings).public)
+
+
+class MlEngine:
+    """The ML engine over all that is installed: each decision by the model that had been trained by then."""
+
+    engine = ENGINE
+
+    def __init__(self, settings: Settings, shelf: Shelf | None = None) -> None:
+        self._settings, self._shelf = settings, shelf or open_shelf(settings)
+        self._made: dict[str, ModelGenerator] = {}
+
+    @property
+    def why_none(self) -> str | None:
+        """Why no model decides anything, in words; None where one does."""
+        return self._shelf.why_none
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The models that have decided something so far."""
+        return tuple(self._made)
+
+    def decide(
+        self, indicators: pl.DataFrame, sentiment: pl.DataFrame, book: Book | None = None
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """As `SignalGenerator.decide`; decisions from before the first model are in neither frame."""
+        book = book or Book()
+        said, withheld = [empty(SIGNALS)], [empty(WITHHELD)]
+        for generator, rows in self._parts(indicators):
+            earlier = pl.concat([book.earlier, *(frame.select(STAKES.keys()) for frame in said)])
+            signals, unfit = generator.decide(rows, sentiment, replace(book, earlier=earlier))
+            said.append(signals)
+            withheld.append(unfit)
+        return pl.concat(said), pl.concat(withheld)
+
+    def _parts(self, indicators: pl.DataFrame) -> list[tuple[ModelGenerator, pl.DataFrame]]:
+        """The rows by the model that decides them, in order of time."""
+        found: list[tuple[ModelGenerator, list[pl.DataFrame]]] = []
+        for rows in indicators.sort("as_of", maintain_order=True).partition_by("horizon", "as_of", maintain_order=True):
+            model = self._shelf.at(rows["as_of"][0] + self._settings.settle, rows["horizon"][0])
+            if model is None:
+                continue
+            generator = self._made.setdefault(model.version, model_engine(self._settings, model))
+            if not found or found[-1][0] is not generator:
+                found.append((generator, []))
+            found[-1][1].append(rows)
+        return [(generator, pl.concat(parts)) for generator, parts in found]
+
+
+def engine_arguments(settings: Settings) -> dict[str, Any]:
+    """Of a signal engine, what the settings say: rules, segments, calendar and patience."""
+    universe = settings.universe
+    ages: dict[str, timedelta] = {name: lookback.max_bar_age for name, lookback in settings.lookback.items()}
+    return {
+        "rulebook": load_rules(settings.rules_path),
+        "segments": {symbol: segment for segment, members in universe.segments.items() for symbol in members},
+        # A decision holds until the next is made, which a late feed puts off.
+        "validity": lambda horizon, moment: universe.calendar.next_decision(horizon, moment) + settings.settle - SETTLE,
+        "max_bar_age": ages,
+    }

@@ -1,0 +1,107 @@
+"""Whether features are what was known at their decisions: each is made again from that alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from random import Random
+
+import polars as pl
+
+from paiid_pipeline.decisions import due_decisions, reach
+from paiid_pipeline.lookahead.audit import audit
+from paiid_pipeline.lookahead.decision_path import History, Output, Pipeline, pipeline_of
+from paiid_pipeline.ml.signals.dataset import SignalData
+from paiid_pipeline.ml.signals.engines import rule_engine
+from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
+from paiid_pipeline.settings import Settings
+from paiid_pipeline.signals.features import FEATURES, KEY, computed, joined
+from paiid_pipeline.trading_calendar import Horizon
+from paiid_pipeline.warehouse import Warehouse
+
+SYMBOLS = 40
+"""At most so many symbols are looked at, at each decision time."""
+_HINT = " (if it is an honest one, its inputs were stored by other code: backfill them, and train again)"
+_AFTER = timedelta(days=14)
+"""How much of what came later is at hand, to see whether it shows."""
+
+
+def caught_features(
+    warehouse: Warehouse,
+    settings: Settings,
+    data: SignalData,
+    horizon: Horizon,
+    now: datetime,
+    times: int,
+    seed: int,
+    columns: Mapping[str, pl.Expr] = FEATURES,
+) -> dict[str, str]:
+    """The features that look ahead, and what gave each away; empty for honest ones.
+
+    For ``times`` random decision times all that was not known then is taken away and every feature is made
+    again: it must have the bits that it has in the data.
+    """
+    rng = Random(seed)  # noqa: S311
+    moments = data.rows["as_of"].unique().sort().to_list()
+    found: dict[str, str] = {}
+    for moment in sorted(rng.sample(moments, min(times, len(moments)))):
+        rows = data.rows.filter(pl.col("as_of") == moment)
+        symbols = sorted(rng.sample(rows["symbol"].to_list(), min(rows.height, SYMBOLS)))
+        sample = rows.filter(pl.col("symbol").is_in(symbols))
+        history = _history(warehouse, settings, symbols, moment, horizon, now)
+        path = pipeline_of(settings, rule_engine(settings))
+        found = {**caught_in(path, history, sample, data.features, columns), **found}
+    return found
+
+
+def caught_in(
+    pipeline: Pipeline,
+    history: History,
+    rows: pl.DataFrame,
+    names: tuple[str, ...],
+    columns: Mapping[str, pl.Expr] = FEATURES,
+) -> dict[str, str]:
+    """The same of some rows (`KEY` and features) whose decisions are in ``history``."""
+    found = {name: "it cannot be made from what was known then" for name in names if name not in columns}
+    asked = [name for name in names if name in columns]
+    sample = history.decisions.join(rows, on=list(KEY), how="semi", maintain_order="left")
+    # The audit tells the first difference of a row: go on without that feature until there is none.
+    while asked:
+        again = _features(pipeline, {name: columns[name] for name in asked})
+        report = audit(again, history, sample, {"features": rows.select(*KEY, *asked)})
+        caught = {each.column: f"{each}{_HINT}" for each in reversed(report.differences) if each.table == "features"}
+        if not caught:
+            return found
+        found |= caught
+        asked = [name for name in asked if name not in caught] if caught.keys() & set(asked) else []
+    return found
+
+
+def _features(pipeline: Pipeline, columns: Mapping[str, pl.Expr]) -> Pipeline:
+    def made(history: History) -> Output:
+        found = pipeline(history)
+        inputs = joined(found["technical_indicators"], found["symbol_sentiment"])
+        return {"features": computed(inputs, columns), "signals": found["signals"]}
+
+    return made
+
+
+def _history(
+    warehouse: Warehouse, settings: Settings, symbols: list[str], moment: datetime, horizon: Horizon, now: datetime
+) -> History:
+    session = settings.universe.calendar.session_of(moment)
+    days = [session.day] if session else []
+    due = due_decisions(symbols, days, settings.universe.calendar, settings, now)
+    decisions = due.filter((pl.col("horizon") == horizon) & (pl.col("as_of") == moment))
+    if decisions.is_empty():
+        raise ValueError(f"the decision of {moment} is not on the grid of {settings.universe.calendar.name}")
+    span = reach(decisions)
+    end = min(now, span.last + _AFTER)
+    return History(
+        bars=warehouse.bars_to_decide(span, horizon, end, now),
+        actions=warehouse.corporate_action_versions(symbols, now),
+        scores=warehouse.article_sentiment(
+            symbols, SentimentAnalyzer.model, span.first - settings.news_lookback, end, now
+        ),
+        decisions=decisions,
+    )

@@ -1,0 +1,68 @@
+"""Whether a trained signal model may trade: it must beat the rules and whatever knows nothing, beyond noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from paiid_pipeline.ml.signals.evaluation import CHAMPION, LEAST_TIMES, Comparison, Quality, SignalEvaluation
+from paiid_pipeline.ml.verdict import Verdict
+
+SURE = 0.95
+"""How probable it must be, after all trials, that the model is better than a rival."""
+
+
+def judge_signals(evaluation: SignalEvaluation, caught: Mapping[str, str]) -> Verdict:
+    """The verdict with a reason for each question asked, those that speak against the model first.
+
+    ``caught``: features that looked ahead, each with what gave it away; one is enough to refuse. Otherwise the
+    model must rank returns and forecast barriers better than nothing does, trade better than each rival
+    (both the block bootstrap's interval of the difference and the probability after all trials), and better than
+    its own positions dealt out at random.
+    """
+    answers = [(False, f"refused: {name} looks ahead: {how}") for name, how in caught.items()]
+    answers += [_ranks(evaluation.model), _forecasts(evaluation.model)]
+    answers += [_beats(each, evaluation.trials) for each in evaluation.comparisons]
+    answers.append(_not_luck(evaluation.random_share))
+    answers.sort(key=lambda answer: answer[0])
+    return Verdict(all(passed for passed, _ in answers), tuple(text for _, text in answers))
+
+
+def _ranks(model: Quality) -> tuple[bool, str]:
+    passed = model.ic_low > 0
+    found = f"rank IC {model.ic:+.4f} (95 %: {model.ic_low:+.4f} to {model.ic_high:+.4f}, {model.times} decision times)"
+    return passed, f"{'ranks returns' if passed else 'does not rank returns beyond noise'}: {found}"
+
+
+def _forecasts(model: Quality) -> tuple[bool, str]:
+    passed = model.gain_low > 0
+    found = f"log-loss lower by {model.gain:+.5f} (95 %: {model.gain_low:+.5f} to {model.gain_high:+.5f})"
+    says = "says more than the classes' shares" if passed else "says no more than the classes' shares"
+    return passed, f"{says}: {found}"
+
+
+def _beats(each: Comparison, trials: int) -> tuple[bool, str]:
+    if each.rival == CHAMPION and each.bars < LEAST_TIMES:
+        return (
+            False,
+            f"not compared with the champion: {each.bars} bars since its training, {LEAST_TIMES} are asked for",
+        )
+    if math.isnan(each.sharpe):
+        return False, f"not better than {each.rival}: it took no position"
+    passed = each.low > 0 and each.deflated >= SURE
+    return passed, (
+        f"{'better than' if passed else 'not better than'} {each.rival}: Sharpe {each.sharpe:.2f} to "
+        f"{'–' if math.isnan(each.rival_sharpe) else format(each.rival_sharpe, '.2f')} net of costs, difference a bar "
+        f"{each.difference:+.4f} (95 %: {each.low:+.4f} to {each.high:+.4f}), probability above 0 after "
+        f"{trials} trials {each.deflated:.3f}"
+    )
+
+
+def _not_luck(share: float) -> tuple[bool, str]:
+    passed = share <= 1 - SURE
+    if math.isnan(share):
+        return False, "not better than random: it took no position"
+    return (
+        passed,
+        f"{'better than' if passed else 'not better than'} random: {share:.1%} of random strategies do as well",
+    )

@@ -1,0 +1,243 @@
+"""Signal models from the warehouse to the register: the data, the training, what it is worth, and its verdict."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+
+from paiid_pipeline.backtest.accounts import Costs
+from paiid_pipeline.backtest.prices import Market, market
+from paiid_pipeline.backtest.simulation import Options
+from paiid_pipeline.backtest.triple_barrier import Barriers
+from paiid_pipeline.ml.context import Workshop
+from paiid_pipeline.ml.registry import Interface, Version
+from paiid_pipeline.ml.signals.dataset import SignalData, signal_data
+from paiid_pipeline.ml.signals.drift import references
+from paiid_pipeline.ml.signals.engines import model_engine, open_shelf, rule_engine
+from paiid_pipeline.ml.signals.estimators import CLASSES
+from paiid_pipeline.ml.signals.evaluation import SignalEvaluation, Stage, evaluate_training, importance, reliability
+from paiid_pipeline.ml.signals.feature_audit import caught_features
+from paiid_pipeline.ml.signals.gate import judge_signals
+from paiid_pipeline.ml.signals.installed import REFERENCE, SIGNAL_MODEL
+from paiid_pipeline.ml.signals.plots import signal_plots
+from paiid_pipeline.ml.signals.training import Plan, Training, train
+from paiid_pipeline.ml.verdict import Verdict
+from paiid_pipeline.settings import Settings
+from paiid_pipeline.signals.features import FEATURES
+from paiid_pipeline.signals.model_engine import matrix
+from paiid_pipeline.signals.risk import Book
+from paiid_pipeline.technicals.adjustment import owned
+from paiid_pipeline.trading_calendar import TIMEFRAME, Horizon
+from paiid_pipeline.warehouse import Warehouse
+
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+HISTORY = timedelta(days=400)
+"""Bars before the first decision, for the momentum that a model is compared with."""
+
+
+def make_signal_data(
+    warehouse: Warehouse,
+    settings: Settings,
+    now: datetime,
+    horizon: Horizon,
+    barriers: Barriers,
+    columns: Mapping[str, pl.Expr] = FEATURES,
+) -> SignalData:
+    """All stored decisions of a horizon whose outcome is known by now.
+
+    The universe is what was decided on then, whether it is followed today or not. Raises LookupError with the remedy
+    where there is none.
+    """
+    indicators, sentiment = stored_decisions(warehouse, horizon, BEGINNING, now)
+    if indicators.is_empty():
+        raise LookupError(f"no {horizon} decision is stored: backfill technical_indicators and symbol_sentiment first")
+    grid = stored_grid(warehouse, indicators, horizon, now)
+    data = signal_data(indicators, sentiment, grid, settings.settle, barriers, now, columns)
+    if data.rows.is_empty():
+        raise LookupError(
+            f"the outcome of none of {indicators.height} stored {horizon} decisions is known: it takes "
+            f"{barriers.bars} bars after a decision; backfill earlier dates of technical_indicators, or wait"
+        )
+    return data
+
+
+def stored_decisions(
+    warehouse: Warehouse, horizon: Horizon, first: datetime, last: datetime
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Indicators and sentiment of all decisions stored, but for those on a company that had the ticker before."""
+    indicators = warehouse.indicators(None, horizon, first, last)
+    actions = warehouse.corporate_actions(indicators["symbol"].unique().to_list(), last)
+    dated = indicators.with_columns(known_at=pl.lit(BEGINNING))
+    kept = owned(dated, actions).drop("known_at")
+    return kept, warehouse.symbol_sentiment(None, horizon, first, last)
+
+
+def stored_grid(warehouse: Warehouse, indicators: pl.DataFrame, horizon: Horizon, now: datetime) -> Market:
+    symbols = indicators["symbol"].unique().sort().to_list()
+    start: datetime = indicators["as_of"].min()  # type: ignore[assignment]
+    bars = warehouse.bars(symbols, TIMEFRAME[horizon], start - HISTORY, now, now)
+    return market(bars, warehouse.corporate_actions(symbols, now))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A registered version, what was measured of it, and what the gate says of it."""
+
+    version: Version
+    training: Training
+    evaluation: SignalEvaluation
+    importance: Mapping[str, float]
+    verdict: Verdict
+    plots: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Trading:
+    """What trading costs, when a model is compared with the rules."""
+
+    costs: Costs = field(default_factory=Costs)
+    audited: int = 6
+    """At so many decision times every feature is made again from what was known then."""
+
+
+def train_signal_model(
+    data: SignalData,
+    plan: Plan,
+    trading: Trading,
+    warehouse: Warehouse,
+    settings: Settings,
+    workshop: Workshop,
+    now: datetime,
+    say: Callable[[str], None],
+    columns: Mapping[str, pl.Expr] = FEATURES,
+) -> Trained:
+    """Train, measure, audit, judge and register; what passes is the champion and installed at once.
+
+    ``say`` hears how it gets on. Raises ValueError where there is too little history.
+    """
+    horizon: Horizon = data.rows["horizon"][0]
+    training = train(data, plan, now, say)
+    stage = _stage(data, trading, warehouse, settings, now, columns)
+    champion = open_shelf(settings).champion(horizon)
+    earlier = sum(int(version.metrics.get("trials", 0)) for version in workshop.registry.versions(SIGNAL_MODEL))
+    evaluation = evaluate_training(training, stage, champion, earlier, say)
+    say(f"making every feature again at {trading.audited} decision times, from what was known then")
+    caught = caught_features(warehouse, settings, data, horizon, now, trading.audited, plan.seed, columns)
+    verdict = judge_signals(evaluation, caught)
+    version, shares, plots = _register(data, training, evaluation, verdict, workshop)
+    if workshop.registry.promote(SIGNAL_MODEL, version.version, verdict):
+        workshop.registry.install(SIGNAL_MODEL, workshop.models, workshop.key.public)
+    say(f"version {version.version} {'is the champion' if verdict.promote else 'is not promoted'}")
+    return Trained(version, training, evaluation, shares, verdict, plots)
+
+
+def _stage(
+    data: SignalData,
+    trading: Trading,
+    warehouse: Warehouse,
+    settings: Settings,
+    now: datetime,
+    columns: Mapping[str, pl.Expr],
+) -> Stage:
+    horizon: Horizon = data.rows["horizon"][0]
+    first, last = data.rows.select(first=pl.col("as_of").min(), last=pl.col("as_of").max()).row(0)
+    indicators, sentiment = stored_decisions(warehouse, horizon, first, last)
+    symbols = indicators["symbol"].unique().to_list()
+    book = Book(
+        actions=warehouse.corporate_action_versions(symbols, now),
+        halts=warehouse.quarantined_bars(symbols, first - HISTORY, last),
+    )
+    return Stage(
+        indicators,
+        sentiment,
+        stored_grid(warehouse, indicators, horizon, now),
+        rule_engine(settings),
+        lambda model: model_engine(settings, model, columns),
+        book,
+        Options(costs=trading.costs, settle=settings.settle),
+        data.barriers.bars,
+    )
+
+
+def _register(
+    data: SignalData,
+    training: Training,
+    evaluation: SignalEvaluation,
+    verdict: Verdict,
+    workshop: Workshop,
+) -> tuple[Version, Mapping[str, float], Mapping[str, bytes]]:
+    shares = importance(training.model, matrix(data.rows, data.features))
+    plots = signal_plots(evaluation, reliability(training.forecasts), shares)
+    newest = data.rows.tail(1).row(0, named=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / SIGNAL_MODEL
+        training.model.save(folder)
+        (folder / REFERENCE).write_text(references(data.rows.select(data.features), evaluation.model.ece))
+        version = workshop.registry.register(
+            SIGNAL_MODEL,
+            folder,
+            workshop.key,
+            data_sha256=data.sha256,
+            metrics=metrics(training, evaluation),
+            parameters=_parameters(data, training),
+            documents={
+                "evaluation": _document(evaluation),
+                "trials": {"trials": [str(each) for each in training.plan.trials], "tried": _tried(training)},
+                "importance": dict(shares),
+                "verdict": {"promote": verdict.promote, "reasons": list(verdict.reasons)},
+            },
+            plots=plots,
+            interface=Interface(
+                inputs=dict.fromkeys(data.features, "double"),
+                outputs=[f"p_{name}" for name in CLASSES],
+                example={name: newest[name] for name in data.features},
+                optional=frozenset(data.features),
+            ),
+        )
+    return version, shares, plots
+
+
+def metrics(training: Training, evaluation: SignalEvaluation) -> dict[str, float]:
+    """The numbers that the register keeps of a training; what is not known is left out."""
+    found = {_NAMED.get(name, name): float(value) for name, value in asdict(evaluation.model).items()}
+    found |= {f"{kind}_{name}": getattr(each, name) for kind, each in evaluation.kinds.items() for name in _OF_KINDS}
+    for each in evaluation.comparisons:
+        name = each.rival.replace(" ", "_")
+        found |= {f"sharpe_{name}": each.rival_sharpe, f"better_than_{name}": each.deflated}
+    found |= {"sharpe": evaluation.comparisons[0].sharpe, "random_share": evaluation.random_share}
+    found |= {"trials": float(len(training.plan.trials)), "trials_ever": float(evaluation.trials)}
+    return {name: value for name, value in found.items() if value == value}
+
+
+_FULL = {"ic": "rank_ic", "gain": "log_loss_gain"}
+_NAMED = {f"{name}{end}": f"{full}{end}" for name, full in _FULL.items() for end in ("", "_low", "_high")}
+_OF_KINDS = ("accuracy", "mcc", "log_loss", "ece", "ic", "ic_low", "ic_high")
+
+
+def _parameters(data: SignalData, training: Training) -> dict[str, object]:
+    plan = training.plan
+    return {
+        "horizon": data.rows["horizon"][0], "barriers": data.barriers, "features": len(data.features),
+        "rows": data.rows.height, "folds": plan.folds, "embargo": plan.embargo, "seed": plan.seed,
+        "chosen": plan.trials[training.chosen[-1]], "shrink": training.model.card.shrink,
+    }  # fmt: skip
+
+
+def _document(evaluation: SignalEvaluation) -> dict[str, object]:
+    return {
+        "model": asdict(evaluation.model),
+        "kinds": {kind: asdict(each) for kind, each in evaluation.kinds.items()},
+        "comparisons": [asdict(each) for each in evaluation.comparisons],
+        "random_share": evaluation.random_share,
+        "trials": evaluation.trials,
+        "traded": evaluation.traded.summary.to_dicts(),
+    }
+
+
+def _tried(training: Training) -> list[dict[str, object]]:
+    return [asdict(each) for each in training.tried]

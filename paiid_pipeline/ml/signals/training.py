@@ -1,0 +1,274 @@
+"""Fit signal models inside walk-forward: settings are chosen on training rows alone, and every trial is counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from paiid_pipeline.arrays import Floats, Indices
+from paiid_pipeline.backtest.walk_forward import walk_forward
+from paiid_pipeline.ml.signals.dataset import SignalData
+from paiid_pipeline.ml.signals.estimators import (
+    CLASSES,
+    Card,
+    Core,
+    Kind,
+    Labels,
+    Network,
+    Shrink,
+    SignalModel,
+    Trees,
+    split_margins,
+)
+from paiid_pipeline.signals.model_engine import matrix
+
+Settings = Mapping[str, float]
+
+LEAST_TIMES = 30
+"""With fewer decision times there is nothing to learn from, and nothing to test on."""
+_ROUNDS = 4
+_LEAST, _MOST = 0.001, 5.0
+"""Bounds of a factor; the least keeps the order of what is said, so that it can be measured."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One choice of kind and settings."""
+
+    kind: Kind
+    settings: Settings
+
+    def __str__(self) -> str:
+        return f"{self.kind} ({', '.join(f'{name} {value:g}' for name, value in self.settings.items())})"
+
+
+def _forest(depth: float, leaf: float) -> Trial:
+    one_round = {"rounds": 1, "learning_rate": 1.0, "num_parallel_tree": 100, "subsample": 0.63}
+    return Trial("forest", {**one_round, "colsample_bynode": 0.3, "max_depth": depth, "leaf": leaf})
+
+
+def _boosted(depth: float, rounds: float, ridge: float) -> Trial:
+    drawn = {"subsample": 0.7, "leaf": 0.005, "learning_rate": 0.05}
+    return Trial("boosted", {**drawn, "max_depth": depth, "rounds": rounds, "lambda": ridge})
+
+
+def _network(units: float, decay: float) -> Trial:
+    return Trial("network", {"units": units, "weight_decay": decay, "epochs": 8, "learning_rate": 0.003})
+
+
+TRIALS: Final = (
+    _forest(3, 0.005),
+    _forest(5, 0.002),
+    _forest(6, 0.001),
+    _boosted(1, 40, 50),
+    _boosted(2, 60, 50),
+    _boosted(3, 100, 10),
+    _network(8, 0.3),
+    _network(16, 0.1),
+    _network(32, 0.03),
+)
+"""What is tried: few and coarse, since each costs the winner some of its significance."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a training depends on besides its data."""
+
+    folds: int = 4
+    embargo: timedelta = timedelta(days=1)
+    least_train: float = 0.3
+    """The share of the decision times that is never tested."""
+    inner_train: float = 0.7
+    """The share of a fold's decision times on which trials are fitted; on the rest they are compared."""
+    seed: int = 0
+    threads: int = 1
+    trials: Sequence[Trial] = field(default_factory=lambda: TRIALS)
+
+
+@dataclass(frozen=True)
+class Tried:
+    """How one trial did in one fold, on rows of its training part that it was not fitted on."""
+
+    fold: int
+    """From 0; the last one is the fit on all rows."""
+    trial: int
+    loss: float
+    shrink: Shrink
+
+
+@dataclass(frozen=True)
+class Training:
+    """What came of it."""
+
+    model: SignalModel
+    """Fitted on all rows, with the trial that was best on the newest of them."""
+    forecasts: pl.DataFrame
+    """Of every tested decision what was said by a model that had seen nothing after it: the rows of the data with
+    fold, ``odds_<kind>`` and ``odds`` (the best trial of any kind), lists of three, ``odds_base`` from the shares of
+    the classes in the fold's training alone."""
+    tried: tuple[Tried, ...]
+    chosen: tuple[int, ...]
+    """The trial chosen in each fold, and last for the model."""
+    plan: Plan
+    fold_models: tuple[SignalModel, ...]
+    """The model that spoke in each fold."""
+
+
+def train(data: SignalData, plan: Plan, known_from: datetime, log: Callable[[str], None] = lambda _: None) -> Training:
+    """Fit, choose and forecast. ``known_from``: now; the model must not decide anything earlier.
+
+    Deterministic given data and plan. Raises ValueError where there are too few decision times for the folds, or
+    where a training part knows only one class.
+    """
+    times = data.rows["as_of"].n_unique()
+    if times < LEAST_TIMES:
+        raise _too_few(f"only {times} decision times have a known outcome, at least {LEAST_TIMES} are asked for")
+    values, labels = matrix(data.rows, data.features), (data.rows["barrier"].to_numpy() + 1).astype(np.int64)
+    run = _Run(data, values, labels, plan, known_from, log)
+    folds = walk_forward(data.rows, plan.folds, plan.embargo, plan.least_train)
+    parts = []
+    for place, fold in enumerate(folds):
+        log(f"fold {place + 1} of {len(folds)}: {len(fold.train)} rows to learn from, {len(fold.test)} to test on")
+        models, chosen = run.best_of_each_kind(fold.train, place)
+        odds = {f"odds_{kind}": model.odds(values[fold.test]) for kind, model in sorted(models.items())}
+        odds |= {"odds": models[chosen].odds(values[fold.test])}
+        odds |= {"odds_base": np.tile(models[chosen].card.prior, (len(fold.test), 1))}
+        said = [pl.Series(name, each.tolist(), dtype=pl.List(pl.Float64)) for name, each in odds.items()]
+        parts.append(data.rows[fold.test].with_columns(pl.lit(place).alias("fold"), *said))
+        run.spoke.append(models[chosen])
+    log(f"the model itself, on all {data.rows.height} rows")
+    models, chosen = run.best_of_each_kind(np.arange(data.rows.height), len(folds), only_best=True)
+    return Training(models[chosen], pl.concat(parts), tuple(run.tried), tuple(run.chosen), plan, tuple(run.spoke))
+
+
+class _Run:
+    """One training and what it has tried so far."""
+
+    def __init__(
+        self,
+        data: SignalData,
+        values: Floats,
+        labels: Labels,
+        plan: Plan,
+        known_from: datetime,
+        log: Callable[[str], None],
+    ) -> None:
+        self._data, self._values, self._labels, self._plan = data, values, labels, plan
+        self._known_from, self._log = known_from, log
+        self.tried: list[Tried] = []
+        self.chosen: list[int] = []
+        self.spoke: list[SignalModel] = []
+
+    def best_of_each_kind(
+        self, rows: Indices, fold: int, *, only_best: bool = False
+    ) -> tuple[dict[Kind, SignalModel], Kind]:
+        """Of each kind its best trial, fitted on ``rows``, and which kind is best; that alone with ``only_best``."""
+        (inner,) = walk_forward(self._data.rows[rows], 1, self._plan.embargo, self._plan.inner_train)
+        learn, compare = rows[inner.train], rows[inner.test]
+        if not len(learn):
+            raise _too_few(f"{len(rows)} decisions of {self._times(rows)} times are too few to learn from some of them")
+        found = [self._try(fold, number, learn, compare) for number in range(len(self._plan.trials))]
+        ranked = sorted(found, key=lambda each: each.loss)
+        best: dict[Kind, Tried] = {}
+        for each in ranked:
+            best.setdefault(self._plan.trials[each.trial].kind, each)
+        first = ranked[0]
+        chosen = self._plan.trials[first.trial].kind
+        self.chosen.append(first.trial)
+        self._log(f"  chosen: {self._plan.trials[first.trial]}, log-loss {first.loss:.5f}")
+        wanted = {chosen: first} if only_best else best
+        return {kind: self._fitted(each, rows) for kind, each in wanted.items()}, chosen
+
+    def _times(self, rows: Indices) -> int:
+        return self._data.rows[rows]["as_of"].n_unique()
+
+    def _try(self, fold: int, number: int, learn: Indices, compare: Indices) -> Tried:
+        prior = self._prior(learn)
+        margins = self._fit(number, learn, prior).margins(self._values[compare])
+        shrink, loss = fitted_shrink(prior, margins, self._labels[compare])
+        made = Tried(fold, number, loss, shrink)
+        self.tried.append(made)
+        self._log(f"  {self._plan.trials[number]}: log-loss {loss:.5f}, {shrink}")
+        return made
+
+    def _fitted(self, tried: Tried, rows: Indices) -> SignalModel:
+        prior = self._prior(rows)
+        card = Card(
+            kind=self._plan.trials[tried.trial].kind,
+            features=self._data.features,
+            horizon=self._data.rows["horizon"][0],
+            barriers=self._data.barriers,
+            known_from=self._known_from,
+            trained_to=self._data.rows[rows]["label_end"].max(),  # type: ignore[arg-type]
+            prior=tuple(prior.tolist()),
+            shrink=tried.shrink,
+        )
+        return SignalModel(card, self._fit(tried.trial, rows, prior))
+
+    def _fit(self, number: int, rows: Indices, prior: Floats) -> Core:
+        trial, plan = self._plan.trials[number], self._plan
+        learner = Network if trial.kind == "network" else Trees
+        return learner.fit(self._values[rows], self._labels[rows], prior, trial.settings, plan.seed, plan.threads)
+
+    def _prior(self, rows: Indices) -> Floats:
+        counts = np.bincount(self._labels[rows], minlength=len(CLASSES))
+        if np.count_nonzero(counts) < 2:
+            raise ValueError(
+                f"{len(rows)} rows to learn from know {np.count_nonzero(counts)} class: give more history, "
+                "or barriers that are nearer"
+            )
+        # One more of each, so that a class which training has not seen is unlikely, not impossible.
+        return np.asarray(np.log((counts + 1) / (counts.sum() + len(CLASSES))), dtype=np.float64)
+
+
+def _too_few(what: str) -> ValueError:
+    return ValueError(
+        f"{what}: backfill technical_indicators and symbol_sentiment of earlier dates, then signal_dataset"
+    )
+
+
+def fitted_shrink(prior: Floats, margins: Floats, labels: Labels) -> tuple[Shrink, float]:
+    """The factors that make the labels likeliest (:class:`Shrink`), and the mean log-loss with them.
+
+    One after the other, each given the other, until they stay: the loss is convex in both together.
+    """
+    level, side = split_margins(margins)
+    found = Shrink(1.0, 1.0)
+    for _ in range(_ROUNDS):
+        found = Shrink(best_factor(prior + found.side * side, level, labels), found.side)
+        found = Shrink(found.level, best_factor(prior + found.level * level, side, labels))
+    shares = _shares(prior + found.level * level + found.side * side)[np.arange(len(labels)), labels]
+    return found, -math.fsum(np.log(shares).tolist()) / max(len(labels), 1)
+
+
+def best_factor(base: Floats, margins: Floats, labels: Labels) -> float:
+    """The factor in [``_LEAST``, ``_MOST``] on ``margins``, added to ``base``, that makes the labels likeliest.
+
+    The loss is convex in it, so its slope is halved down to a zero.
+    """
+    at = np.arange(len(labels))
+
+    def slope(factor: float) -> float:
+        shares = _shares(base + factor * margins)
+        return float(np.mean(np.sum(shares * margins, axis=1) - margins[at, labels]))
+
+    low, high = _LEAST, _MOST
+    if slope(low) >= 0:
+        return low
+    if slope(high) <= 0:
+        return high
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
+    return (low + high) / 2
+
+
+def _shares(odds: Floats) -> Floats:
+    powers = np.exp(odds - np.max(odds, axis=1, keepdims=True))
+    return np.asarray(powers / np.sum(powers, axis=1, keepdims=True), dtype=np.float64)

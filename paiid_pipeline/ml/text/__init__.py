@@ -1,0 +1,1 @@
+"""Text classifiers: data, training, evaluation, promotion, export and serving."""

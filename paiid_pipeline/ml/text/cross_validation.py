@@ -1,0 +1,228 @@
+"""The tables of the evaluation report, by a protocol that was fixed before the first number was seen.
+
+Near-duplicates are grouped and the groups fall into five folds (`datasets`). For each fold a general model is
+trained on the other folds of all sources but the phrase bank, and measured on its fold. No general model has
+seen the phrase bank, so that the first one is measured on all of it, and is where the training on the phrase
+bank's other folds starts from for each of its folds. Nothing is chosen on a test row: hyper-parameters are
+constants, stopping is on a validation part of the training rows, and news that resembles a labelled row is
+left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+from paiid_pipeline.ml.classification_metrics import Evaluation, evaluate, mcnemar
+from paiid_pipeline.ml.text.classifier import encode, load_network, load_tokenizer, predict
+from paiid_pipeline.ml.text.custom_bert import Choice
+from paiid_pipeline.ml.text.dataset_store import Texts
+from paiid_pipeline.ml.text.datasets import FOLDS, GROUPED, Dataset, without_leaks
+from paiid_pipeline.ml.text.distillation import apart
+from paiid_pipeline.ml.text.recipe import NO_ARTICLES, PHRASEBANK, Recipe, train_further, train_general
+from paiid_pipeline.ml.text.training import Progress
+from paiid_pipeline.sentiment.labels import INDEX
+
+Report = dict[str, dict[str, Any]]
+
+_PROBABILITIES: Final = ("p0", "p1", "p2")
+_ABOUT: Final = ("id", "source", "label", "agreement", "conflict", "group", "fold")
+_SAID: Final = {name: GROUPED[name] for name in _ABOUT} | {"by": pl.String} | dict.fromkeys(_PROBABILITIES, pl.Float64)
+
+SETS: Final[dict[str, tuple[str, pl.Expr]]] = {
+    "phrase bank, 75 % agreement": ("further", (pl.col("source") == PHRASEBANK) & (pl.col("agreement") >= 75)),
+    "phrase bank, all": ("further", pl.col("source") == PHRASEBANK),
+    "phrase bank, never seen": ("general", pl.col("source") == PHRASEBANK),
+    "tweets": ("general", pl.col("source") == "tweets"),
+    "headlines": ("general", pl.col("source") == "headlines"),
+    "conflicting entities": ("general", pl.col("conflict")),
+    "conflicting entities, text alone": ("alone", pl.col("conflict")),
+}
+"""A table's name: by which model's predictions, on which rows."""
+
+
+PAIRS: Final = (("conflicting entities", "conflicting entities, text alone"),)
+"""Tables on the same rows whose models are compared by McNemar's test."""
+
+
+def measure(
+    data: Dataset,
+    recipe: Recipe,
+    folder: Path,
+    folds: Sequence[int] = tuple(range(FOLDS)),
+    progress: Callable[[int, Progress], None] = lambda *_: None,
+    articles: pl.DataFrame = NO_ARTICLES,
+    generals: Sequence[int] | None = None,
+) -> Report:
+    """Train and measure fold by fold; ``folder`` keeps every prediction, so that a killed call goes on from there.
+
+    ``generals`` are the folds that get a general model of their own, by default all ``folds``; the first one's
+    serves the phrase bank. Returns for each of :data:`SETS` the evaluation over its folds with intervals
+    (groups resampled together), each fold's accuracy and macro-F1, and its seed.
+    """
+    generals = tuple(folds if generals is None else generals)
+    run = _Measurement(data.rows, recipe, folder, apart(articles, data.rows), progress)
+    found = pl.concat(
+        [run.general(fold, whole_bank=fold == generals[0]) for fold in generals]
+        + [run.further(fold, start=generals[0]) for fold in folds]
+    )
+    report: Report = {"data": {"sha256": data.sha256, "rows": data.rows.height}}
+    for name in SETS:
+        if not (chosen := _of(found, name)).is_empty():
+            report[name] = table(chosen, recipe.seed)
+    for one, other in PAIRS:
+        if one in report:
+            report[one][f"p against {other}"] = _compare(_of(found, one), _of(found, other))
+    return report
+
+
+def table(found: pl.DataFrame, seed: int) -> dict[str, Any]:
+    """One set's figures: ``all`` folds together, and each of ``folds``."""
+    folds = {
+        str(fold[0]): {"accuracy": each.accuracy.value, "macro_f1": each.macro_f1.value, "rows": each.rows}
+        for fold, rows in found.group_by("fold", maintain_order=True)
+        for each in (_evaluate(rows),)
+    }
+    return {"all": _evaluate(found).as_dict(), "folds": folds, "seed": seed}
+
+
+def _of(found: pl.DataFrame, name: str) -> pl.DataFrame:
+    by, rows = SETS[name]
+    return found.filter(pl.col("by") == by).filter(rows)
+
+
+@dataclass(frozen=True)
+class _Measurement:
+    rows: pl.DataFrame
+    recipe: Recipe
+    folder: Path
+    articles: pl.DataFrame
+    progress: Callable[[int, Progress], None]
+
+    def general(self, fold: int, *, whole_bank: bool) -> pl.DataFrame:
+        """What the general model of ``fold`` says of its test rows, and if wanted of the whole phrase bank."""
+
+        def made() -> list[pl.DataFrame]:
+            bank = pl.col("source") == PHRASEBANK
+            test = self.rows.filter((pl.col("fold") == fold) & ~bank)
+            # It leaves out all groups of the phrase bank by itself, once it sees which they are.
+            rows = pl.concat([self._fit(fold).filter(~bank), self.rows.filter(bank)])
+            path = self.folder / f"general-{fold}"
+            trained = train_general(rows, self._seeded(fold), path, partial(self.progress, fold), self.articles).folder
+            unseen = pl.concat([test, self.rows.filter(bank)]) if whole_bank else test
+            alone = test.filter("conflict").with_columns(entity=pl.lit(None, pl.String))
+            return [_predict(trained, unseen, "general", fold), _predict(trained, alone, "alone", fold)]
+
+        return self._kept(f"general-{fold}.json", made)
+
+    def further(self, fold: int, *, start: int) -> pl.DataFrame:
+        """What the model trained on the other folds of the phrase bank says of this one."""
+
+        def made() -> list[pl.DataFrame]:
+            test = self.rows.filter((pl.col("fold") == fold) & (pl.col("source") == PHRASEBANK))
+            path, base = self.folder / f"further-{fold}", self.folder / f"general-{start}"
+            if test.is_empty():
+                return []
+            trained = train_further(self._fit(fold), self._seeded(fold), base, path, partial(self.progress, fold))
+            return [_predict(trained.folder, test, "further", fold)]
+
+        return self._kept(f"further-{fold}.json", made)
+
+    def _fit(self, fold: int) -> pl.DataFrame:
+        test = pl.col("fold") == fold
+        return without_leaks(self.rows.filter(~test), self.rows.filter(test))
+
+    def _seeded(self, fold: int) -> Recipe:
+        return replace(self.recipe, seed=self.recipe.seed + fold)
+
+    def _kept(self, name: str, made: Callable[[], list[pl.DataFrame]]) -> pl.DataFrame:
+        path = self.folder / name
+        if not path.is_file():
+            rows = pl.concat(made() or [pl.DataFrame(schema=_SAID)])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(rows.to_dict(as_series=False)))
+        return pl.DataFrame(json.loads(path.read_text()), schema=_SAID)
+
+
+def _predict(folder: Path, rows: pl.DataFrame, by: str, fold: int) -> pl.DataFrame:
+    encoded = encode(load_tokenizer(folder), list(rows.select("text", "entity").iter_rows()))
+    found = predict(load_network(folder), encoded) if encoded else np.zeros((0, 3), np.float32)
+    said = {f"p{place}": pl.Series(found[:, place].astype(float)) for place in range(3)}
+    return rows.with_columns(by=pl.lit(by), fold=pl.lit(fold, pl.Int64), **said).select(_SAID.keys())
+
+
+def _compare(one: pl.DataFrame, other: pl.DataFrame) -> float:
+    labels = np.array([INDEX[label] for label in one["label"]])
+    return mcnemar(labels, *(each.select(_PROBABILITIES).to_numpy() for each in (one, other)))
+
+
+def _evaluate(found: pl.DataFrame) -> Evaluation:
+    labels = np.array([INDEX[label] for label in found["label"]])
+    return evaluate(labels, found.select(_PROBABILITIES).to_numpy(), groups=found["group"].to_numpy())
+
+
+def measured(
+    texts: Texts, choice: Choice, home: Path, folds: Sequence[int], progress: Callable[[int, Progress], None]
+) -> Report:
+    """`protocol.measure`, kept in a folder of ``home`` for these texts and choice: killed, it goes on from there."""
+    recipe = choice.recipe()
+    named = json.dumps([texts.labelled.sha256, texts.articles_sha256, asdict(recipe)], sort_keys=True)
+    folder = home / hashlib.sha256(named.encode()).hexdigest()[:12]
+    return measure(texts.labelled, recipe, folder, folds, progress, texts.articles)
+
+
+def markdown(report: Report) -> str:
+    """The report as Markdown: a table of all sets with 95 % intervals, and each fold's figures."""
+    sets = {name: found for name, found in report.items() if "all" in found}
+    about = report.get("data", {})
+    return "\n".join(
+        [
+            "# How well the custom BERT reads texts it has not seen",
+            "",
+            f"{about.get('rows', '?')} labelled texts, sha256 `{about.get('sha256', '?')}`. Near-duplicates are "
+            "grouped, and a group is in one fold; brackets hold 95 % intervals, groups resampled together. The last "
+            "column is the ECE that a perfect calibration would show on so many rows.",
+            "",
+            "| set | rows | accuracy | macro-F1 | ECE | by chance |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *(_row(name, found["all"]) for name, found in sets.items()),
+            "",
+            *(line for name, found in sets.items() for line in _compared(name, found)),
+            "",
+            "## Every fold",
+            "",
+            "| set | seed | fold | rows | accuracy | macro-F1 |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *(line for name, found in sets.items() for line in _folds(name, found)),
+        ]
+    )
+
+
+def _row(name: str, found: Mapping[str, Any]) -> str:
+    measures = " | ".join(_interval(found[each]) for each in ("accuracy", "macro_f1", "ece"))
+    return f"| {name} | {found['rows']} | {measures} | {found['ece_by_chance']:.3f} |"
+
+
+def _interval(found: Mapping[str, float]) -> str:
+    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def _compared(name: str, found: Mapping[str, Any]) -> list[str]:
+    """Each paired test of a set: how likely so large a difference is by chance."""
+    return [f"{name}, {test}: {value:.2g} (McNemar)" for test, value in found.items() if test.startswith("p against ")]
+
+
+def _folds(name: str, found: Mapping[str, Any]) -> list[str]:
+    return [
+        f"| {name} | {found['seed'] + int(fold)} | {fold} | {each['rows']} | {each['accuracy']:.3f} | "
+        f"{each['macro_f1']:.3f} |"
+        for fold, each in found["folds"].items()
+    ]

@@ -1,0 +1,177 @@
+"""The custom BERT, from a dataset to a signed version in the register, measured on rows that it has never seen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from paiid_pipeline.ml.classification_metrics import Evaluation, fit_temperature, temper
+from paiid_pipeline.ml.context import Workshop
+from paiid_pipeline.ml.plots import plots
+from paiid_pipeline.ml.registry import Version
+from paiid_pipeline.ml.signing import sign_folder
+from paiid_pipeline.ml.text.classifier import Text, bundled_base
+from paiid_pipeline.ml.text.dataset_store import HELD_OUT, Parts, Texts, split_held_out
+from paiid_pipeline.ml.text.evaluation import ALL, evaluate_sets, labels, metrics, opinions, shares
+from paiid_pipeline.ml.text.export import export_model
+from paiid_pipeline.ml.text.hub import check_base
+from paiid_pipeline.ml.text.progress import Pace
+from paiid_pipeline.ml.text.recipe import Recipe, fine_tune
+from paiid_pipeline.ml.text.scoring import open_member
+from paiid_pipeline.ml.text.signature import TEXTS
+from paiid_pipeline.sentiment.transformer import Transformer
+from paiid_pipeline.sentiment.vader import Vader
+
+CUSTOM_BERT: Final = "custom_bert"
+
+_CALIBRATION = 400
+_COMPARED = 1000
+"""Held-out rows on which int8 is compared with float32, which is slow one text at a time."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a person chooses of a training; the rest is the recipe's."""
+
+    base: str | None = None
+    """A folder or hub name of an encoder; None: the MiniLM-L6 of an installed package."""
+    seed: int = 0
+    epochs: int | None = None
+    """Of each of the recipe's trainings; None: as many as the recipe says."""
+
+    def recipe(self) -> Recipe:
+        """The recipe. Raises LookupError with the remedy where its base cannot be had."""
+        base = str(Path(self.base).expanduser()) if self.base else str(bundled_base())
+        check_base(base)
+        made = Recipe(base, seed=self.seed)
+        if self.epochs is None:
+            return made
+        general, pupil, further = (replace(p, epochs=self.epochs) for p in (made.general, made.pupil, made.further))
+        return replace(made, general=general, pupil=pupil, further=further)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A model in the register, and what was measured of it and of what it is compared with."""
+
+    version: Version
+    measured: Mapping[str, Mapping[str, Evaluation]]
+    """By model, and by set of `measuring.SETS`."""
+    plots: Mapping[str, bytes]
+    """PNG by name."""
+    facts: Mapping[str, str | float]
+    """What else there is to say of it, by name."""
+
+
+def train_custom_bert(texts: Texts, choice: Choice, workshop: Workshop, say: Callable[[str], None]) -> Registered:
+    """Train on all but the held-out fold, measure on it, and register; ``say`` hears how it gets on.
+
+    Killed and called again with the same arguments it goes on from its checkpoint. Raises LookupError with the
+    remedy where the base cannot be had, ValueError where there are too few rows, RegistryError before anything is
+    trained where it could not be registered.
+    """
+    workshop.registry.reach()
+    recipe, parts = choice.recipe(), split_held_out(texts.labelled.rows)
+    folder = workshop.training / CUSTOM_BERT / _name(texts, recipe)
+    say(f"{parts.training.height} texts to train on, {parts.test.height} to measure on; checkpoints in {folder}")
+    say(f"computing in {'bfloat16' if recipe.general.half else 'float32: this processor has no bfloat16'}")
+    trained = _alone(fine_tune(parts.training, recipe, folder, Pace(say), texts.articles), folder / "trained")
+    served = export_model(trained, folder / "served", calibration_texts(parts.training), reads_entities=True)
+    say("measuring on the held-out texts")
+    made = _register(texts, recipe, parts, trained, served, workshop)
+    _keep(trained, folder)
+    say(f"registered as {CUSTOM_BERT} version {made.version.version}")
+    return made
+
+
+def calibration_texts(rows: pl.DataFrame) -> list[Text]:
+    """Some hundred training texts to fix int8 scales with, spread over all sources."""
+    return list(rows.gather_every(max(rows.height // _CALIBRATION, 1)).select("text", "entity").iter_rows())
+
+
+def agreement(served: Transformer, whole: Transformer, rows: pl.DataFrame) -> float:
+    """On which part of rows a served form gives the same label as the model in float32."""
+    some = rows.head(_COMPARED)
+    said = opinions([replace(served, name="served"), replace(whole, name="whole")], some)
+    return float((shares(said["served"]).argmax(1) == shares(said["whole"]).argmax(1)).mean())
+
+
+def _register(
+    texts: Texts, recipe: Recipe, parts: Parts, trained: Path, served: Path, workshop: Workshop
+) -> Registered:
+    public = workshop.key.public
+    for folder in (trained, served):
+        sign_folder(folder, workshop.key)
+    member = open_member(CUSTOM_BERT, served, public)
+    said = opinions([member, Vader()], parts.test)
+    measured = {name: evaluate_sets(parts.test, shares(each)) for name, each in said.items()}
+    facts = _calibration(member, parts, shares(said[CUSTOM_BERT]))
+    facts["int8 labels as float32"] = agreement(member, open_member(CUSTOM_BERT, trained, public), parts.test)
+    own = measured[CUSTOM_BERT]
+    images = plots(own[ALL], {name: each[ALL] for name, each in measured.items()})
+    version = workshop.registry.register(
+        CUSTOM_BERT,
+        served,
+        workshop.key,
+        interface=TEXTS,
+        data_sha256=texts.labelled.sha256,
+        metrics={**metrics(own), **facts},
+        parameters=_parameters(texts, recipe) | {"training_rows": parts.training.height},
+        documents={"evaluation": {name: each.as_dict() for name, each in own.items()}, "recipe": asdict(recipe)},
+        plots=images,
+    )
+    return Registered(version, measured, images, facts)
+
+
+def _calibration(member: Transformer, parts: Parts, found: np.ndarray) -> dict[str, float]:
+    """The temperature fitted on validation rows, and the calibration error with it on the test rows."""
+    validated = shares(opinions([member], parts.validation)[member.name])
+    temperature = fit_temperature(labels(parts.validation), validated)
+    after = evaluate_sets(parts.test, temper(found, temperature))[ALL]
+    return {"temperature": temperature, "ECE after temperature": after.ece.value}
+
+
+def _parameters(texts: Texts, recipe: Recipe) -> dict[str, object]:
+    chosen = {
+        **{name: value for name, value in asdict(recipe).items() if isinstance(value, int)},
+        "base": Path(recipe.base).name if Path(recipe.base).is_dir() else recipe.base,
+        "articles": min(texts.articles.height, recipe.articles),
+        "articles_sha256": texts.articles_sha256,
+        "held_out_fold": HELD_OUT,
+    }
+    plans = {"general": recipe.general, "pupil": recipe.pupil, "further": recipe.further}
+    return chosen | {
+        f"{which}/{name}": getattr(plan, name)
+        for which, plan in plans.items()
+        for name in ("epochs", "batch", "learning_rate", "smoothing", "consistency", "averaging")
+    }
+
+
+def _name(texts: Texts, recipe: Recipe) -> str:
+    made_of = [texts.labelled.sha256, texts.articles_sha256, asdict(recipe)]
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _alone(trained: Path, to: Path) -> Path:
+    """The model of a folder without the trainings that lie below it."""
+    to.mkdir(exist_ok=True)
+    for path in trained.iterdir():
+        if path.is_file():
+            shutil.copy(path, to / path.name)
+    return to
+
+
+def _keep(trained: Path, folder: Path) -> None:
+    """Keep the newest weights, for a GPU or to train further, and let the rest of the training go."""
+    kept = folder.parent / "newest"
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.move(trained, kept)
+    shutil.rmtree(folder)

@@ -1,0 +1,123 @@
+"""The texts that models of sentiment learn from and are measured on: from a data folder to a file under the home."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from paiid_pipeline.ml.text.datasets import Dataset, build_dataset, digest, read_labelled
+from paiid_pipeline.ml.text.distillation import apart, read_articles
+from paiid_pipeline.sentiment.text.normalise import normalise
+
+HELD_OUT: Final = 0
+"""The fold that no training of ours sees.
+
+A text's fold is drawn from the hash of its near-duplicates' group, so that the same text is held out of every
+training, of whatever data folder and seed: champion and challenger are compared on rows that neither has seen.
+"""
+
+_VALIDATION = 4
+_ABOUT = "paiid"
+_LABELLED, _ARTICLES = "labelled.parquet", "articles.parquet"
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What a model is made from."""
+
+    labelled: Dataset
+    articles: pl.DataFrame
+    """News without labels (`distillation.ARTICLES`), none of it a near-duplicate of a labelled text."""
+
+    @property
+    def articles_sha256(self) -> str:
+        """SHA-256 over the articles, in their order."""
+        return hashlib.sha256(self.articles.write_ndjson().encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The rows of a dataset by what they are for; a group is in one part only."""
+
+    training: pl.DataFrame
+    validation: pl.DataFrame
+    """A quarter of the held-out fold: weights of an ensemble and temperatures are fitted on it."""
+    test: pl.DataFrame
+    """The rest of the held-out fold: everything that is reported is measured on it."""
+
+
+def prepare(text: str) -> str:
+    """The text as models read it: normalised, without personal data."""
+    return normalise(text).text
+
+
+def make_texts(folder: Path | None) -> Texts:
+    """The texts of a data folder, prepared. Raises LookupError with the remedy where it has no labelled ones."""
+    if folder is None or not folder.is_dir():
+        raise LookupError(
+            f"no labelled texts: PAIID_DATA_DIR is {str(folder) if folder else 'not set'}: set it to a folder with "
+            "sentiment/*.csv, or name one with --data"
+        )
+    labelled = build_dataset(folder, prepare)
+    return Texts(labelled, apart(read_articles(folder, prepare), labelled.rows))
+
+
+def save_texts(texts: Texts, folder: Path) -> None:
+    """Write texts as two Parquet files, each whole or not at all."""
+    data = texts.labelled
+    about = {"sha256": data.sha256, "sources": data.sources, "doubles": data.doubles}
+    about |= {"contradictions": data.contradictions, "articles_sha256": texts.articles_sha256}
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(texts.articles, folder / _ARTICLES, {})
+    _write(data.rows, folder / _LABELLED, {_ABOUT: json.dumps(about)})
+
+
+def load_texts(folder: Path) -> Texts:
+    """What :func:`save_texts` wrote. Raises LookupError where there is nothing, ValueError where it was changed."""
+    path = folder / _LABELLED
+    if not path.is_file():
+        raise LookupError(f"{path} is not there: materialize sentiment_dataset, or run `paiid models train`")
+    rows = pl.read_parquet(path)
+    about = json.loads(pl.read_parquet_metadata(path)[_ABOUT])
+    articles_sha256 = about.pop("articles_sha256")
+    texts = Texts(Dataset(rows, **about), pl.read_parquet(folder / _ARTICLES))
+    if digest(rows) != about["sha256"] or texts.articles_sha256 != articles_sha256:
+        raise ValueError(f"{path} is not what was written: materialize sentiment_dataset again")
+    return texts
+
+
+def split_held_out(rows: pl.DataFrame) -> Parts:
+    """The parts of a dataset's rows. Raises ValueError where one of them is empty."""
+    held = pl.col("fold") == HELD_OUT
+    fitted = pl.col("group").str.slice(8, 8).str.to_integer(base=16, dtype=pl.UInt64) % _VALIDATION == 0
+    parts = Parts(rows.filter(~held), rows.filter(held & fitted), rows.filter(held & ~fitted))
+    if parts.training.is_empty() or parts.validation.is_empty() or parts.test.is_empty():
+        raise ValueError(f"{rows.height} labelled texts are too few to train on some and measure on others")
+    return parts
+
+
+def labelled_rows(path: Path) -> pl.DataFrame:
+    """A user's labelled CSV, prepared, as text | label | entity | group: each text a group of its own.
+
+    Raises ValueError, naming the column, or the label and its row, where it is no such file.
+    """
+    rows = read_labelled(path)
+    prepared = rows.with_columns(
+        pl.Series(name, [prepare(text) if text else None for text in rows[name]], pl.String)
+        for name in ("text", "entity")
+    ).drop_nulls("text")
+    if prepared.is_empty():
+        raise ValueError(f"{path} has no text with a label: give at least one")
+    return prepared.with_columns(group=pl.col("text"))
+
+
+def _write(frame: pl.DataFrame, path: Path, about: dict[str, str]) -> None:
+    part = path.with_suffix(f".{os.getpid()}")
+    frame.write_parquet(part, metadata=about)
+    part.replace(path)

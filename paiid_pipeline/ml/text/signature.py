@@ -1,0 +1,15 @@
+"""What every model of sentiment reads and returns, for whoever finds one in the registry."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from paiid_pipeline.ml.registry import Interface
+from paiid_pipeline.sentiment.labels import LABELS
+
+TEXTS: Final = Interface(
+    inputs={"text": "string", "entity": "string"},
+    outputs=[f"p_{label}" for label in LABELS],
+    example={"text": "Northfield beats Hartwell to the order", "entity": "Northfield"},
+    optional=frozenset({"entity"}),
+)

@@ -1,0 +1,364 @@
+"""Fine-tune an encoder into a sentiment model: the same weights from the same plan, also after a restart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+import polars as pl
+
+from paiid_pipeline.ml.classification_metrics import macro_f1
+from paiid_pipeline.ml.text.classifier import (
+    WEIGHTS,
+    Encoded,
+    encode,
+    has_bfloat16,
+    load_network,
+    load_tokenizer,
+    new_network,
+    padded,
+    predict,
+    save_network,
+)
+from paiid_pipeline.ml.text.datasets import digest
+from paiid_pipeline.sentiment.labels import INDEX
+
+if TYPE_CHECKING:
+    import torch
+    from tokenizers import Tokenizer
+
+CHECKPOINT = "checkpoint.safetensors"
+RECORD = "training.json"
+"""In the model's folder: the plan, the digest of the rows, and how the training went."""
+
+_TOLD: Final = 5
+"""Few enough that a slow processor is not silent for minutes."""
+
+SHARES: Final[Mapping[str, float]] = {
+    "tweets/neutral": 0.6,
+    "entities": 0.25,
+    "opinions": 0.6,
+}
+"""Which part of a source's rows an epoch draws; a source that is not here gives all of its rows."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a training depends on besides its rows."""
+
+    base: str
+    """A folder or hub name of an encoder, or a folder of one of our own models to train further."""
+    seed: int = 0
+    epochs: int = 3
+    batch: int = 32
+    learning_rate: float = 2.5e-4
+    """Of the last layer, at its height; each layer below has ``layer_decay`` of the one above."""
+    head_learning_rate: float = 1e-3
+    layer_decay: float = 0.9
+    warm_up: float = 0.08
+    """The share of the steps over which the learning rate rises; after it, it falls in a line."""
+    smoothing: float = 0.05
+    consistency: float = 0.0
+    """How much it counts that a text is answered alike whatever dropout leaves out; above 0 a step takes twice as long.
+
+    The mean divergence, either way round, of two passes over a text (R-Drop, Liang 2021)."""
+    weight_decay: float = 0.01
+    averaging: float = 0.997
+    """Of the running mean of the weights, which is what is kept."""
+    train_embeddings: bool = False
+    """Word vectors left as they are keep words that training never saw near those that it did."""
+    patience: int = 2
+    """Epochs without a better validation before training stops."""
+    max_tokens: int = 128
+    half: bool = field(default_factory=has_bfloat16)
+    """Multiply in bfloat16; weights stay float32. By default where the processor has it."""
+    threads: int = 1
+    shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is: told every five steps and at the end of each epoch."""
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+    validation_macro_f1: float | None
+    """Null but at the end of an epoch."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training: the folder of its model, and how it went."""
+
+    folder: Path
+    epochs: int
+    best_epoch: int
+    """The latest that is within one standard error of the best on the validation rows: the one that was kept."""
+    validation_macro_f1: float
+
+
+def train(
+    rows: pl.DataFrame,
+    validation: pl.DataFrame,
+    plan: Plan,
+    folder: Path,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Trained:
+    """Train on ``rows`` (`datasets.GROUPED`) and write the best epoch's model to ``folder``.
+
+    The caller has split rows and validation by group. A checkpoint in ``folder`` is written at the end of each
+    epoch and every 500 steps; called again with the same plan and rows after a kill, training goes on from it
+    and ends with the same bits; called again after its end, it returns what was made. Raises ValueError where
+    there are no rows, or where what is in the folder is another plan's.
+    """
+    if rows.is_empty() or validation.is_empty():
+        raise ValueError(f"training needs rows and validation rows, got {rows.height} and {validation.height}")
+    run = _Run(rows, validation, plan, folder, progress)
+    if (folder / RECORD).is_file():
+        return run.finished()
+    run.resume()
+    while run.epoch < plan.epochs and run.epoch - run.best_epoch <= plan.patience:
+        run.one_epoch()
+    return run.finish()
+
+
+def validate(folder: Path, validation: pl.DataFrame, plan: Plan) -> float:
+    """The macro-F1 of the model in ``folder`` on ``validation``, computed as training under ``plan`` does."""
+    encoded = encode(load_tokenizer(folder, plan.max_tokens), list(validation.select("text", "entity").iter_rows()))
+    truth = np.array([INDEX[label] for label in validation["label"]])
+    return macro_f1(truth, predict(load_network(folder), encoded, half=plan.half).argmax(1))
+
+
+def epoch_rows(rows: pl.DataFrame, shares: Mapping[str, float], seed: int, epoch: int) -> pl.DataFrame:
+    """The rows that one epoch sees: each with the chance that ``shares`` gives its source, from the seed alone.
+
+    Looked up for a row: ``conflict`` where it is one, else ``source/label``, else ``source``; otherwise 1.
+    """
+    share = np.array(
+        [
+            shares.get("conflict", 1.0) if conflict else shares.get(f"{source}/{label}", shares.get(source, 1.0))
+            for source, label, conflict in rows.select("source", "label", "conflict").iter_rows()
+        ]
+    )
+    return rows.filter(pl.Series(np.random.default_rng([seed, epoch]).random(len(share)) < share))
+
+
+class _Run:
+    """One training: its network, and where it is. All randomness is drawn from the seed and the step or epoch."""
+
+    def __init__(
+        self,
+        rows: pl.DataFrame,
+        validation: pl.DataFrame,
+        plan: Plan,
+        folder: Path,
+        progress: Callable[[Progress], None],
+    ) -> None:
+        import torch
+
+        torch.set_num_threads(plan.threads)
+        self.rows, self.plan, self.folder, self.progress = rows, plan, folder, progress
+        self.tokenizer: Tokenizer = load_tokenizer(plan.base, plan.max_tokens)
+        self.network = _start(plan)
+        self.optimizer = _optimizer(self.network, plan)
+        self.average = {name: value.detach().clone() for name, value in _trained(self.network)}
+        self.validation = encode(self.tokenizer, list(validation.select("text", "entity").iter_rows()))
+        self.truth = np.array([INDEX[label] for label in validation["label"]])
+        self.steps = plan.epochs * math.ceil(epoch_rows(rows, plan.shares, plan.seed, 0).height / plan.batch)
+        self.epoch = self.step = self.done = 0
+        self.best, self.best_epoch, self.kept, self.kept_epoch, self.loss = -1.0, 0, -1.0, 0, math.nan
+
+    def one_epoch(self) -> None:
+        import torch
+
+        rows = epoch_rows(self.rows, self.plan.shares, self.plan.seed, self.epoch)
+        encoded = encode(self.tokenizer, list(rows.select("text", "entity").iter_rows()))
+        target = torch.tensor(rows.select("p_negative", "p_neutral", "p_positive").to_numpy(), dtype=torch.float32)
+        order = _batches([len(ids) for ids, _ in encoded], self.plan.batch, self.plan.seed, self.epoch)
+        self.network.train()
+        for batch in order[self.done :]:
+            self._one_step([encoded[row] for row in batch], target[batch])
+            self.done += 1
+            if self.step % 500 == 0:
+                self._save_checkpoint()
+            if self.step % _TOLD == 0:
+                self._tell(None)
+        self.epoch, self.done = self.epoch + 1, 0
+        self._validate()
+        self._save_checkpoint()
+
+    def _one_step(self, encoded: Sequence[Encoded], target: torch.Tensor) -> None:
+        import torch
+
+        plan = self.plan
+        torch.manual_seed(plan.seed * 1_000_003 + self.step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["height"] * _schedule(self.step, self.steps, plan.warm_up)
+        loss = self._loss(encoded, target * (1 - plan.smoothing) + plan.smoothing / target.shape[1])
+        self.optimizer.zero_grad(set_to_none=True)
+        cast(Any, loss).backward()
+        torch.nn.utils.clip_grad_norm_([value for _, value in _trained(self.network)], 1.0)
+        self.optimizer.step()
+        self.step += 1
+        keep = min(plan.averaging, self.step / (self.step + 10))
+        with torch.no_grad():
+            for name, value in _trained(self.network):
+                self.average[name].lerp_(value, 1 - keep)
+        self.loss = float(loss.detach())
+
+    def _loss(self, encoded: Sequence[Encoded], target: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        consistency = self.plan.consistency
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.plan.half):
+            logits: torch.Tensor = self.network(*padded([*encoded, *encoded] if consistency else encoded))
+        one, other = logits.float().log_softmax(-1).chunk(2) if consistency else (logits.float().log_softmax(-1),) * 2
+        unlike = ((one.exp() - other.exp()) * (one - other)).sum(-1).mean() / 2
+        return consistency * unlike - (target * (one + other)).sum(-1).mean() / 2
+
+    def _validate(self) -> None:
+        import torch
+
+        current = {name: value.detach().clone() for name, value in _trained(self.network)}
+        self.network.load_state_dict(self.average, strict=False)
+        found = predict(self.network, self.validation, half=self.plan.half).argmax(1)
+        score = macro_f1(self.truth, found)
+        # Of epochs that validation cannot tell apart the latest is kept: the learning rate has fallen furthest.
+        noise = math.sqrt(max(self.best * (1 - self.best), 0.0) / len(self.truth))
+        if score > self.best - noise:
+            self.kept, self.kept_epoch = score, self.epoch
+            save_network(self.network, self.tokenizer, self.folder)
+        if score > self.best:
+            self.best, self.best_epoch = score, self.epoch
+        with torch.no_grad():
+            self.network.load_state_dict(current, strict=False)
+        self._tell(score)
+
+    def _tell(self, score: float | None) -> None:
+        self.progress(Progress(self.epoch, self.step, self.steps, self.loss, score))
+
+    def _identity(self) -> dict[str, Any]:
+        weights = Path(self.plan.base) / WEIGHTS
+        base = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else self.plan.base
+        return {"plan": {**asdict(self.plan), "base": base}, "rows": digest(self.rows)}
+
+    def finish(self) -> Trained:
+        """Write down what was done, and let the checkpoint go."""
+        how = {"epochs": self.epoch, "best_epoch": self.kept_epoch, "validation_macro_f1": self.kept}
+        (self.folder / RECORD).write_text(json.dumps({**self._identity(), **how}, indent=1))
+        (self.folder / CHECKPOINT).unlink(missing_ok=True)
+        return Trained(self.folder, self.epoch, self.kept_epoch, self.kept)
+
+    def finished(self) -> Trained:
+        """What a training that had come to its end made here."""
+        path = self.folder / RECORD
+        record = json.loads(path.read_text())
+        self._require_same(path, record)
+        return Trained(self.folder, record["epochs"], record["best_epoch"], record["validation_macro_f1"])
+
+    def _require_same(self, path: Path, record: Mapping[str, Any]) -> None:
+        same = self._identity()
+        if {name: record[name] for name in same} != same:
+            raise ValueError(f"{path} is of another plan or other rows: train into another folder, or delete it")
+
+    def _save_checkpoint(self) -> None:
+        from safetensors.torch import save_file
+
+        tensors = {f"average/{name}": value for name, value in self.average.items()}
+        for name, value in _trained(self.network):
+            tensors[f"weight/{name}"] = value.detach()
+            for key, state in self.optimizer.state[value].items():
+                tensors[f"{key}/{name}"] = state
+        names = ("epoch", "step", "done", "best", "best_epoch", "kept", "kept_epoch")
+        where = {name: getattr(self, name) for name in names}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        part = self.folder / f"{CHECKPOINT}.part"
+        save_file(tensors, part, {"record": json.dumps({**self._identity(), "where": where})})
+        os.replace(part, self.folder / CHECKPOINT)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint in the folder, where there is one."""
+        import torch
+        from safetensors import safe_open
+
+        path = self.folder / CHECKPOINT
+        if not path.is_file():
+            return
+        with safe_open(path, "pt") as file:
+            record = json.loads(file.metadata()["record"])
+            self._require_same(path, record)
+            with torch.no_grad():
+                for name, value in _trained(self.network):
+                    value.copy_(file.get_tensor(f"weight/{name}"))
+                    self.average[name] = file.get_tensor(f"average/{name}")
+                    keys = ("step", "exp_avg", "exp_avg_sq")
+                    self.optimizer.state[value] = {key: file.get_tensor(f"{key}/{name}") for key in keys}
+        for name, found in record["where"].items():
+            setattr(self, name, found)
+
+
+def _start(plan: Plan) -> torch.nn.Module:
+    ours = Path(plan.base) / "config.json"
+    trained = ours.is_file() and "paiid_pooling" in json.loads(ours.read_text())
+    network = load_network(Path(plan.base)) if trained else new_network(plan.base)
+    if not plan.train_embeddings:
+        for value in cast(Any, network).encoder.get_input_embeddings().parameters():
+            value.requires_grad_(False)
+    return network
+
+
+def _trained(network: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
+    return [(name, value) for name, value in network.named_parameters() if value.requires_grad]
+
+
+def _optimizer(network: torch.nn.Module, plan: Plan) -> torch.optim.Optimizer:
+    import torch
+
+    layers = int(getattr(cast(Any, network).encoder.config, "num_hidden_layers", 0))
+    groups = [
+        {
+            "params": [value],
+            "lr": 0.0,
+            "height": _height(name, layers, plan),
+            "weight_decay": plan.weight_decay if value.ndim > 1 else 0.0,
+        }
+        for name, value in _trained(network)
+    ]
+    return torch.optim.AdamW(groups, fused=True)
+
+
+def _height(name: str, layers: int, plan: Plan) -> float:
+    if name.startswith("head."):
+        return plan.head_learning_rate
+    layer = re.search(r"\.layers?\.(\d+)\.", name)
+    below = layers - 1 - int(layer[1]) if layer else layers
+    return plan.learning_rate * plan.layer_decay**below
+
+
+def _schedule(step: int, steps: int, warm_up: float) -> float:
+    rising = warm_up * steps
+    return step / rising if step < rising else max(0.02, (steps - step) / steps)
+
+
+def _batches(lengths: Sequence[int], size: int, seed: int, epoch: int) -> list[list[int]]:
+    # Sorted within pools of forty batches: little padding, and still another order in every epoch.
+    rng = random.Random(f"{seed}/{epoch}")  # noqa: S311 - the order of training rows is no secret
+    order = list(range(len(lengths)))
+    rng.shuffle(order)
+    batches: list[list[int]] = []
+    for start in range(0, len(order), size * 40):
+        pool = sorted(order[start : start + size * 40], key=lambda row: lengths[row])
+        batches += [pool[at : at + size] for at in range(0, len(pool), size)]
+    rng.shuffle(batches)
+    return batches

@@ -1,0 +1,13 @@
+"""What a promotion gate found, with its reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's answer, and for each rival why; the reasons are for people."""
+
+    promote: bool
+    reasons: tuple[str, ...]

@@ -1,1 +1,0 @@
-"""Training, measuring, signing and keeping the models: data folders and texts in, signed model folders out."""

@@ -1,0 +1,1 @@
+"""Row rules of every table."""

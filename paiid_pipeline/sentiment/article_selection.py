@@ -1,0 +1,216 @@
+"""Which articles count at a decision, and why the others do not: the one answer that all who ask are given.
+
+Of each article the score known last stands. An article does not count where the same decision knows
+
+- of a later one of the same source that corrects, refiles or updates it (``replaced``),
+- that it was withdrawn (``withdrawn``), which goes for the advisory that says so as well, or
+- of an older one that it is a copy or a near copy of (``copy``). What replaces an article takes its place in time.
+
+Near copies that contradict one another, by their claims or by their scores, both count.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from paiid_pipeline.schemas import DECISIONS, STORED_ARTICLE_SENTIMENT
+from paiid_pipeline.sentiment.text.near_duplicates import are_near, claims_in, near_copies
+from paiid_pipeline.sentiment.text.wire_corrections import KINDS
+
+CORRECTED_WITHIN = timedelta(days=3)
+"""A correction is of an article that appeared so long before it at most."""
+_BEGINNING = datetime(1990, 1, 1, tzinfo=UTC)
+_OVERLAP = 0.6
+"""Of the words of the shorter headline, so many stand in that of an article that is corrected."""
+_OPPOSED = 0.5
+"""Near copies whose scores differ in sign and by so much are two stories."""
+
+STANDINGS = ("counts", "copy", "replaced", "withdrawn")
+"""What an article that a decision knows may be to it."""
+
+
+_WEIGHING = ("row", "published_at", "content_hash", "model_version", "score", "confidence", "withdrawal")
+
+
+def versions(scores: pl.DataFrame, model: str) -> pl.DataFrame:
+    """Every score of ``model`` as a numbered row, and when a newer one of the same article takes its place.
+
+    ``scores``: `contracts.STORED_ARTICLE_SENTIMENT` in any order; the rows are by publication.
+    """
+    rows = scores.select(STORED_ARTICLE_SENTIMENT.keys()).filter(
+        (pl.col("model") == model) & pl.col("score").is_finite() & pl.col("confidence").is_finite()
+    )
+    article = ["symbol", "article_id"]
+    order = [*article, "known_at", "content_hash", "model_version", "published_at", "score", "confidence"]
+    rows = rows.sort(order).unique([*article, "known_at"], keep="last", maintain_order=True)
+    same = pl.all_horizontal(pl.col(key) == pl.col(key).shift(-1) for key in article)
+    rows = rows.with_columns(
+        superseded_at=pl.when(same).then(pl.col("known_at").shift(-1)), withdrawal=_is("withdrawal")
+    )
+    return rows.sort("published_at", "article_id", "known_at").with_row_index("row")
+
+
+def standings(
+    rows: pl.DataFrame, decisions: pl.DataFrame, lookback: timedelta, window: timedelta | None = None
+) -> pl.DataFrame:
+    """What each decision knows: ``decision`` (its place), ``as_of``, ``row`` and what weighs of it, ``standing``.
+
+    By decision and publication. ``rows``: of :func:`versions`; ``decisions``: `contracts.DECISIONS`. Known are scores
+    with confidence above 0 and known_at <= known_by of articles with T - ``window`` < published_at <= T, by default
+    within the ``lookback``; an article is a copy of none that is older than itself by the ``lookback``.
+    ``instead``: the row because of which one does not count, if there is one.
+    """
+    placed = decisions.select(DECISIONS.keys()).with_row_index("decision")
+    known = _known(rows, placed, window or lookback)
+    replaced = _replaced(_like(rows), known)
+    # Of a story's versions only the last stands, so that it is that of the first in time.
+    since = replaced.group_by("decision", row="by").agg(pl.col("older").min().alias("since"))
+    near = _pairs(_near(rows, lookback), known).join(since, on=["decision", "row"], how="left")
+    near = near.filter(pl.col("older") < pl.col("since").fill_null(pl.col("row")))
+    copies = pl.concat([near.select("decision", "row", "older"), _exact(known, lookback)])
+    by = [replaced.group_by("decision", row="older").agg(replaced_by=pl.col("by").max()),
+          copies.group_by("decision", "row").agg(copy_of=pl.col("older").min())]  # fmt: skip
+    for frame in by:
+        known = known.join(frame, on=["decision", "row"], how="left", maintain_order="left")
+    withdrawn = pl.col("withdrawal") | pl.col("replaced_by").is_in(rows.filter("withdrawal")["row"].implode())
+    return known.with_columns(
+        standing=pl.when(withdrawn.fill_null(value=False))
+        .then(pl.lit("withdrawn"))
+        .when(pl.col("replaced_by").is_not_null())
+        .then(pl.lit("replaced"))
+        .when(pl.col("copy_of").is_not_null())
+        .then(pl.lit("copy"))
+        .otherwise(pl.lit("counts")),
+        instead=pl.coalesce("replaced_by", "copy_of"),
+    ).drop("replaced_by", "copy_of", "withdrawal")
+
+
+def standings_now(scores: pl.DataFrame, model: str, now: datetime, lookback: timedelta) -> pl.DataFrame:
+    """`contracts.ARTICLE_STANDINGS`: what each article is by ``now``, to a decision that looks back over all of them.
+
+    ``scores``: `contracts.STORED_ARTICLE_SENTIMENT` of some symbols; ``lookback``: that of the decisions, over which
+    copies are known as such.
+    """
+    rows = versions(scores, model)
+    symbols = rows["symbol"].unique().sort()
+    decision = {"horizon": "", "as_of": now, "known_by": now, "session": now.date(), "session_open": now, "anchor": now}
+    decisions = symbols.to_frame().with_columns(
+        pl.lit(value).cast(DECISIONS[n]).alias(n) for n, value in decision.items()
+    )
+    known = standings(rows, decisions, lookback, now - _BEGINNING)
+    article = rows.select("row", "symbol", "article_id")
+    known = known.join(article, on="row").join(
+        article.select(instead="row", other="article_id"), on="instead", how="left"
+    )
+    return known.select("symbol", "article_id", "published_at", "standing", instead="other").sort(
+        "symbol", "article_id"
+    )
+
+
+def _known(rows: pl.DataFrame, decisions: pl.DataFrame, window: timedelta) -> pl.DataFrame:
+    """What each decision knows: decision, as_of and what weighs of ``rows``, by decision and published_at."""
+    within = (
+        (pl.col("known_at") <= pl.col("known_by"))
+        & (pl.col("superseded_at").is_null() | (pl.col("superseded_at") > pl.col("known_by")))
+        & (pl.col("published_at") <= pl.col("as_of"))
+        & (pl.col("published_at") > pl.col("as_of") - window)
+        & (pl.col("confidence") > 0)
+    )
+    wanted = decisions.lazy().select("decision", "symbol", "as_of", "known_by")
+    found = rows.lazy().select("symbol", "known_at", "superseded_at", *_WEIGHING)
+    kept = wanted.join(found, on="symbol").filter(within).sort("decision", "row")
+    return kept.select("decision", "as_of", *_WEIGHING).collect()
+
+
+def _pairs(of: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """The pairs of rows of which a decision knows both."""
+    this, other = of.columns[:2]
+    left = known.select("decision", pl.col("row").alias(this)).join(of, on=this)
+    return left.join(known.select("decision", pl.col("row").alias(other)), on=["decision", other], how="semi")
+
+
+def _exact(known: pl.DataFrame, lookback: timedelta) -> pl.DataFrame:
+    """Articles of the same content as an older one: decision, row, older."""
+    same = ["decision", "content_hash"]
+    before = known.select(
+        "decision",
+        "row",
+        older=pl.col("row").shift(1).over(same),
+        apart=pl.col("published_at") - pl.col("published_at").shift(1).over(same),
+    )
+    return before.filter(pl.col("apart") < lookback).select("decision", "row", "older")
+
+
+def _near(rows: pl.DataFrame, lookback: timedelta) -> pl.DataFrame:
+    """Which rows are near copies of which older ones about the same symbol: row, older."""
+    found: list[tuple[int, int]] = []
+    for _, about in rows.group_by("symbol"):
+        # Sorted by row, which is by publication.
+        places, published = about["row"].to_list(), about["published_at"]
+        scores = about["score"].to_list()
+        since = published.search_sorted(published - lookback).to_list()
+        near = near_copies(about["fingerprint"].to_list(), since)
+        found += [(places[a], places[b]) for a, b in near if not _opposed(scores[a], scores[b])]
+    return pl.DataFrame(found, schema={"row": rows.schema["row"], "older": rows.schema["row"]}, orient="row")
+
+
+def _opposed(one: float, other: float) -> bool:
+    return one * other < 0 and abs(one - other) >= _OPPOSED
+
+
+def _like(rows: pl.DataFrame) -> pl.DataFrame:
+    """Which marked rows may correct, update or withdraw which others, and how alike they are: by, older, likeness."""
+    found: list[tuple[int, int, float]] = []
+    marked = rows.filter(pl.any_horizontal(_is(kind) for kind in KINDS))
+    about = rows.filter(pl.col("symbol").is_in(marked["symbol"].unique().implode()))
+    for _, one in about.group_by("symbol"):
+        read = one.select("row", "article_id", "published_at", "flags", "fingerprint").to_dicts()
+        for later in (row for row in read if set(KINDS).intersection(row["flags"] or ())):
+            alike = ((row["row"], _likeness(row, later)) for row in read if _may_be_of(row, later))
+            found += [(later["row"], older, likeness) for older, likeness in alike if likeness]
+    kind = rows.schema["row"]
+    return pl.DataFrame(found, schema={"by": kind, "older": kind, "likeness": pl.Float64}, orient="row")
+
+
+def _replaced(like: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Whose place each marked row takes at each decision: decision, by, older.
+
+    That of the known article that is most like it, of several the newest; and of those that are of one story with it.
+    """
+    both = _pairs(like.select("by", "older"), known).join(like, on=["by", "older"])
+    best = both.sort("likeness", "older").unique(["decision", "by"], keep="last").rename({"older": "best"})
+    pairs = like.select("by", "older")
+    one_story = pl.concat([pairs.select(best="older", older="by"), pairs.select(best="by", older="older")])
+    others = best.select("decision", "by", "best").join(one_story, on="best")
+    others = both.select("decision", "by", "older").join(others, on=["decision", "by", "older"], how="semi")
+    return pl.concat([best.select("decision", "by", older="best"), others])
+
+
+def _may_be_of(row: dict[str, Any], later: dict[str, Any]) -> bool:
+    age = later["published_at"] - row["published_at"]
+    return (
+        row["article_id"] != later["article_id"]
+        and row["row"] < later["row"]
+        and age <= CORRECTED_WITHIN
+        and _source(row["article_id"]) == _source(later["article_id"])
+    )
+
+
+def _source(article_id: str) -> str:
+    """The publisher that an id begins with; none in the ids of those that give none."""
+    publisher, colon, _ = article_id.partition(":")
+    return publisher if colon and publisher != "sha256" else ""
+
+
+def _likeness(row: dict[str, Any], later: dict[str, Any]) -> float:
+    overlap = claims_in(row["fingerprint"]).overlap(claims_in(later["fingerprint"]))
+    if overlap >= _OVERLAP:
+        return overlap
+    return _OVERLAP if are_near(row["fingerprint"], later["fingerprint"]) else 0.0
+
+
+def _is(kind: str) -> pl.Expr:
+    return pl.col("flags").list.contains(kind).fill_null(value=False)

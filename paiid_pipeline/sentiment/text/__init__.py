@@ -1,0 +1,1 @@
+"""Reading a text: normalising, language, personal data, spelling, comparisons, entities, duplicates."""

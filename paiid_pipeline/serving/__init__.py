@@ -1,0 +1,1 @@
+"""What is answered to applications, read-only: hot results, explanations, sentiment on demand."""

@@ -1,0 +1,123 @@
+"""The report's protocol: no test row, nor a near-duplicate of one, is ever trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from paiid_pipeline.ml.text import cross_validation
+from paiid_pipeline.ml.text import recipe as recipes
+from paiid_pipeline.ml.text.cross_validation import measure
+from paiid_pipeline.ml.text.datasets import Dataset, digest, with_groups
+from paiid_pipeline.ml.text.recipe import Recipe, fine_tune, split
+from paiid_pipeline.ml.text.training import Plan, Trained, train
+
+
+@pytest.fixture
+def data(labelled: pl.DataFrame) -> Dataset:
+    """Three sources that share texts with one another."""
+    base = labelled.drop("group", "fold")
+    rows = pl.concat(
+        [
+            base.with_columns(source=pl.lit("phrasebank")),
+            base.head(120).with_columns(source=pl.lit("tweets"), text=pl.col("text") + " spring the plant order in"),
+            base.head(10).with_columns(source=pl.lit("tweets")),
+            base.head(60).with_columns(
+                source=pl.lit("entities"),
+                conflict=pl.lit(True),
+                entity=pl.lit("company"),
+                text="sales " + pl.col("text"),
+            ),
+        ]
+    ).with_columns(id=pl.format("{}-{}", "source", pl.int_range(pl.len())))
+    grouped = with_groups(rows)
+    return Dataset(grouped, digest(grouped), {}, 0, 0)
+
+
+@pytest.fixture
+def recipe(tiny_base: Path) -> Recipe:
+    plan = Plan("", epochs=2, batch=8, learning_rate=3e-3, train_embeddings=True, averaging=0.5, half=False)
+    short = replace(plan, epochs=1)
+    return Recipe(str(tiny_base), sentences=20, articles=30, general=plan, pupil=short, further=short)
+
+
+@pytest.fixture
+def articles(data: Dataset) -> pl.DataFrame:
+    """Thirty articles of their own, and three whose bodies are rows of the data."""
+    own = pl.DataFrame({"title": [f"title {n}" for n in range(30)]})
+    own = own.with_columns(body=pl.format("{} of article number {} in words", "title", pl.int_range(pl.len())))
+    return pl.concat([own, data.rows.head(3).select(title="id", body="text")])
+
+
+def test_no_group_is_on_both_sides(data: Dataset) -> None:
+    fit, held = split(data.rows)
+    assert fit.height + held.height == data.rows.height
+    assert held.height > 0
+    assert not set(fit["group"]) & set(held["group"])
+
+
+def test_nothing_that_is_measured_was_trained_on(
+    data: Dataset, articles: pl.DataFrame, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained_on: dict[str, set[str]] = {}
+    news: set[str] = set()
+
+    def watched(rows: pl.DataFrame, validation: pl.DataFrame, plan: Plan, folder: Path, *rest: object) -> Trained:
+        name = folder.name if folder.parent == tmp_path else folder.parent.name
+        trained_on.setdefault(name, set()).update(rows["group"], validation["group"])
+        news.update(rows.filter(pl.col("source") == "news")["text"])
+        return train(rows, validation, plan, folder, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(recipes, "train", watched)
+    measure(data, recipe, tmp_path, folds=(0, 1), articles=articles)
+    assert news, "no article was taught"
+    assert not news & set(data.rows["text"])
+    bank = set(data.rows.filter(pl.col("source") == "phrasebank")["group"])
+    for fold in (0, 1):
+        test = set(data.rows.filter(pl.col("fold") == fold)["group"])
+        assert not trained_on[f"general-{fold}"] & (test | bank)
+        assert not trained_on[f"further-{fold}"] & test
+        assert trained_on[f"further-{fold}"] & bank
+
+
+def test_every_fold_and_its_interval_is_reported_and_a_second_call_trains_nothing(
+    data: Dataset, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = measure(data, recipe, tmp_path, folds=(0, 1))
+    assert set(report["phrase bank, all"]["folds"]) == {"0", "1"}
+    whole = report["phrase bank, all"]["all"]
+    bank = data.rows.filter((pl.col("source") == "phrasebank") & (pl.col("fold") < 2))
+    assert whole["rows"] == bank.height
+    assert whole["accuracy"]["low"] <= whole["accuracy"]["value"] <= whole["accuracy"]["high"]
+    assert report["phrase bank, never seen"]["all"]["rows"] == 200
+    assert report["data"]["sha256"] == data.sha256
+    assert {"tweets", "conflicting entities", "conflicting entities, text alone"} <= set(report)
+
+    def none(*_: object) -> None:
+        raise AssertionError("it trained again")
+
+    monkeypatch.setattr(cross_validation, "train_general", none)
+    monkeypatch.setattr(cross_validation, "train_further", none)
+    assert measure(data, recipe, tmp_path, folds=(0, 1)) == report
+
+
+def test_one_general_model_serves_every_fold_of_the_phrase_bank(data: Dataset, recipe: Recipe, tmp_path: Path) -> None:
+    report = measure(data, recipe, tmp_path, folds=(1, 2), generals=(1,))
+    assert set(report["phrase bank, all"]["folds"]) == {"1", "2"}
+    assert set(report["tweets"]["folds"]) == {"1"}
+    assert report["phrase bank, never seen"]["all"]["rows"] == 200
+    conflict = report["conflicting entities"]
+    assert 0 < conflict["p against conflicting entities, text alone"] <= 1
+    assert not (tmp_path / "general-2").exists()
+
+
+def test_the_whole_recipe_gives_one_model_and_can_do_without_the_phrase_bank(
+    data: Dataset, articles: pl.DataFrame, recipe: Recipe, tmp_path: Path
+) -> None:
+    both = fine_tune(data.rows, recipe, tmp_path / "both", articles=articles)
+    assert (both.name, (both / "model.safetensors").is_file()) == ("custom-bert", True)
+    others = data.rows.filter(pl.col("source") != "phrasebank")
+    assert fine_tune(others, recipe, tmp_path / "one").name == "general"
