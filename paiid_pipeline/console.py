@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
-def say(line: str = "") -> None:
+def print_out(line: str = "") -> None:
     """One line of a result, on standard output, at once."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
 
-def tell(line: str) -> None:
+def print_err(line: str) -> None:
     """One line of progress or complaint, on standard error, at once."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
@@ -26,7 +26,7 @@ def timed(*, quiet: bool = False) -> Iterator[list[str]]:
     begin, words = time.monotonic(), list[str]()
     yield words
     if not quiet:
-        tell(f"  {' '.join(words)} ({time.monotonic() - begin:.1f} s)")
+        print_err(f"  {' '.join(words)} ({time.monotonic() - begin:.1f} s)")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:

@@ -16,7 +16,7 @@ NEWS_PATIENCE = TTL["news"] + INTRADAY_STEP
 """A decision is withheld where the source of news was last asked earlier before it than this: a refresh, and a step."""
 
 
-def due_decisions(
+def decision_grid(
     symbols: Sequence[str], days: Iterable[date], calendar: TradingCalendar, settings: Settings, now: datetime
 ) -> pl.DataFrame:
     """All decisions of the sessions ``days`` that have settled by ``now``; schema DECISIONS.
@@ -33,7 +33,7 @@ def due_decisions(
         for horizon in HORIZONS:
             anchor = calendar.session_back(day, settings.lookback[horizon].sessions).open
             for moment in calendar.decision_times(session, horizon):
-                known_by = moment + settings.settle
+                known_by = moment + settings.decision_lag
                 if known_by <= now:
                     grid.append((horizon, moment, known_by, day, session.open, anchor))
     schema = {name: kind for name, kind in DECISIONS.items() if name != "symbol"}
@@ -66,7 +66,7 @@ def unasked(
     return first.select("symbol", "horizon", "as_of", reason=pl.format(f"{what} not asked for since {{}}", since))
 
 
-def undecided(decisions: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+def pending(decisions: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     """The decisions newer than the newest stored one of their symbol and horizon.
 
     ``stored`` has symbol, horizon, as_of. What is older has been decided or withheld, and a full
@@ -77,16 +77,16 @@ def undecided(decisions: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     return joined.filter(pl.col("newest").is_null() | (pl.col("as_of") > pl.col("newest"))).drop("newest")
 
 
-def with_refusals(withheld: pl.DataFrame, halts: pl.DataFrame) -> pl.DataFrame:
-    """WITHHELD, with the rules beside each reason that refused bars of its symbol. ``halts``: `contracts.HALTS`."""
-    refused = halts.group_by("symbol").agg(pl.col("reason").unique().sort().str.join(", ").alias("refused"))
+def with_refusals(withheld: pl.DataFrame, quarantined: pl.DataFrame) -> pl.DataFrame:
+    """WITHHELD, with the rules beside each reason that refused bars of its symbol. ``quarantined``: `schemas.HALTS`."""
+    refused = quarantined.group_by("symbol").agg(pl.col("reason").unique().sort().str.join(", ").alias("refused"))
     named = pl.format("{} (bars of it were quarantined: {})", "reason", "refused")
     placed = withheld.join(refused, on="symbol", how="left", maintain_order="left")
     return placed.with_columns(pl.coalesce(named, "reason").alias("reason")).drop("refused")
 
 
 @dataclass(frozen=True)
-class Reach:
+class ReadRange:
     """What a set of decisions of one horizon may read: whose rows, between which moments, known by when."""
 
     symbols: list[str]
@@ -96,7 +96,7 @@ class Reach:
     known_by: datetime
 
 
-def reach(decisions: pl.DataFrame) -> Reach:
+def read_range(decisions: pl.DataFrame) -> ReadRange:
     """The reach of a frame of at least one decision."""
     row = decisions.select(
         pl.col("anchor").min(),
@@ -104,4 +104,4 @@ def reach(decisions: pl.DataFrame) -> Reach:
         last=pl.col("as_of").max(),
         known_by=pl.col("known_by").max(),
     ).row(0)
-    return Reach(decisions["symbol"].unique(maintain_order=True).to_list(), *row)
+    return ReadRange(decisions["symbol"].unique(maintain_order=True).to_list(), *row)

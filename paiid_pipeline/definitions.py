@@ -4,11 +4,11 @@ import dagster as dg
 
 from paiid_pipeline import defs as package
 from paiid_pipeline.defs.progress import progress
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.resources import PipelineResource
 
 defs = dg.load_definitions_from_package_module(
     package,
-    resources={"pipeline": Pipeline()},
+    resources={"pipeline": PipelineResource()},
     executor=dg.in_process_executor,
     loggers={"console": dg.colored_console_logger, "progress": progress},
 )

@@ -11,10 +11,10 @@ from typing import Any
 
 import dagster as dg
 
-from paiid_pipeline.defs.cadence import ACTIVE, ops
+from paiid_pipeline.defs.cadence import ACTIVE, op_config
 from paiid_pipeline.defs.missed_sessions import missed_since
 from paiid_pipeline.defs.partitions import DATE, run_tags
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.resources import PipelineResource
 
 NEWS_JOB, MARKET_JOB = "all_news", "all_decisions"
 DECIDED = ("symbol_sentiment", "technical_indicators", "trading_signals")
@@ -35,7 +35,7 @@ all_decisions = dg.define_asset_job(
 )
 
 
-def newest_partitions(pipeline: Pipeline) -> tuple[date, date, datetime]:
+def newest_partitions(pipeline: PipelineResource) -> tuple[date, date, datetime]:
     """The dates of the newest daily and the newest intraday decision, and the moment of the latter.
 
     The first is earlier where sessions were missed since something was decided last.
@@ -60,12 +60,12 @@ def run_once(*, alone: bool = False) -> bool:
 
     ``alone``: no other process uses the instance, so that runs in progress are orphans.
     """
-    first, last, newest = newest_partitions(Pipeline())
+    first, last, newest = newest_partitions(PipelineResource())
     through = {"through": newest.isoformat()}
     with dg.DagsterInstance.get() as instance:
         if alone and (count := fail_orphans(instance)):
             sys.stdout.write(f"ended {count} runs that an earlier process had left in progress\n")
-        return _run(instance, first, last, ops(**dict.fromkeys(DECIDED, through)))
+        return _run(instance, first, last, op_config(**dict.fromkeys(DECIDED, through)))
 
 
 def run_history(first: date, last: date) -> bool:
@@ -73,7 +73,7 @@ def run_history(first: date, last: date) -> bool:
 
     Raises ValueError where there is no session from ``first`` to ``last``, or no partition of one.
     """
-    pipeline = Pipeline()
+    pipeline = PipelineResource()
     sessions = [session.day for session in pipeline.calendar.sessions(first, last)]
     if not sessions:
         raise ValueError(f"there is no session from {first} to {last}")

@@ -14,15 +14,15 @@ from paiid_pipeline.clock import Clock
 from paiid_pipeline.decisions import news_window
 from paiid_pipeline.schemas import BARS, CORPORATE_ACTIONS, MOMENT, REFUSALS
 from paiid_pipeline.settings import Settings
-from paiid_pipeline.sources import Fetched, Source, Wanted, fetch, provided
-from paiid_pipeline.sources.fetch import Kind
+from paiid_pipeline.sources import DataRequest, Fetched, Source, fetch, provided
+from paiid_pipeline.sources.fetch import DataKind
 from paiid_pipeline.technicals.adjustment import REBASED, on_one_footing
 from paiid_pipeline.technicals.corporate_actions import CASH, SHARES, WITHDRAWN, judged
 from paiid_pipeline.technicals.rebasing import rebased
 from paiid_pipeline.trading_calendar import TradingCalendar
-from paiid_pipeline.warehouse import Span, Warehouse, Written
+from paiid_pipeline.warehouse import CoveredRange, Warehouse, WriteResult
 
-RECHECK: dict[Kind, timedelta] = {
+RECHECK: dict[DataKind, timedelta] = {
     "1Min": timedelta(minutes=10),
     "1Day": timedelta(days=5),
     "news": timedelta(hours=1),
@@ -35,28 +35,28 @@ OVERLAP = timedelta(days=35)
 
 
 @dataclass(frozen=True)
-class Needed:
+class RequiredRange:
     """A span of time of one kind of data that must be in the warehouse; the end is exclusive.
 
     ``asof`` is the day whose companies the symbols mean: a decision after a rename needs the history under the
     old ticker, and one before a ticker changed hands must not see its next holder.
     """
 
-    kind: Kind
+    kind: DataKind
     start: datetime
     end: datetime
     asof: date | None = None
 
 
 @dataclass(frozen=True)
-class Gathered:
+class IngestionResult:
     """What one refresh fetched and what became of it."""
 
     fetched: tuple[Fetched, ...]
-    written: Written
+    written: WriteResult
     quarantined: int
 
-    def rows(self, schema: dict[str, pl.DataType | type[pl.DataType]], *kinds: Kind) -> pl.DataFrame:
+    def rows(self, schema: dict[str, pl.DataType | type[pl.DataType]], *kinds: DataKind) -> pl.DataFrame:
         """All rows fetched of some kinds."""
         frames = [one.rows for one in self.fetched if one.wanted.kind in kinds]
         return pl.concat([pl.DataFrame(schema=schema), *frames])
@@ -77,7 +77,7 @@ class Gathered:
     @property
     def silent(self) -> list[str]:
         """Symbols that were asked for and answered with nothing, with the kind."""
-        return sorted({f"{symbol} ({one.wanted.kind})" for one in self.fetched for symbol in one.silent_symbols})
+        return sorted({f"{symbol} ({one.wanted.kind})" for one in self.fetched for symbol in one.symbols_without_data})
 
     @property
     def requests(self) -> int:
@@ -98,24 +98,26 @@ class Ingestion:
     settings: Settings
     clock: Clock
 
-    def needed_market(self, days: Iterable[date]) -> list[Needed]:
+    def needed_market(self, days: Iterable[date]) -> list[RequiredRange]:
         """Bars and corporate actions that the decisions of the sessions ``days`` may use, as far as they exist.
 
         Minute bars are asked for session by session, so that pre- and post-market bars do not come at all.
         """
         now = self.clock.now()
-        needed: list[Needed] = []
+        needed: list[RequiredRange] = []
         for day in days:
             needed += self._needed_minutes(day, now) + self._needed_daily(day, now)
         return _merged(needed)
 
-    def needed_news(self, days: Iterable[date]) -> list[Needed]:
+    def needed_news(self, days: Iterable[date]) -> list[RequiredRange]:
         """Articles that the decisions of the sessions ``days`` may use, up to the next session's date."""
         now = self.clock.now()
         windows = (news_window(day, self.calendar, self.settings.news_lookback) for day in days)
-        return _merged([Needed("news", start, min(end, now)) for start, end in windows])
+        return _merged([RequiredRange("news", start, min(end, now)) for start, end in windows])
 
-    def gather(self, needed: Sequence[Needed], symbols: Sequence[str], log: Callable[[str], None]) -> Gathered:
+    def gather(
+        self, needed: Sequence[RequiredRange], symbols: Sequence[str], log: Callable[[str], None]
+    ) -> IngestionResult:
         """Fetch what the warehouse lacks of ``needed`` for ``symbols``, and store it.
 
         Rows and the coverage they stand for are committed together; a span that was not fetched to its
@@ -124,7 +126,7 @@ class Ingestion:
         of the symbol's bars is void from that moment on, and is fetched again at once.
         """
         fetched: list[Fetched] = []
-        written, quarantined = Written(0, 0, 0), 0
+        written, quarantined = WriteResult(0, 0, 0), 0
         restated: list[str] = []
         # Day by day: what one day's companies leave missing, another day's may have under the same tickers. Actions
         # first: the bars of a ticker that has changed hands are to be asked for anew.
@@ -148,8 +150,8 @@ class Ingestion:
                 quarantined += self.warehouse.quarantine(self._impossible(one), self.clock.now())
         if restated:
             again = self.gather(needed, restated, log)
-            return Gathered((*fetched, *again.fetched), written + again.written, quarantined + again.quarantined)
-        return Gathered(tuple(fetched), written, quarantined)
+            return IngestionResult((*fetched, *again.fetched), written + again.written, quarantined + again.quarantined)
+        return IngestionResult(tuple(fetched), written, quarantined)
 
     def _void_restated(self, came: Sequence[Fetched], received_at: datetime, log: Callable[[str], None]) -> list[str]:
         """The symbols whose daily bars came on another footing than they are stored on, which is now stored too."""
@@ -221,13 +223,13 @@ class Ingestion:
                for (reason,), rows in found.partition_by("reason", as_dict=True).items()]
         )  # fmt: skip
 
-    def _needed_minutes(self, day: date, now: datetime) -> list[Needed]:
+    def _needed_minutes(self, day: date, now: datetime) -> list[RequiredRange]:
         first = self.calendar.session_back(day, self.settings.lookback["intraday"].sessions)
         sessions = self.calendar.sessions(first.day, day)
         newest = _whole_minute(now - self.settings.feed_delay)
-        return [Needed("1Min", session.open, min(session.close, newest), day) for session in sessions]
+        return [RequiredRange("1Min", session.open, min(session.close, newest), day) for session in sessions]
 
-    def _needed_daily(self, day: date, now: datetime) -> list[Needed]:
+    def _needed_daily(self, day: date, now: datetime) -> list[RequiredRange]:
         calendar, delay = self.calendar, self.settings.feed_delay
         start = calendar.day_start(calendar.session_back(day, self.settings.lookback["daily"].sessions).day)
         closes = [s.close for s in calendar.sessions(day - timedelta(days=14), day) if s.close + delay <= now]
@@ -236,15 +238,15 @@ class Ingestion:
         if "actions" not in provided(self.settings) and closes:
             # Asked for hourly too: that its history has another footing shows in no other way.
             closes.append(max(closes[-1], min(actions_end, _whole_hour(now - delay))))
-        bars = [Needed("1Day", start, closes[-1], day)] if closes else []
-        return [*bars, Needed("actions", start, actions_end, day)]
+        bars = [RequiredRange("1Day", start, closes[-1], day)] if closes else []
+        return [*bars, RequiredRange("actions", start, actions_end, day)]
 
-    def _wanted(self, need: Needed, symbols: Sequence[str]) -> list[Wanted]:
+    def _wanted(self, need: RequiredRange, symbols: Sequence[str]) -> list[DataRequest]:
         gaps = self.warehouse.missing(self.source.name, need.kind, symbols, need.start, need.end)
         alone = need.kind == "1Day" and "actions" not in self.source.provides
         back, ahead = (OVERLAP, OVERLAP) if alone else (RECHECK[need.kind], timedelta(0))
         return [
-            Wanted(
+            DataRequest(
                 need.kind,
                 tuple(gap.symbols),
                 max(need.start, gap.start - back),
@@ -254,12 +256,12 @@ class Ingestion:
             for gap in gaps
         ]
 
-    def _store(self, one: Fetched, received_at: datetime) -> Written:
+    def _store(self, one: Fetched, received_at: datetime) -> WriteResult:
         want = one.wanted
-        without = {*one.failed_symbols, *(one.silent_symbols if want.kind in ("1Min", "1Day") else ())}
+        without = {*one.failed_symbols, *(one.symbols_without_data if want.kind in ("1Min", "1Day") else ())}
         whole = tuple(symbol for symbol in want.symbols if symbol not in without)
         write_bars = partial(self.warehouse.write_bars, asof=want.asof)
-        writers: dict[Kind, Callable[..., Written]] = {
+        writers: dict[DataKind, Callable[..., WriteResult]] = {
             "1Min": write_bars,
             "1Day": write_bars,
             "news": self.warehouse.write_news,
@@ -270,7 +272,7 @@ class Ingestion:
             received_at,
             live=self.clock.real_time,
             feed_delay=self.settings.feed_delay,
-            covers=[Span(self.source.name, want.kind, whole, want.start, want.end)] if whole else [],
+            covers=[CoveredRange(self.source.name, want.kind, whole, want.start, want.end)] if whole else [],
         )
 
 
@@ -290,24 +292,24 @@ def _refusals(reason: str, rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _merged(spans: list[Needed]) -> list[Needed]:
+def _merged(spans: list[RequiredRange]) -> list[RequiredRange]:
     """The spans that are not empty, by day and kind, with touching and overlapping ones joined."""
-    merged: list[Needed] = []
+    merged: list[RequiredRange] = []
     for span in sorted((s for s in spans if s.start < s.end), key=_turn):
         last = merged[-1] if merged else None
         if last and (last.kind, last.asof) == (span.kind, span.asof) and span.start <= last.end:
-            merged[-1] = Needed(span.kind, last.start, max(last.end, span.end), span.asof)
+            merged[-1] = RequiredRange(span.kind, last.start, max(last.end, span.end), span.asof)
         else:
             merged.append(span)
     return merged
 
 
-def _turn(span: Needed) -> tuple[date, bool, Kind, datetime]:
+def _turn(span: RequiredRange) -> tuple[date, bool, DataKind, datetime]:
     """When it is asked for, of all that is needed."""
     return span.asof or date.min, span.kind != "actions", span.kind, span.start
 
 
-def _said(want: Wanted) -> str:
+def _said(want: DataRequest) -> str:
     return f"{want.kind} {len(want.symbols)} symbols {want.start:%Y-%m-%d %H:%M} to {want.end:%Y-%m-%d %H:%M}Z"
 
 

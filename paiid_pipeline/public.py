@@ -21,7 +21,7 @@ from paiid_pipeline.serving.pipeline import require_followed
 from paiid_pipeline.settings import CacheKind, Settings, load_settings
 from paiid_pipeline.signals import generator
 from paiid_pipeline.signals.generator import Signal, as_news, signals_of
-from paiid_pipeline.signals.risk import Book, reach_back
+from paiid_pipeline.signals.risk import RiskInputs, risk_lookback
 from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 from paiid_pipeline.warehouse import Warehouse
 
@@ -32,7 +32,7 @@ _RECENT = timedelta(days=14)
 class SentimentAnalyzer(analyzer.SentimentAnalyzer):
     """Scores texts with every model that is installed where the settings say, for the names of their universe.
 
-    Without one it is VADER alone; each result names the members that are missing, and ``route.left_out`` says why.
+    Without one it is VADER alone; each result names the members that are missing, and ``route.unavailable`` says why.
     """
 
     def __init__(self, settings: Settings | None = None, *, budget_ms: float | None = None) -> None:
@@ -83,18 +83,18 @@ class SignalGenerator(generator.SignalGenerator):
         self._opened, self._clock = warehouse, clock or self._settings.open_clock()
 
     def generate_signals(
-        self, symbol: str, sentiment: SentimentResult | pl.DataFrame, book: Book | None = None
+        self, symbol: str, sentiment: SentimentResult | pl.DataFrame, risk_inputs: RiskInputs | None = None
     ) -> list[Signal]:
         """The signals of one symbol, oldest first; none of them is stored.
 
-        ``sentiment``: what was read in one text, or `contracts.SYMBOL_SENTIMENT`. For a text the newest decision of
+        ``sentiment``: what was read in one text, or `schemas.SYMBOL_SENTIMENT`. For a text the newest decision of
         each horizon is made again with it as all the news on the symbol, where that decision still holds; for a frame
         those decisions that it has rows of. Its segment shares the budget, with the sentiment that is stored. The risk
-        manager knows what the graph knows, or ``book``. Raises LookupError, with the reasons, where no signal can
-        be made, and for a symbol that is not followed.
+        manager knows what the graph knows, or ``risk_inputs``. Raises LookupError, with the reasons, where no signal
+        can be made, and for a symbol that is not followed.
         """
         if self._indicators is not None:
-            return super().generate_signals(symbol, sentiment, book)
+            return super().generate_signals(symbol, sentiment, risk_inputs)
         symbol = require_followed(symbol, self._settings)
         signals, reasons = list[Signal](), list[str]()
         for horizon in HORIZONS:
@@ -102,7 +102,7 @@ class SignalGenerator(generator.SignalGenerator):
             if not moments:
                 reasons.append(f"{horizon}: no decision with indicators that still holds")
             for moment in moments:
-                made, withheld = self._decide_at(symbol, horizon, moment, sentiment, book)
+                made, withheld = self._decide_at(symbol, horizon, moment, sentiment, risk_inputs)
                 signals += made
                 reasons += withheld
         if not signals:
@@ -111,7 +111,7 @@ class SignalGenerator(generator.SignalGenerator):
 
     @cached_property
     def _warehouse(self) -> Warehouse:
-        return self._opened or Warehouse(self._settings.require_postgres(), self._settings.settle)
+        return self._opened or Warehouse(self._settings.require_postgres(), self._settings.decision_lag)
 
     def _moments(self, symbol: str, horizon: Horizon, sentiment: SentimentResult | pl.DataFrame) -> list[datetime]:
         if isinstance(sentiment, pl.DataFrame):
@@ -128,7 +128,7 @@ class SignalGenerator(generator.SignalGenerator):
         horizon: Horizon,
         moment: datetime,
         sentiment: SentimentResult | pl.DataFrame,
-        book: Book | None,
+        risk_inputs: RiskInputs | None,
     ) -> tuple[list[Signal], list[str]]:
         segments = self._settings.universe.segments.values()
         together = next(list(members) for members in segments if symbol in members)
@@ -141,16 +141,16 @@ class SignalGenerator(generator.SignalGenerator):
         )
         stored = self._warehouse.symbol_sentiment(together, horizon, moment, moment).filter(~own)
         news = pl.concat([stored, given.select(stored.columns)])
-        signals, withheld = self.decide(indicators, news, book or self._book(together, horizon, moment))
+        signals, withheld = self.decide(indicators, news, risk_inputs or self._book(together, horizon, moment))
         if indicators.filter(own).is_empty():
             return [], [f"{horizon}: no indicators for {moment.isoformat()}"]
         return signals_of(symbol, signals), [f"{horizon}: {why}" for why in withheld.filter(own)["reason"]]
 
-    def _book(self, together: list[str], horizon: Horizon, moment: datetime) -> Book:
-        after = moment - reach_back(self.rulebook.limits, horizon)
-        return Book(
-            self._warehouse.stakes(together, horizon, self.engine, after, moment),
-            self._warehouse.corporate_action_versions(together, moment + self._settings.settle),
+    def _book(self, together: list[str], horizon: Horizon, moment: datetime) -> RiskInputs:
+        after = moment - risk_lookback(self.rulebook.limits, horizon)
+        return RiskInputs(
+            self._warehouse.prior_positions(together, horizon, self.engine, after, moment),
+            self._warehouse.corporate_action_versions(together, moment + self._settings.decision_lag),
             self._warehouse.quarantined_bars(together, after, moment),
         )
 

@@ -179,10 +179,10 @@ SIGNALS: Schema = {
 STORED_SIGNALS: Schema = {**SIGNALS, "run_id": pl.String}
 
 _STAKE = ("symbol", "horizon", "as_of", "signal", "price", "stop_loss", "position_fraction", "valid_until")
-STAKES: Schema = {name: SIGNALS[name] for name in _STAKE}
+PRIOR_POSITIONS: Schema = {name: SIGNALS[name] for name in _STAKE}
 """What a signal staked: all that later signals need to know of it."""
 
-HALTS: Schema = {"symbol": pl.String, "known_at": MOMENT, "reason": pl.String}
+QUARANTINED_BARS: Schema = {"symbol": pl.String, "known_at": MOMENT, "reason": pl.String}
 """Bars that were quarantined: of which symbol, when, and why."""
 
 

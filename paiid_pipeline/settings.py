@@ -33,7 +33,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from paiid_pipeline.clock import Clock, parse_clock
 from paiid_pipeline.trading_calendar import Horizon
-from paiid_pipeline.universe import SETTLE, Universe, load_universe
+from paiid_pipeline.universe import DECISION_LAG, Universe, load_universe
 
 Environment = Literal["dev", "staging", "prod"]
 SourceName = Literal["synthetic", "replay", "alpaca", "tradier"]
@@ -47,7 +47,7 @@ TTL: Mapping[CacheKind, timedelta] = {
 }
 """How long a hot result is fresh."""
 
-STAND_INS: tuple[SourceName, ...] = ("synthetic", "replay")
+SIMULATED: tuple[SourceName, ...] = ("synthetic", "replay")
 """Sources that `paiid` serves itself, in Alpaca's shapes."""
 
 _TESTS = "PAIID_TEST_"
@@ -224,9 +224,9 @@ class Settings(BaseSettings):
         return timedelta(seconds=self.feed_delay_seconds)
 
     @property
-    def settle(self) -> timedelta:
+    def decision_lag(self) -> timedelta:
         """How long after its time a decision is made: until the refresh that brings the bar that ends then."""
-        return SETTLE + timedelta(minutes=math.ceil(self.feed_delay / timedelta(minutes=1)))
+        return DECISION_LAG + timedelta(minutes=math.ceil(self.feed_delay / timedelta(minutes=1)))
 
     @property
     def news_lookback(self) -> timedelta:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 """A session may open on the day before its label (futures), and close on the day after."""
-SETTLE = timedelta(seconds=15)
+DECISION_LAG = timedelta(seconds=15)
 """How long after its time a decision is made, so that the bar ending at that time can be in it."""
 
 _KEYS = ("calendar", "segments", "names")

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paiid_pipeline.decisions import due_decisions, news_window, reach, unasked, undecided
+from paiid_pipeline.decisions import decision_grid, news_window, pending, read_range, unasked
 from paiid_pipeline.ml.signals.engines import rule_engine
 from paiid_pipeline.schemas import DECISIONS, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.technicals.decision_indicators import decide_indicators
 from paiid_pipeline.trading_calendar import TIMEFRAME, Horizon, TradingCalendar
-from paiid_pipeline.universe import SETTLE
+from paiid_pipeline.universe import DECISION_LAG
 
 SETTINGS = load_settings({"PAIID_SOURCE": "alpaca"})
 CALENDAR = TradingCalendar("XNYS")
@@ -25,7 +25,7 @@ DAY = date(2014, 6, 9)
 
 
 def due(now: datetime, *symbols: str) -> pl.DataFrame:
-    return due_decisions(symbols or ("AAPL",), [DAY], CALENDAR, SETTINGS, now)
+    return decision_grid(symbols or ("AAPL",), [DAY], CALENDAR, SETTINGS, now)
 
 
 def test_a_decision_is_due_only_once_it_has_settled() -> None:
@@ -41,7 +41,7 @@ def test_a_late_feed_puts_decisions_off_and_leaves_none_without_its_newest_bar(
 ) -> None:
     settings = load_settings({"PAIID_SOURCE": "alpaca", "PAIID_FEED_DELAY_SECONDS": str(seconds)})
     delay, moment = timedelta(seconds=seconds), datetime(2014, 6, 9, 20, tzinfo=UTC)
-    due = due_decisions(["AAPL"], [DAY], CALENDAR, settings, moment + settings.settle)
+    due = decision_grid(["AAPL"], [DAY], CALENDAR, settings, moment + settings.decision_lag)
     decision = due.filter((pl.col("horizon") == horizon) & (pl.col("as_of") == moment))
     rng = np.random.default_rng(1)
     ends = [moment - step * back for back in range(270)]
@@ -55,13 +55,13 @@ def test_a_late_feed_puts_decisions_off_and_leaves_none_without_its_newest_bar(
     assert withheld.is_empty()
     assert (read["bar_end"][0], read["bars"][0]) == (moment, 270)
     # The refresh of the minute that finds the bar comes before the decision, and nothing that is known later counts.
-    assert delay <= settings.settle - SETTLE < delay + timedelta(minutes=1)
-    late = bars.with_columns(known_at=pl.col("known_at") + timedelta(minutes=1) + SETTLE)
+    assert delay <= settings.decision_lag - DECISION_LAG < delay + timedelta(minutes=1)
+    late = bars.with_columns(known_at=pl.col("known_at") + timedelta(minutes=1) + DECISION_LAG)
     assert decide_indicators(late, empty(STORED_CORPORATE_ACTIONS), decision, ages)[0]["bar_end"].to_list() in (
         [], [moment - step]
     )  # fmt: skip
     until = rule_engine(settings)._validity(horizon, moment)
-    assert until - CALENDAR.next_decision(horizon, moment) == settings.settle - SETTLE
+    assert until - CALENDAR.next_decision(horizon, moment) == settings.decision_lag - DECISION_LAG
 
 
 def test_what_is_due_earlier_is_a_prefix_of_what_is_due_later() -> None:
@@ -80,23 +80,23 @@ def test_the_history_a_decision_may_use_starts_whole_sessions_before_its_own() -
 
 
 def test_a_day_without_a_session_or_in_the_future_has_no_decisions() -> None:
-    assert due_decisions(["AAPL"], [date(2014, 6, 8)], CALENDAR, SETTINGS, datetime(2020, 1, 1, tzinfo=UTC)).is_empty()
+    assert decision_grid(["AAPL"], [date(2014, 6, 8)], CALENDAR, SETTINGS, datetime(2020, 1, 1, tzinfo=UTC)).is_empty()
     assert due(datetime(2014, 6, 9, 12, tzinfo=UTC)).is_empty()
 
 
 def test_new_means_newer_than_the_newest_stored_of_the_same_symbol_and_horizon() -> None:
     rows = due(datetime(2014, 6, 9, 16, tzinfo=UTC), "AAPL", "TWX")
     stored = rows.filter(pl.col("symbol") == "AAPL").head(3).select("symbol", "horizon", "as_of")
-    new = undecided(rows, stored)
+    new = pending(rows, stored)
     assert new.schema == pl.Schema(DECISIONS)
     assert new.filter(pl.col("symbol") == "TWX").height == rows.filter(pl.col("symbol") == "TWX").height
     assert new.filter(pl.col("symbol") == "AAPL").height == rows.filter(pl.col("symbol") == "AAPL").height - 3
-    assert undecided(rows, rows).is_empty()
+    assert pending(rows, rows).is_empty()
 
 
 def test_reach_spans_all_the_decisions() -> None:
     rows = due(datetime(2014, 6, 9, 16, tzinfo=UTC), "TWX", "AAPL").filter(pl.col("horizon") == "intraday")
-    span = reach(rows)
+    span = read_range(rows)
     assert span.symbols == ["TWX", "AAPL"]
     assert (span.first, span.last) == (rows["as_of"].min(), rows["as_of"].max())
     assert span.known_by == span.last + timedelta(seconds=15)

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 
 from paiid_pipeline.clock import FixedClock
-from paiid_pipeline.ingestion import Ingestion, Needed
+from paiid_pipeline.ingestion import Ingestion, RequiredRange
 from paiid_pipeline.schemas import CORPORATE_ACTIONS, MOMENT, REFUSALS
 from paiid_pipeline.settings import load_settings
-from paiid_pipeline.sources import Fetched, Source, Wanted
+from paiid_pipeline.sources import DataRequest, Fetched, Source
 from paiid_pipeline.trading_calendar import TradingCalendar
 from paiid_pipeline.warehouse import Warehouse
 
@@ -21,14 +21,14 @@ CALENDAR = TradingCalendar("XNYS")
 MONDAY = date(2014, 6, 9)
 
 
-def needed(now: datetime, *days: date, calendar: TradingCalendar = CALENDAR, **variables: str) -> list[Needed]:
+def needed(now: datetime, *days: date, calendar: TradingCalendar = CALENDAR, **variables: str) -> list[RequiredRange]:
     """What the bars of some partitions need at a moment; neither source nor warehouse is asked."""
     settings = load_settings({"PAIID_SOURCE": "alpaca", **variables})
     nothing = cast("Source", None), cast("Warehouse", None)
     return Ingestion(*nothing, calendar, settings, FixedClock(now)).needed_market(days)
 
 
-def of_kind(spans: list[Needed], kind: str) -> list[tuple[datetime, datetime]]:
+def of_kind(spans: list[RequiredRange], kind: str) -> list[tuple[datetime, datetime]]:
     return [(span.start, span.end) for span in spans if span.kind == kind]
 
 
@@ -87,7 +87,7 @@ def answer(
 ) -> Fetched:
     """An answer about AAPL's actions from a day to Monday's night."""
     end = CALENDAR.day_start(MONDAY) + timedelta(days=1)
-    want = Wanted("actions", ("AAPL",), CALENDAR.day_start(start), end)
+    want = DataRequest("actions", ("AAPL",), CALENDAR.day_start(start), end)
     refusals = pl.DataFrame([("alpaca", "bad_type", refused)] if refused else [], schema=REFUSALS, orient="row")
     return Fetched(want, rows, refusals, not failed, failed, (), (), 0, 1, 0, 1)
 

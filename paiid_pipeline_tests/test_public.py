@@ -27,8 +27,8 @@ from paiid_pipeline.cache import CacheError
 from paiid_pipeline.ml.signing import SigningKey, sign_folder
 from paiid_pipeline.ml.text.scoring import save_blend
 from paiid_pipeline.schemas import BARS, SIGNALS, SYMBOL_SENTIMENT, empty
-from paiid_pipeline.sentiment.ensemble import Blend
-from paiid_pipeline.signals.risk import Book
+from paiid_pipeline.sentiment.ensemble import EnsembleWeights
+from paiid_pipeline.signals.risk import RiskInputs
 from paiid_pipeline.technicals.panel import indicator_panel
 from paiid_pipeline.trading_calendar import Horizon
 from paiid_pipeline.warehouse import Warehouse, migrate
@@ -89,8 +89,8 @@ def test_a_sentiment_analyzer_has_what_is_installed_and_says_what_is_not(tmp_pat
     result = bare.analyze_sentiment("Apple beats estimates: excellent profit")
     assert result.label == "positive"
     assert {"missing:custom_bert", "missing:finbert"} <= set(result.flags)
-    assert bare.route.left_out.keys() == {"custom_bert", "finbert"}
-    save_blend(Blend("fitted.x", {"vader": 1.0}, 2.0), tmp_path / "models" / "ensemble")
+    assert bare.route.unavailable.keys() == {"custom_bert", "finbert"}
+    save_blend(EnsembleWeights("fitted.x", {"vader": 1.0}, 2.0), tmp_path / "models" / "ensemble")
     sign_folder(tmp_path / "models" / "ensemble", SigningKey(b"\x11" * 32))
     assert SentimentAnalyzer().analyze_sentiment("excellent profit").model_version.startswith("fitted.x(vader")
 
@@ -207,7 +207,7 @@ def test_a_risk_manager_has_the_limits_of_the_shipped_rules() -> None:
             "price": [100.0], "atr_percent": [0.02], "turnover_20": [1e9], "valid_until": [T + timedelta(days=1)],
         }
     )  # fmt: skip
-    [sized] = RiskManager().size(rows, Book()).to_dicts()
+    [sized] = RiskManager().size(rows, RiskInputs()).to_dicts()
     assert 0 < sized["position_fraction"] <= 1
     assert sized["stop_loss"] < 100 < sized["take_profit"]
 

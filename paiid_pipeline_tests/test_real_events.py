@@ -18,7 +18,7 @@ import polars as pl
 import pytest
 
 from paiid_pipeline.clock import FixedClock
-from paiid_pipeline.decisions import due_decisions, reach
+from paiid_pipeline.decisions import decision_grid, read_range
 from paiid_pipeline.ingestion import Ingestion
 from paiid_pipeline.ml.signals.engines import rule_engine
 from paiid_pipeline.schemas import SYMBOL_SENTIMENT, empty
@@ -91,9 +91,9 @@ class Desk:
         self, symbol: str, day: date, horizon: Horizon = "daily", number: int = -1
     ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
         """Bars, actions and one decision of a session, by default the last, as the assets read them."""
-        decisions = due_decisions([symbol], [day], XNYS, self.settings, LATER)
+        decisions = decision_grid([symbol], [day], XNYS, self.settings, LATER)
         decision = decisions.filter(pl.col("horizon") == horizon).sort("as_of")[[number]]
-        span = reach(decision)
+        span = read_range(decision)
         with Warehouse(self.postgres_url) as warehouse:
             bars = warehouse.bar_versions(span.symbols, TIMEFRAME[horizon], span.anchor, span.last, span.known_by)
             return bars, warehouse.corporate_action_versions(span.symbols, span.known_by), decision

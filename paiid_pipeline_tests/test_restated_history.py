@@ -12,11 +12,11 @@ import polars as pl
 import pytest
 
 from paiid_pipeline.clock import FixedClock
-from paiid_pipeline.decisions import due_decisions
-from paiid_pipeline.ingestion import Gathered, Ingestion
+from paiid_pipeline.decisions import decision_grid
+from paiid_pipeline.ingestion import Ingestion, IngestionResult
 from paiid_pipeline.schemas import BARS, REFUSALS
 from paiid_pipeline.settings import load_settings
-from paiid_pipeline.sources import WITHOUT_ACTIONS, Fetched, Source, Wanted
+from paiid_pipeline.sources import WITHOUT_ACTIONS, DataRequest, Fetched, Source
 from paiid_pipeline.technicals.adjustment import on_one_footing
 from paiid_pipeline.technicals.decision_indicators import decide_indicators
 from paiid_pipeline.trading_calendar import TradingCalendar
@@ -35,7 +35,7 @@ class Blind:
 
     def __init__(self, ratio: float, adjusted_at: datetime) -> None:
         self.ratio, self.adjusted_at = ratio, adjusted_at
-        self.asked: list[tuple[datetime, Wanted]] = []
+        self.asked: list[tuple[datetime, DataRequest]] = []
         days = CALENDAR.sessions(date(2012, 1, 3), date(2014, 6, 12))
         close = 400 * np.exp(np.cumsum(np.random.default_rng(8).normal(0, 0.01, len(days))))
         opens = np.concatenate([close[:1], close[:-1]])
@@ -46,13 +46,13 @@ class Blind:
         })  # fmt: skip
 
     def fetch(
-        self, source: Source, wanted: Sequence[Wanted], calendar: TradingCalendar, now: datetime
+        self, source: Source, wanted: Sequence[DataRequest], calendar: TradingCalendar, now: datetime
     ) -> list[Fetched]:
         del source, calendar
         self.asked += [(now, want) for want in wanted]
         return [self._answer(want, now) for want in wanted]
 
-    def _answer(self, want: Wanted, now: datetime) -> Fetched:
+    def _answer(self, want: DataRequest, now: datetime) -> Fetched:
         frames = [pl.DataFrame(schema=BARS)]
         for symbol in want.symbols if want.kind == "1Day" else ():
             old = (pl.col("bar_start") < CALENDAR.day_start(EX)) & (now < self.adjusted_at)
@@ -77,7 +77,7 @@ class Place:
         self.settings = load_settings({"PAIID_SOURCE": "tradier", "PAIID_TRADIER_TOKEN": "x"})
         self.warehouse, self.said = Warehouse(url), list[str]()
 
-    def gather(self, at: datetime, *days: date) -> Gathered:
+    def gather(self, at: datetime, *days: date) -> IngestionResult:
         source = cast("Source", SimpleNamespace(name="tradier", provides=frozenset({"1Min", "1Day"})))
         ingestion = Ingestion(source, self.warehouse, CALENDAR, self.settings, FixedClock(at))
         return ingestion.gather(ingestion.needed_market(days or [at.date()]), SYMBOLS, self.said.append)
@@ -85,7 +85,7 @@ class Place:
     def decided(self, day: date) -> tuple[dict[str, dict[str, object]], dict[str, str]]:
         """By symbol what the daily decision of a day reads, or why it is withheld."""
         now = datetime(2014, 7, 1, tzinfo=UTC)
-        due = due_decisions(SYMBOLS, [day], CALENDAR, self.settings, now).filter(pl.col("horizon") == "daily")
+        due = decision_grid(SYMBOLS, [day], CALENDAR, self.settings, now).filter(pl.col("horizon") == "daily")
         bars = self.warehouse.bar_versions(SYMBOLS, "1Day", due["anchor"][0], due["as_of"][0], now)
         actions = self.warehouse.corporate_action_versions(SYMBOLS, now)
         ages = {horizon: lookback.max_bar_age for horizon, lookback in self.settings.lookback.items()}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from paiid_pipeline.arrays import Floats
-from paiid_pipeline.backtest.prices import _YEAR, Market
+from paiid_pipeline.backtest.prices import _YEAR, PricePanel
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class Accounts:
         return np.divide(self.equity, before, out=np.ones_like(before), where=before > 0) - 1.0
 
     @property
-    def imbalance(self) -> float:
+    def reconciliation_error(self) -> float:
         """The largest gap between an account's equity and 1 + what its symbols earned: rounding alone."""
         return float(np.max(np.abs(self.equity[-1] - 1.0 - self.earned.sum(axis=1))))
 
 
-def simulate(grid: Market, targets: Floats, cost_rates: Floats, borrow_rate: float) -> Accounts:
+def simulate(grid: PricePanel, targets: Floats, cost_rates: Floats, borrow_rate: float) -> Accounts:
     """Keep the accounts of ``targets`` (accounts, bars, symbols), each with its cost rate a side.
 
     At each open a position is brought to its target share of what the account is then worth; one without

@@ -17,7 +17,7 @@ _YEAR = timedelta(days=365.25) / timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
-class Market:
+class PricePanel:
     """Adjusted prices on one grid of bars: ``opens``, ``closes``, ``highs`` and ``lows`` are (bars, symbols).
 
     NaN where a symbol has no bar; an open alone may be NaN, at which nothing is traded. ``starts`` and ``ends``
@@ -52,10 +52,10 @@ class Market:
         span = int(self.starts[-1] - self.starts[0]) if len(self.starts) > 1 else 0
         return (len(self.starts) - 1) / (span / _YEAR) if span else float("nan")
 
-    def since(self, bar: int) -> Market:
+    def since(self, bar: int) -> PricePanel:
         """The same from a bar on."""
         prices = (prices[bar:] for prices in (self.opens, self.closes, self.highs, self.lows))
-        return Market(self.symbols, self.starts[bar:], self.ends[bar:], *prices)
+        return PricePanel(self.symbols, self.starts[bar:], self.ends[bar:], *prices)
 
     def forward_returns(self, bars: int) -> Floats:
         """From the open of each bar to the open of the bar so many later, (bars, symbols).
@@ -69,10 +69,10 @@ class Market:
         return found
 
 
-def market(bars: pl.DataFrame, actions: pl.DataFrame) -> Market:
+def price_panel(bars: pl.DataFrame, actions: pl.DataFrame) -> PricePanel:
     """The grid of some bars of one timeframe.
 
-    ``bars``: `contracts.STORED_BARS`, one version a bar; ``actions``: `contracts.STORED_CORPORATE_ACTIONS`,
+    ``bars``: `schemas.STORED_BARS`, one version a bar; ``actions``: `schemas.STORED_CORPORATE_ACTIONS`,
     one version an action; both as known at the moment of the backtest. A bar with a price that is null,
     not finite or not above 0 counts as missing; one that lacks its open alone counts, and cannot be traded at. Raises
     ValueError for more than one timeframe.
@@ -97,7 +97,7 @@ def market(bars: pl.DataFrame, actions: pl.DataFrame) -> Market:
     prices = [np.full((len(starts), len(symbols)), np.nan) for _ in priced]
     for price, name in zip(prices, priced, strict=True):
         price[row, column] = adjusted[name].to_numpy()
-    return Market(symbols, starts, ends, *prices)
+    return PricePanel(symbols, starts, ends, *prices)
 
 
 def symbol_codes(frame: pl.DataFrame, symbols: Sequence[str]) -> Indices:

@@ -16,7 +16,7 @@ import polars as pl
 
 from paiid_pipeline.arrays import Floats, Mask
 from paiid_pipeline.backtest.accounts import Accounts, Costs, simulate
-from paiid_pipeline.backtest.prices import Market, symbol_codes
+from paiid_pipeline.backtest.prices import PricePanel, symbol_codes
 from paiid_pipeline.backtest.return_statistics import (
     block_bootstrap,
     calibration,
@@ -31,15 +31,15 @@ from paiid_pipeline.backtest.return_statistics import (
 _SIDES = {"STRONG_BUY": 1.0, "BUY": 1.0, "HOLD": 0.0, "SELL": -1.0, "STRONG_SELL": -1.0}
 
 
-def place(signals: pl.DataFrame, grid: Market, settle: timedelta) -> pl.DataFrame:
+def execution_bars(signals: pl.DataFrame, grid: PricePanel, decision_lag: timedelta) -> pl.DataFrame:
     """``signals`` with ``bar`` and ``column``: where in the grid each is executed.
 
-    That is the first bar that starts at or after the decision was known (as_of + ``settle``). Of several
+    That is the first bar that starts at or after the decision was known (as_of + ``decision_lag``). Of several
     decisions on a symbol for one bar the newest counts, and of several signals of one decision the last
     row. Signals without a later bar or of a symbol without any are left out.
     """
     known = signals.filter(pl.col("symbol").is_in(list(grid.symbols))).sort("as_of", maintain_order=True)
-    moments = (known["as_of"] + settle).to_physical().to_numpy()
+    moments = (known["as_of"] + decision_lag).to_physical().to_numpy()
     placed = known.with_columns(
         pl.Series("bar", np.searchsorted(grid.starts, moments, side="left").astype(np.int64)),
         pl.Series("column", symbol_codes(known, grid.symbols), dtype=pl.Int64),
@@ -60,19 +60,19 @@ def signed_weights(placed: pl.DataFrame) -> pl.Series:
     return weights.select(pl.col("weight") / pl.max_horizontal(gross, pl.lit(1.0)))["weight"]
 
 
-def targets_of(placed: pl.DataFrame, weights: pl.Series, grid: Market, hold: int = 1) -> Floats:
+def target_weights_of(placed: pl.DataFrame, weights: pl.Series, grid: PricePanel, hold: int = 1) -> Floats:
     """What share of the equity to hold in each symbol from the open of each bar: (bars, symbols).
 
     NaN lets a position be. A decision stands for ``hold`` bars; where none has followed by then, because
     it was withheld, the position is closed.
     """
-    targets = np.zeros((len(grid.starts), len(grid.symbols)))
+    target_weights = np.zeros((len(grid.starts), len(grid.symbols)))
     bar, column = placed["bar"].to_numpy(), placed["column"].to_numpy()
     for later in range(1, hold):
         standing = bar + later < len(grid.starts)
-        targets[bar[standing] + later, column[standing]] = np.nan
-    targets[bar, column] = weights.to_numpy()
-    return targets
+        target_weights[bar[standing] + later, column[standing]] = np.nan
+    target_weights[bar, column] = weights.to_numpy()
+    return target_weights
 
 
 def buy_and_hold(decided: Mask) -> Floats:
@@ -82,13 +82,13 @@ def buy_and_hold(decided: Mask) -> Floats:
     return np.where(joined, _equal_share(members), np.nan)
 
 
-def momentum(grid: Market, decided: Mask, settle: timedelta, lookback: int = 252, skip: int = 21) -> Floats:
+def momentum(grid: PricePanel, decided: Mask, decision_lag: timedelta, lookback: int = 252, skip: int = 21) -> Floats:
     """Targets by the sign of the past return, an equal share a decision: Moskowitz, Ooi and Pedersen 2012.
 
     The return runs from ``lookback`` to ``skip`` bars before the newest bar that was known at the open.
     Without so much history nothing is held.
     """
-    delay = settle // timedelta(microseconds=1)
+    delay = decision_lag // timedelta(microseconds=1)
     newest = np.searchsorted(grid.ends + delay, grid.starts, side="right") - 1
     reach = np.maximum(newest - lookback, 0)
     known = newest >= lookback
@@ -101,16 +101,16 @@ def _equal_share(members: Mask) -> Floats:
     return np.where(members, 1.0 / counts, 0.0)
 
 
-def shuffled(targets: Floats, draws: int, seed: int) -> Floats:
+def permuted_weights(target_weights: Floats, draws: int, seed: int) -> Floats:
     """Targets that trade as much but know nothing, (draws, bars, symbols).
 
     Each draw gives every symbol another one's targets, all moved along in time by the same random
     number of bars, around the end: exposure, concentration and turnover stay, what they refer to does not.
     """
     rng = np.random.default_rng(seed)
-    bars, names = targets.shape
+    bars, names = target_weights.shape
     return np.stack(
-        [np.roll(targets, int(rng.integers(bars)), axis=0)[:, rng.permutation(names)] for _ in range(draws)]
+        [np.roll(target_weights, int(rng.integers(bars)), axis=0)[:, rng.permutation(names)] for _ in range(draws)]
     )
 
 
@@ -119,7 +119,7 @@ class Options:
     """How a backtest is made."""
 
     costs: Costs = field(default_factory=Costs)
-    settle: timedelta = timedelta(seconds=15)
+    decision_lag: timedelta = timedelta(seconds=15)
     """How long after its moment a decision is known."""
     hold: int = 1
     """For how many bars a decision stands: those between two decisions."""
@@ -137,25 +137,25 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Placed:
+class ScheduledSignals:
     """Signals on a grid that starts with the first bar at which one of them is executed."""
 
-    grid: Market
+    grid: PricePanel
     signals: pl.DataFrame
     """With ``bar``, ``column`` and ``weight``."""
-    targets: Mapping[str, Floats]
+    target_weights: Mapping[str, Floats]
     """By strategy, (bars, symbols): the signals themselves, and what they are compared with."""
     pending: int
     """Signals for which there is no later bar yet."""
 
 
-def place_all(signals: pl.DataFrame, grid: Market, options: Options) -> Placed:
+def place_all(signals: pl.DataFrame, grid: PricePanel, options: Options) -> ScheduledSignals:
     """The signals and the strategies to compare them with, on the same grid and universe.
 
     The universe of a bar is what was decided on for it: no symbol counts before there was a decision on it.
     Raises ValueError where no signal has a later bar.
     """
-    placed = place(signals, grid, options.settle)
+    placed = execution_bars(signals, grid, options.decision_lag)
     if placed.is_empty():
         raise ValueError(
             f"none of {signals.height} signals has a bar after it among {len(grid.starts)} bars of "
@@ -165,16 +165,18 @@ def place_all(signals: pl.DataFrame, grid: Market, options: Options) -> Placed:
     decided = np.zeros(grid.opens.shape, dtype=np.bool_)
     decided[placed["bar"].to_numpy(), placed["column"].to_numpy()] = True
     weights = signed_weights(placed)
-    targets = {
-        "signals": targets_of(placed, weights, grid, options.hold),
+    target_weights = {
+        "signals": target_weights_of(placed, weights, grid, options.hold),
         "buy and hold": buy_and_hold(decided),
-        "momentum": np.where(np.any(decided, axis=1, keepdims=True), momentum(grid, decided, options.settle), np.nan),
+        "momentum": np.where(
+            np.any(decided, axis=1, keepdims=True), momentum(grid, decided, options.decision_lag), np.nan
+        ),
     }
-    return Placed(
+    return ScheduledSignals(
         grid=grid.since(first),
         signals=placed.with_columns(weights.alias("weight"), pl.col("bar") - first),
-        targets={name: target[first:] for name, target in targets.items()},
-        pending=signals.filter(pl.col("as_of").add(options.settle).to_physical() > grid.starts[-1]).height,
+        target_weights={name: target[first:] for name, target in target_weights.items()},
+        pending=signals.filter(pl.col("as_of").add(options.decision_lag).to_physical() > grid.starts[-1]).height,
     )
 
 
@@ -199,7 +201,7 @@ class Backtest:
     """The probability that the signals' Sharpe ratio is above 0, after all trials; at the middle commission."""
     random_share: float
     """The share of random strategies, and of the signals themselves, that do no worse than the signals."""
-    imbalance: float
+    reconciliation_error: float
     """The largest gap between an account's equity and the sum of what its symbols earned."""
     executed: int
     pending: int
@@ -208,10 +210,10 @@ class Backtest:
     last: datetime
 
 
-def backtest(signals: pl.DataFrame, grid: Market, options: Options | None = None) -> Backtest:
+def backtest(signals: pl.DataFrame, grid: PricePanel, options: Options | None = None) -> Backtest:
     """Trade ``signals`` on ``grid``, and compare.
 
-    ``signals``: `contracts.SIGNALS` of one horizon and engine, each with what was decided then; ``grid``:
+    ``signals``: `schemas.SIGNALS` of one horizon and engine, each with what was decided then; ``grid``:
     of the bars of that horizon's timeframe, with a year of history for the momentum that it is compared
     with. Next-bar execution, costs a side and on what is borrowed (see `Costs`); stops are not simulated,
     since every bar brings a new decision. Raises ValueError where no signal has a later bar.
@@ -219,9 +221,9 @@ def backtest(signals: pl.DataFrame, grid: Market, options: Options | None = None
     options = options or Options()
     placed = place_all(signals, grid, options)
     levels = np.array(options.costs.commission_bp)
-    names = list(placed.targets)
+    names = list(placed.target_weights)
     rates = (levels + options.costs.slippage_bp) * 1e-4
-    stacked = np.stack([placed.targets[name] for name in names for _ in rates])
+    stacked = np.stack([placed.target_weights[name] for name in names for _ in rates])
     accounts = simulate(placed.grid, stacked, np.tile(rates, len(names)), options.costs.borrow_rate)
     labels = [(name, level) for name in names for level in levels.tolist()]
     middle = len(levels) // 2
@@ -238,7 +240,7 @@ def backtest(signals: pl.DataFrame, grid: Market, options: Options | None = None
         hits_of=count,
         deflated_sharpe=deflated_sharpe(returns[:, middle], options.trials),
         random_share=_random_share(placed, options, float(rates[middle]), returns[:, middle]),
-        imbalance=accounts.imbalance,
+        reconciliation_error=accounts.reconciliation_error,
         executed=placed.signals.height,
         pending=placed.pending,
         trials=options.trials,
@@ -272,7 +274,7 @@ def _summary(strategy: str, level: float, accounts: Accounts, index: int, bars_a
     return {"strategy": strategy, "commission_bp": level, **{name: _known(value) for name, value in numbers.items()}}
 
 
-def _curve(strategy: str, level: float, accounts: Accounts, index: int, grid: Market) -> pl.DataFrame:
+def _curve(strategy: str, level: float, accounts: Accounts, index: int, grid: PricePanel) -> pl.DataFrame:
     equity = accounts.equity[:, index]
     return pl.DataFrame(
         {
@@ -287,19 +289,19 @@ def _curve(strategy: str, level: float, accounts: Accounts, index: int, grid: Ma
     )
 
 
-def _outcomes(placed: Placed, ahead: int) -> pl.DataFrame:
+def _outcomes(placed: ScheduledSignals, ahead: int) -> pl.DataFrame:
     """The placed signals with ``outcome``, the return from their execution to so many bars on; null at the end."""
     outcomes = placed.grid.forward_returns(ahead)
     found = outcomes[placed.signals["bar"].to_numpy(), placed.signals["column"].to_numpy()]
     return placed.signals.with_columns(pl.Series("outcome", found).fill_nan(None))
 
 
-def _hits(placed: Placed) -> pl.DataFrame:
+def _hits(placed: ScheduledSignals) -> pl.DataFrame:
     moved = _outcomes(placed, 1).filter((pl.col("weight") != 0) & (pl.col("outcome") != 0))
     return moved.select("confidence", (pl.col("weight").sign() == pl.col("outcome").sign()).alias("hit"))
 
 
-def _ic(placed: Placed, ahead: int, seed: int) -> tuple[int, float | None, float | None, float | None, int]:
+def _ic(placed: ScheduledSignals, ahead: int, seed: int) -> tuple[int, float | None, float | None, float | None, int]:
     within = rank_ic(_outcomes(placed, ahead), "strength", "outcome", "bar")["ic"].to_numpy()
     if not len(within):
         return ahead, None, None, None, 0
@@ -308,11 +310,11 @@ def _ic(placed: Placed, ahead: int, seed: int) -> tuple[int, float | None, float
     return ahead, float(np.mean(within)), _known(low), _known(high), len(within)
 
 
-def _random_share(placed: Placed, options: Options, rate: float, returns: Floats) -> float:
+def _random_share(placed: ScheduledSignals, options: Options, rate: float, returns: Floats) -> float:
     own = sharpe(returns, 1.0)
     if math.isnan(own):
         return math.nan
-    draws = shuffled(placed.targets["signals"], options.draws, options.seed)
+    draws = permuted_weights(placed.target_weights["signals"], options.draws, options.seed)
     random = simulate(placed.grid, draws, np.full(options.draws, rate), options.costs.borrow_rate).returns
     better = sum(sharpe(random[:, draw], 1.0) >= own for draw in range(options.draws))
     return (1 + better) / (1 + options.draws)

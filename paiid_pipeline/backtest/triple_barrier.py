@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 
 from paiid_pipeline.arrays import Floats, Indices
-from paiid_pipeline.backtest.prices import Market
-from paiid_pipeline.backtest.simulation import place
+from paiid_pipeline.backtest.prices import PricePanel
+from paiid_pipeline.backtest.simulation import execution_bars
 from paiid_pipeline.schemas import MOMENT, Schema
 
 LABELS: Schema = {
@@ -40,18 +40,20 @@ class Barriers:
             raise ValueError(f"{self}: bars must be at least 1, upper and lower above 0")
 
 
-def label(decisions: pl.DataFrame, grid: Market, settle: timedelta, barriers: Barriers | None = None) -> pl.DataFrame:
+def label(
+    decisions: pl.DataFrame, grid: PricePanel, decision_lag: timedelta, barriers: Barriers | None = None
+) -> pl.DataFrame:
     """``decisions`` with ``LABELS``, in their order.
 
     ``decisions``: symbol, as_of and volatility (a bar, as a share of the price; known at the decision), at
-    most one row a symbol and moment. Entry is the open of the first bar that starts ``settle`` or more
+    most one row a symbol and moment. Entry is the open of the first bar that starts ``decision_lag`` or more
     after as_of; where the symbol has no bar then, nothing can be bought and nothing is labelled. The triple
     barrier is that of López de Prado 2018, 3.2: of a bar that meets both barriers the lower one counts, and a
     bar that opens beyond one leaves at that open. A price path that ends for good leaves at its last close.
     """
     barriers = barriers or Barriers()
     numbered = decisions.with_row_index("_row")
-    placed = place(numbered, grid, settle)
+    placed = execution_bars(numbered, grid, decision_lag)
     bar, column = placed["bar"].to_numpy(), placed["column"].to_numpy()
     volatility = placed["volatility"].fill_null(float("nan")).to_numpy()
     side, left, exit_bar = _first_met(grid, bar, column, volatility, barriers)
@@ -74,7 +76,7 @@ def label(decisions: pl.DataFrame, grid: Market, settle: timedelta, barriers: Ba
 
 
 def _first_met(
-    grid: Market, bar: Indices, column: Indices, volatility: Floats, barriers: Barriers
+    grid: PricePanel, bar: Indices, column: Indices, volatility: Floats, barriers: Barriers
 ) -> tuple[Indices, Floats, Indices]:
     """Of each entry: which barrier was met first, the return at which it left, and in which bar."""
     entry = grid.opens[bar, column]

@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paiid_pipeline.console import tell
+from paiid_pipeline.console import print_err
 from paiid_pipeline.trading_calendar import HORIZONS
 
 if TYPE_CHECKING:
@@ -49,13 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:  # of the settings that the stored data was made with
         return _refused(error)
     except (ValueError, LookupError) as error:
-        tell(f"paiid: {error.args[0] if isinstance(error, KeyError) else error}")
+        print_err(f"paiid: {error.args[0] if isinstance(error, KeyError) else error}")
         return 2
     except BrokenPipeError:  # `paiid sql … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (RuntimeError, OSError) as error:
-        tell(f"paiid: {_in_words(error, settings.home)}")
+        print_err(f"paiid: {_in_words(error, settings.home)}")
         return 1
     except KeyboardInterrupt:
         return 130
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _refused(error: SettingsError) -> int:
     for problem in error.problems:
-        tell(f"paiid: {problem}")
+        print_err(f"paiid: {problem}")
     return 2
 
 
@@ -72,12 +72,12 @@ def _look_first(run: Callable[[argparse.Namespace, Settings], int], settings: Se
     if run in (_up, _demo, _backfill, _with_services, _score):
         settings.universe  # noqa: B018
     if run in (_up, _demo, _backfill):
-        from paiid_pipeline.settings import STAND_INS
+        from paiid_pipeline.settings import SIMULATED
         from paiid_pipeline.signals.rules import load_rules
         from paiid_pipeline.sources import open_source
 
         load_rules(settings.rules_path)
-        if settings.source not in STAND_INS:
+        if settings.source not in SIMULATED:
             open_source(settings)
 
 
@@ -197,14 +197,14 @@ def _demo(_options: argparse.Namespace, settings: Settings) -> int:
 
 def _backfill(options: argparse.Namespace, settings: Settings) -> int:
     from paiid_pipeline.cli.access import with_services
-    from paiid_pipeline.local.home_settings import reach_back
+    from paiid_pipeline.local.home_settings import extend_back
 
     first, last = options.first, options.last or options.first
     if last < first:
         raise ValueError(f"paiid backfill {first} {last}: the last date is before the first")
     module = "paiid_pipeline.first_pass"
     command = [sys.executable, "-u", "-m", module, first.isoformat(), last.isoformat()]
-    return with_services(settings, command, reach_back(settings, first))
+    return with_services(settings, command, extend_back(settings, first))
 
 
 def _with_services(options: argparse.Namespace, settings: Settings) -> int:
@@ -212,7 +212,7 @@ def _with_services(options: argparse.Namespace, settings: Settings) -> int:
 
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
-        tell("paiid: with-services needs a command, such as `paiid with-services dagster asset list …`")
+        print_err("paiid: with-services needs a command, such as `paiid with-services dagster asset list …`")
         return 2
     return with_services(settings, command)
 
@@ -221,7 +221,7 @@ def _sql(options: argparse.Namespace, settings: Settings) -> int:
     from paiid_pipeline.cli.access import ask
 
     if options.statement is None and sys.stdin.isatty():
-        tell("SQL, ended by Ctrl-D:")
+        print_err("SQL, ended by Ctrl-D:")
     statement = sys.stdin.read() if options.statement is None else options.statement
     return ask(settings, statement, options.format, as_analyst=options.analyst)
 
@@ -277,7 +277,7 @@ def _count(text: str) -> int:
 
 
 def _models_help(_options: argparse.Namespace, _settings: Settings) -> int:
-    tell("paiid models: say what to do, such as `paiid models train` (see paiid models --help)")
+    print_err("paiid models: say what to do, such as `paiid models train` (see paiid models --help)")
     return 2
 
 
@@ -292,7 +292,7 @@ def _movement(options: argparse.Namespace, settings: Settings) -> int:
 
     folder = options.data or settings.data_dir
     if folder is None:
-        tell("paiid models movement: give --data FOLDER, or set PAIID_DATA_DIR")
+        print_err("paiid models movement: give --data FOLDER, or set PAIID_DATA_DIR")
         return 2
     return movement(settings, folder, as_json=options.json)
 

@@ -12,13 +12,13 @@ from types import MappingProxyType
 
 from paiid_pipeline.cli.query import Format, run_sql
 from paiid_pipeline.cli.up import running_services
-from paiid_pipeline.console import say, tell
+from paiid_pipeline.console import print_err, print_out
 from paiid_pipeline.local import home as homes
 from paiid_pipeline.local import processes
 from paiid_pipeline.local.home import OccupiedError, State, profile_of
 from paiid_pipeline.local.stack import merged, start_warehouse
 from paiid_pipeline.settings import Settings, load_settings
-from paiid_pipeline.warehouse.roles import ANALYST, masked, with_login
+from paiid_pipeline.warehouse.roles import ANALYST, with_login, without_password
 
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -29,17 +29,17 @@ def with_services(settings: Settings, command: Sequence[str], own: Mapping[str, 
     Returns its exit code, 128 + n for signal n.
     """
     while True:
-        with homes.attach(settings.home) as state:
+        with homes.share(settings.home) as state:
             if state is not None:
                 return _execute(command, {**_environment_of(state, settings), **own})
         try:
             with (
-                homes.own(settings.home, "with-services") as lease,
+                homes.lock(settings.home, "with-services") as lease,
                 running_services(settings, lease, quiet=True) as services,
             ):
                 status = _execute(command, {**services.environment, **own})
                 for _ in lease.wait_for_guests():
-                    tell("waiting for other commands that use these servers")
+                    print_err("waiting for other commands that use these servers")
                 return status
         except OccupiedError:  # another command was quicker: use its servers
             continue
@@ -68,18 +68,20 @@ def print_url(settings: Settings, of: str) -> int:
     """Print one address, its password included. Returns the exit code."""
     state = homes.running(settings.home)
     if state is None or not state.environment:
-        tell(f"paiid: nothing runs in {settings.home}: start it with `paiid up`")
+        print_err(f"paiid: nothing runs in {settings.home}: start it with `paiid up`")
         return 1
     environment = _environment_of(state, settings)
     if of == "redis":
-        say(environment["PAIID_REDIS_URL"])
+        print_out(environment["PAIID_REDIS_URL"])
     elif of == "postgres":
-        say(environment["PAIID_POSTGRES_URL"])
+        print_out(environment["PAIID_POSTGRES_URL"])
     elif "PAIID_ANALYST_PASSWORD" not in environment:
-        tell("paiid: on a PostgreSQL of your own the analyst has no password until PAIID_ANALYST_PASSWORD sets one")
+        print_err(
+            "paiid: on a PostgreSQL of your own the analyst has no password until PAIID_ANALYST_PASSWORD sets one"
+        )
         return 1
     else:
-        say(with_login(environment["PAIID_POSTGRES_URL"], ANALYST, environment["PAIID_ANALYST_PASSWORD"]))
+        print_out(with_login(environment["PAIID_POSTGRES_URL"], ANALYST, environment["PAIID_ANALYST_PASSWORD"]))
     return 0
 
 
@@ -87,37 +89,39 @@ def print_status(settings: Settings) -> int:
     """Print what runs, passwords masked. Returns 0 where something does, else 1."""
     state = homes.running(settings.home)
     if state is None:
-        say(f"nothing runs in {settings.home}")
+        print_out(f"nothing runs in {settings.home}")
         return 1
-    say(f"{state} runs in {settings.home}")
+    print_out(f"{state} runs in {settings.home}")
     names = {
         "profile": state.profile,
         "UI": state.web,
-        "PostgreSQL": masked(state.environment.get("PAIID_POSTGRES_URL", "")),
-        "Dagster's": masked(state.environment.get("PAIID_DAGSTER_POSTGRES_URL", "")),
-        "Redis": masked(state.environment.get("PAIID_REDIS_URL", "")),
+        "PostgreSQL": without_password(state.environment.get("PAIID_POSTGRES_URL", "")),
+        "Dagster's": without_password(state.environment.get("PAIID_DAGSTER_POSTGRES_URL", "")),
+        "Redis": without_password(state.environment.get("PAIID_REDIS_URL", "")),
         "exchange": state.environment.get("PAIID_SOURCE_URL", ""),
         "clock": state.environment.get("PAIID_CLOCK", ""),
     }
     for name, value in names.items():
         if value:
-            say(f"  {name:11} {value}")
+            print_out(f"  {name:11} {value}")
     return 0
 
 
 @contextmanager
 def _warehouse(settings: Settings) -> Iterator[Mapping[str, str]]:
-    with homes.attach(settings.home) as state:
+    with homes.share(settings.home) as state:
         if state is not None:
             yield _environment_of(state, settings)
             return
     if "source" not in settings.model_fields_set:
         settings = load_settings({**homes.remembered(settings.home), **os.environ})
-    with homes.own(settings.home, "sql"):
+    with homes.lock(settings.home, "sql"):
         services = start_warehouse(settings)
         try:
             if settings.postgres_url is None:
-                tell(f"nothing runs; from the stored data of {profile_of(settings)} (PAIID_SOURCE chooses another):")
+                print_err(
+                    f"nothing runs; from the stored data of {profile_of(settings)} (PAIID_SOURCE chooses another):"
+                )
             yield services.environment
         finally:
             services.stop()
@@ -139,7 +143,7 @@ def _execute(command: Sequence[str], environment: Mapping[str, str]) -> int:
                 command, env=merged(environment), preexec_fn=processes.tie_to_parent(signal.SIGTERM)
             )
         except (FileNotFoundError, PermissionError) as error:
-            tell(f"paiid: cannot run {command[0]!r}: {error.strerror}")
+            print_err(f"paiid: cannot run {command[0]!r}: {error.strerror}")
             return 127 if isinstance(error, FileNotFoundError) else 126
         hand_over(process)
         status = process.wait()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from paiid_pipeline.clock import SystemClock
-from paiid_pipeline.console import say, tell, timed
-from paiid_pipeline.lookahead.audit import RECOMPUTED, Report
+from paiid_pipeline.console import print_err, print_out, timed
+from paiid_pipeline.lookahead.audit import RECOMPUTED, AuditReport
 from paiid_pipeline.ml.text.scoring import installed_analyzer
 from paiid_pipeline.operations.lookahead_audit import audited, chosen_symbols
 from paiid_pipeline.settings import Settings
@@ -24,20 +24,20 @@ def audit_lookahead(settings: Settings, symbols: Sequence[str], sample: int, see
     """
     chosen = chosen_symbols(settings, symbols, seed)
     if isinstance(chosen, str):
-        tell(f"paiid: {chosen}")
+        print_err(f"paiid: {chosen}")
         return 2
-    with Warehouse(settings.require_postgres(), settings.settle) as warehouse, timed(quiet=as_json) as words:
+    with Warehouse(settings.require_postgres(), settings.decision_lag) as warehouse, timed(quiet=as_json) as words:
         analyzer = installed_analyzer(settings)
         report = audited(warehouse, settings, SystemClock().now(), chosen, sample, seed, analyzer)
         words.append(f"audited {report.decisions} decisions")
     if as_json:
-        say(json.dumps(_document(report, chosen, seed), indent=2, ensure_ascii=False))
+        print_out(json.dumps(_document(report, chosen, seed), indent=2, ensure_ascii=False))
     else:
         _print(report, chosen, settings, seed)
     return 0 if report.decisions and not report.differences else 1
 
 
-def _document(report: Report, symbols: Sequence[str], seed: int) -> dict[str, object]:
+def _document(report: AuditReport, symbols: Sequence[str], seed: int) -> dict[str, object]:
     return {
         "passed": bool(report.decisions) and not report.differences,
         "decisions": report.decisions,
@@ -51,27 +51,29 @@ def _document(report: Report, symbols: Sequence[str], seed: int) -> dict[str, ob
     }
 
 
-def _print(report: Report, symbols: Sequence[str], settings: Settings, seed: int) -> None:
+def _print(report: AuditReport, symbols: Sequence[str], settings: Settings, seed: int) -> None:
     everyone = len(settings.universe.symbols)
     if not report.decisions:
-        say("nothing has been decided yet: run `paiid demo` or `paiid up` first")
+        print_out("nothing has been decided yet: run `paiid demo` or `paiid up` first")
         return
-    say(
+    print_out(
         f"{report.decisions} decisions on {len(symbols)} of {everyone} symbols (seed {seed}), "
         f"each made again from what was known by then: {report.values:,} values compared"
     )
     for name, count in report.rows.items():
-        say(f"  {count:6} rows of {name}")
+        print_out(f"  {count:6} rows of {name}")
     for name, count in report.notes.items():
-        say(f"  {count:6} not compared: {name}")
+        print_out(f"  {count:6} not compared: {name}")
     if report.first is None:
-        say("no difference: nothing has looked ahead")
+        print_out("no difference: nothing has looked ahead")
         return
-    say(f"{len(report.differences)} DIFFERENCES; the first:")
-    say(f"  {report.first}")
+    print_out(f"{len(report.differences)} DIFFERENCES; the first:")
+    print_out(f"  {report.first}")
     if all(difference.against != RECOMPUTED for difference in report.differences):
-        say("  (only stored rows differ: they were made by other code, or what they rest on was changed in place)")
+        print_out(
+            "  (only stored rows differ: they were made by other code, or what they rest on was changed in place)"
+        )
     for difference in [other for other in report.differences if other is not report.first][:_SHOWN]:
-        say(f"  {difference}")
+        print_out(f"  {difference}")
     if len(report.differences) > _SHOWN + 1:
-        say(f"  … and {len(report.differences) - _SHOWN - 1} more (--json has them all)")
+        print_out(f"  … and {len(report.differences) - _SHOWN - 1} more (--json has them all)")

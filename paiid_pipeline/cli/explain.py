@@ -9,7 +9,7 @@ from typing import Any
 
 from paiid_pipeline.cli.query import priced
 from paiid_pipeline.clock import SystemClock
-from paiid_pipeline.console import say, table, tell
+from paiid_pipeline.console import print_err, print_out, table
 from paiid_pipeline.operations.lookahead_audit import unknown_symbol
 from paiid_pipeline.serving.explanation import Row, _absent, explained, moment_of, newest_signal, withheld
 from paiid_pipeline.settings import Settings
@@ -32,26 +32,28 @@ def explain(
     """
     symbol = read_symbol(symbol)
     if symbol not in settings.universe.symbols:
-        tell(f"paiid: {unknown_symbol(symbol, settings.universe.symbols)}")
+        print_err(f"paiid: {unknown_symbol(symbol, settings.universe.symbols)}")
         return 2
     try:
         moment = moment_of(as_of, settings) if as_of else SystemClock().now()
     except (ValueError, OverflowError):
-        tell(f"paiid: --as-of {as_of!r} is not a moment: write it as 2014-06-09T15:00, or 2014-06-09 for all of a day")
+        print_err(
+            f"paiid: --as-of {as_of!r} is not a moment: write it as 2014-06-09T15:00, or 2014-06-09 for all of a day"
+        )
         return 2
-    with Warehouse(settings.require_postgres(), settings.settle) as warehouse:
+    with Warehouse(settings.require_postgres(), settings.decision_lag) as warehouse:
         signal = newest_signal(warehouse, symbol, horizon, moment, engine)
         missing = withheld(warehouse, settings, symbol, horizon or (signal["horizon"] if signal else None), moment)
         if signal is None:
             none = f"no {horizon or 'intraday or daily'} signal of {symbol} by the engine {engine}"
-            tell(f"paiid: {none}: {missing or _absent(settings, engine)}")
+            print_err(f"paiid: {none}: {missing or _absent(settings, engine)}")
             return 1
         document = {**explained(warehouse, settings, signal), "newer_withheld": missing}
     if as_json:
-        say(json.dumps(document, indent=2, ensure_ascii=False, default=_iso))
+        print_out(json.dumps(document, indent=2, ensure_ascii=False, default=_iso))
     else:
         for line in _lines(document, settings):
-            say(line)
+            print_out(line)
     return 0
 
 

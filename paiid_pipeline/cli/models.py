@@ -10,8 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from paiid_pipeline.console import say, table, tell
-from paiid_pipeline.ml.context import Workshop, open_registry, open_workshop
+from paiid_pipeline.console import print_err, print_out, table
+from paiid_pipeline.ml.context import ModelStore, open_model_store, open_registry
 from paiid_pipeline.ml.registry import Version
 from paiid_pipeline.ml.signing import UntrustedModelError
 from paiid_pipeline.ml.text.cross_validation import markdown, measured
@@ -30,7 +30,7 @@ from paiid_pipeline.ml.text.gate import force, promote
 from paiid_pipeline.ml.text.hub import check_source
 from paiid_pipeline.ml.text.import_model import import_model
 from paiid_pipeline.ml.text.progress import Pace
-from paiid_pipeline.ml.verdict import Verdict
+from paiid_pipeline.ml.verdict import GateResult
 from paiid_pipeline.settings import Settings
 
 REFUSED = (LookupError, ValueError, UntrustedModelError)
@@ -40,45 +40,47 @@ REFUSED = (LookupError, ValueError, UntrustedModelError)
 def train(settings: Settings, data: Path | None, choice: Choice, *, only: str | None) -> int:
     """Make the dataset, train, fit the ensemble, and put each to the gate. Returns the exit code."""
 
-    def run(workshop: Workshop) -> None:
+    def run(store: ModelStore) -> None:
         texts = make_texts(data or settings.data_dir)
-        save_texts(texts, workshop.texts)
+        save_texts(texts, store.texts)
         labelled = texts.labelled
-        tell(f"{labelled.rows.height} labelled texts: {_counts(labelled.sources)}; sha256 {labelled.sha256[:12]}")
-        tell(f"{texts.articles.height} articles without labels")
+        print_err(f"{labelled.rows.height} labelled texts: {_counts(labelled.sources)}; sha256 {labelled.sha256[:12]}")
+        print_err(f"{texts.articles.height} articles without labels")
         test = _held_out(texts)
         if only != "ensemble":
-            _show(train_custom_bert(texts, choice, workshop, tell), workshop, test)
+            _show(train_custom_bert(texts, choice, store, print_err), store, test)
         if only != "custom_bert":
-            _show(fit_ensemble(labelled, workshop, tell), workshop, test)
+            _show(fit_ensemble(labelled, store, print_err), store, test)
 
     try:
-        return _done("train", lambda: run(open_workshop(settings)))
+        return _done("train", lambda: run(open_model_store(settings)))
     except KeyboardInterrupt:
-        tell("stopped: the same command goes on from the last checkpoint")
+        print_err("stopped: the same command goes on from the last checkpoint")
         raise
 
 
 def import_(settings: Settings, name: str, source: str, labelled: Path | None) -> int:
     """Import a model from a folder or a hub. Returns the exit code: 2 where it is refused."""
 
-    def run(workshop: Workshop) -> None:
+    def run(store: ModelStore) -> None:
         check_source(source)  # before anything that takes time
-        tell(f"importing {source}; this takes a minute or two")
+        print_err(f"importing {source}; this takes a minute or two")
         rows = labelled_rows(labelled) if labelled else None
         try:
-            texts = split_held_out(_texts(settings, workshop).labelled.rows)
+            texts = split_held_out(_texts(settings, store).labelled.rows)
             calibration = calibration_texts(texts.training)
             rows = texts.test if rows is None else rows
         except LookupError:
             calibration = []
-            tell("without labelled texts to fix int8 scales with (PAIID_DATA_DIR): it is served in float32, and slower")
-        version, verdict = import_model(name, source, workshop, calibration=calibration, rows=rows)
-        _say_verdict(version.name, version.version, verdict, workshop)
+            print_err(
+                "without labelled texts to fix int8 scales with (PAIID_DATA_DIR): it is served in float32, and slower"
+            )
+        version, verdict = import_model(name, source, store, calibration=calibration, rows=rows)
+        _say_verdict(version.name, version.version, verdict, store)
         if verdict.promote:
-            tell("blend it into the ensemble with `paiid models train --only ensemble`")
+            print_err("blend it into the ensemble with `paiid models train --only ensemble`")
 
-    return _done("import", lambda: run(open_workshop(settings)))
+    return _done("import", lambda: run(open_model_store(settings)))
 
 
 def list_(settings: Settings, name: str | None, *, as_json: bool) -> int:
@@ -89,9 +91,9 @@ def list_(settings: Settings, name: str | None, *, as_json: bool) -> int:
         names = [name] if name else registry.names()
         found = [version for each in names for version in registry.versions(each)]
         if as_json:
-            say(json.dumps([asdict(version) for version in found], indent=2, default=str))
+            print_out(json.dumps([asdict(version) for version in found], indent=2, default=str))
         elif not found:
-            tell(f"no version of {name or 'any model'} is registered: train or import one")
+            print_err(f"no version of {name or 'any model'} is registered: train or import one")
         else:
             _list(found)
 
@@ -104,17 +106,17 @@ def promote_(
     """Put a version to the gate, or past it. Returns the exit code: 1 where the gate turns it back."""
     passed = forced
 
-    def run(workshop: Workshop) -> None:
+    def run(store: ModelStore) -> None:
         nonlocal passed
         if forced:
-            verdict = force(name, version, workshop, "promoted by hand, without the gate")
+            verdict = force(name, version, store, "promoted by hand, without the gate")
         else:
-            rows = labelled_rows(labelled) if labelled else _held_out(_texts(settings, workshop, data))
-            verdict = promote(name, version, workshop, rows)
+            rows = labelled_rows(labelled) if labelled else _held_out(_texts(settings, store, data))
+            verdict = promote(name, version, store, rows)
             passed = verdict.promote
-        _say_verdict(name, version, verdict, workshop)
+        _say_verdict(name, version, verdict, store)
 
-    return _done("promote", lambda: run(open_workshop(settings))) or int(not passed)
+    return _done("promote", lambda: run(open_model_store(settings))) or int(not passed)
 
 
 def report(settings: Settings, data: Path | None, choice: Choice, folds: Sequence[int], out: Path | None) -> int:
@@ -122,7 +124,7 @@ def report(settings: Settings, data: Path | None, choice: Choice, folds: Sequenc
 
     def run() -> None:
         texts = make_texts(data or settings.data_dir)
-        pace = Pace(tell)
+        pace = Pace(print_err)
 
         def progress(fold: int, seen: Any) -> None:
             pace(seen, f"fold {fold}, ")
@@ -130,10 +132,10 @@ def report(settings: Settings, data: Path | None, choice: Choice, folds: Sequenc
         found = measured(texts, choice, settings.home / "report", folds, progress)
         text = json.dumps(found, indent=1) if out and out.suffix == ".json" else markdown(found)
         if out is None:
-            say(text)
+            print_out(text)
         else:
             out.write_text(text + "\n")
-            tell(f"written to {out}")
+            print_err(f"written to {out}")
 
     return _done("report", run)
 
@@ -142,38 +144,38 @@ def _done(command: str, run: Callable[[], None]) -> int:
     try:
         run()
     except REFUSED as error:
-        tell(f"paiid models {command}: {' '.join(str(error.args[0] if error.args else error).split())}")
+        print_err(f"paiid models {command}: {' '.join(str(error.args[0] if error.args else error).split())}")
         return 2
     return 0
 
 
-def _texts(settings: Settings, workshop: Workshop, data: Path | None = None) -> Texts:
+def _texts(settings: Settings, store: ModelStore, data: Path | None = None) -> Texts:
     """The texts of a folder, or the newest that were made."""
     folder = data or settings.data_dir
-    return load_texts(workshop.texts) if folder is None else make_texts(folder)
+    return load_texts(store.texts) if folder is None else make_texts(folder)
 
 
 def _held_out(texts: Texts) -> pl.DataFrame:
     return split_held_out(texts.labelled.rows).test
 
 
-def _show(made: Registered, workshop: Workshop, test: pl.DataFrame) -> None:
+def _show(made: Registered, store: ModelStore, test: pl.DataFrame) -> None:
     rows = summary(made.measured)
     header = list(rows[0])
     lines = [[str(value) for value in row.values()] for row in rows]
     for line in table(header, lines, [False, False, True, True, True, True, True]):
-        say(line)
+        print_out(line)
     for name, fact in made.facts.items():
-        say(f"{name}: {fact:.4g}" if isinstance(fact, float) else f"{name}: {fact}")
+        print_out(f"{name}: {fact:.4g}" if isinstance(fact, float) else f"{name}: {fact}")
     version = made.version
-    _say_verdict(version.name, version.version, promote(version.name, version.version, workshop, test), workshop)
+    _say_verdict(version.name, version.version, promote(version.name, version.version, store, test), store)
 
 
-def _say_verdict(name: str, version: int, verdict: Verdict, workshop: Workshop) -> None:
-    is_champion = f"is the champion, and is installed in {workshop.models / name}"
-    say(f"{name} version {version} {is_champion if verdict.promote else 'is not promoted'}")
+def _say_verdict(name: str, version: int, verdict: GateResult, store: ModelStore) -> None:
+    is_champion = f"is the champion, and is installed in {store.models / name}"
+    print_out(f"{name} version {version} {is_champion if verdict.promote else 'is not promoted'}")
     for reason in verdict.reasons:
-        say(f"  {reason}")
+        print_out(f"  {reason}")
 
 
 def _list(found: Sequence[Version]) -> None:
@@ -185,10 +187,10 @@ def _list(found: Sequence[Version]) -> None:
         for each in found
     ]
     for line in table(header, rows, [False, True, False, False, True, True, True, False, False]):
-        say(line)
+        print_out(line)
     for each in found:
         for reason in each.gate:
-            say(f"{each.name} {each.version}: {reason}")
+            print_out(f"{each.name} {each.version}: {reason}")
 
 
 def _counts(sources: Mapping[str, int]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from paiid_pipeline.console import say, table, tell, timed
+from paiid_pipeline.console import print_err, print_out, table, timed
 from paiid_pipeline.ml.classification_metrics import Interval
 from paiid_pipeline.ml.signals.stocknet import PUBLISHED, TEST, examples, measure, read
 from paiid_pipeline.ml.text.scoring import installed_analyzer
@@ -28,14 +28,16 @@ def movement(settings: Settings, folder: Path, *, as_json: bool) -> int:
             report = measure(rows)
             words.append(f"{rows.height} movements, {posts.height} posts")
     except ValueError as error:
-        tell(f"paiid models movement: {error}")
+        print_err(f"paiid models movement: {error}")
         return 2
     if as_json:
-        say(json.dumps({**asdict(report), "posts_scored_by": analyzer.model_version, "published": PUBLISHED}, indent=2))
+        print_out(
+            json.dumps({**asdict(report), "posts_scored_by": analyzer.model_version, "published": PUBLISHED}, indent=2)
+        )
         return 0
     for span, count in report.rows.items():
-        say(f"{span:12} {count:6} movements on {report.days[span]:3} days, {report.rising[span]:.1%} of them up")
-    say(f"posts scored by {analyzer.model_version}")
+        print_out(f"{span:12} {count:6} movements on {report.days[span]:3} days, {report.rising[span]:.1%} of them up")
+    print_out(f"posts scored by {analyzer.model_version}")
     header = ["measured on", "forecast", "accuracy", "95 %", "MCC", "95 %"]
     lines = [
         [
@@ -51,9 +53,9 @@ def movement(settings: Settings, folder: Path, *, as_json: bool) -> int:
     ]
     lines += [["test", f"{name} (published)", f"{a:.1%}", "", f"{m:+.3f}", ""] for name, (a, m) in PUBLISHED.items()]
     for line in table(header, lines, [False, False, *[True] * 4]):
-        say(line)
+        print_out(line)
     if "test" not in report.measured:
-        say(f"no movements from {TEST[0]} on in {folder}: the test waits for them")
+        print_out(f"no movements from {TEST[0]} on in {folder}: the test waits for them")
     return 0
 
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from paiid_pipeline.console import say, table, tell
+from paiid_pipeline.console import print_err, print_out, table
 from paiid_pipeline.warehouse.statements import StatementError, newest_signals, run_statement
 
 Format = Literal["table", "csv", "json"]
@@ -25,15 +25,15 @@ def run_sql(url: str, statement: str, form: Format, *, analyst_password: str | N
     try:
         result = run_statement(url, statement, analyst_password=analyst_password, as_analyst=as_analyst)
     except ConnectionError as error:
-        tell(f"paiid sql: {error}")
+        print_err(f"paiid sql: {error}")
         return 1
     except StatementError as error:
-        tell(str(error))
+        print_err(str(error))
         return 1
     for notice in result.notices:
-        tell(notice.rstrip())
+        print_err(notice.rstrip())
     if result.columns is None:
-        say(result.status)
+        print_out(result.status)
     else:
         _print(form, result.columns, result.rows)
     return 0
@@ -51,7 +51,7 @@ def show_signals(url: str, timezone: ZoneInfo) -> int:
     header = ["symbol", "horizon", *engines, *moments, "signal", "strength", "conf.", "price", "reasons"]
     right = [name in ("strength", "conf.", "price") for name in header]
     for line in table(header, [_signal_row(row, zones, engines) for row in rows], right):
-        say(line)
+        print_out(line)
     return len(rows)
 
 
@@ -88,7 +88,7 @@ def _shorten(text: str) -> str:
 def _print(form: Format, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     if form == "json":
         documents = [{name: _plain(value) for name, value in zip(header, row, strict=True)} for row in rows]
-        say(json.dumps(documents, indent=2, ensure_ascii=False, allow_nan=False))
+        print_out(json.dumps(documents, indent=2, ensure_ascii=False, allow_nan=False))
     elif form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(header)
@@ -96,8 +96,8 @@ def _print(form: Format, header: Sequence[str], rows: Sequence[Sequence[object]]
     else:
         right = [_all_numbers(row[index] for row in rows) for index in range(len(header))]
         for line in table(header, [[_text(value, short=True) for value in row] for row in rows], right):
-            say(line)
-        say(f"({len(rows)} row{'' if len(rows) == 1 else 's'})")
+            print_out(line)
+        print_out(f"({len(rows)} row{'' if len(rows) == 1 else 's'})")
 
 
 def _all_numbers(values: Iterable[object]) -> bool:

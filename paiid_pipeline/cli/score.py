@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from paiid_pipeline.console import say, table, tell
+from paiid_pipeline.console import print_err, print_out, table
 from paiid_pipeline.ml.classification_metrics import Evaluation, Interval
 from paiid_pipeline.ml.text.datasets import read_labelled
 from paiid_pipeline.ml.text.scoring import evaluate_rows, installed_analyzer
@@ -20,7 +20,7 @@ def score(settings: Settings, text: str, symbol: str | None, *, budget_ms: float
     try:
         symbol = canonical_symbol(symbol) if symbol is not None else None
     except ValueError as error:
-        tell(f"paiid score: {error}")
+        print_err(f"paiid score: {error}")
         return 2
     analyzer = installed_analyzer(settings, budget_ms=budget_ms)
     result = analyzer.analyze_sentiment(text, symbol)
@@ -29,18 +29,18 @@ def score(settings: Settings, text: str, symbol: str | None, *, budget_ms: float
             **asdict(result),
             "label": result.label,
             "symbol": symbol,
-            "left_out": dict(analyzer.route.left_out),
+            "left_out": dict(analyzer.route.unavailable),
         }
-        say(json.dumps(document, indent=2, ensure_ascii=False))
+        print_out(json.dumps(document, indent=2, ensure_ascii=False))
         return 0
     header = ["model", "label", "score", "negative", "neutral", "positive", "confidence", "version"]
     right = [False, False, *[True] * 5, False]
     for line in table(header, [_row(each) for each in (*result.members, result)], right):
-        say(line)
+        print_out(line)
     for line in _remarks(result):
-        say(line)
-    for name, reason in analyzer.route.left_out.items():
-        tell(f"without {name}: {reason}")
+        print_out(line)
+    for name, reason in analyzer.route.unavailable.items():
+        print_err(f"without {name}: {reason}")
     return 0
 
 
@@ -52,19 +52,19 @@ def evaluate(settings: Settings, path: Path, *, as_json: bool) -> int:
     try:
         rows = read_labelled(path)  # before the models are opened, which takes longer
     except (ValueError, OSError) as error:
-        tell(f"paiid models evaluate: {error}")
+        print_err(f"paiid models evaluate: {error}")
         return 2
     analyzer = installed_analyzer(settings)
     found = evaluate_rows(analyzer, rows)
     if as_json:
         document = {name: each.as_dict() for name, each in found.items()}
-        say(json.dumps({"models": document, "left_out": dict(analyzer.route.left_out)}, indent=2))
+        print_out(json.dumps({"models": document, "left_out": dict(analyzer.route.unavailable)}, indent=2))
         return 0
     header = ["model", "rows", "accuracy", "macro-F1", "ECE", "by chance"]
     for line in table(header, [_measured(name, each) for name, each in found.items()], [False, *[True] * 5]):
-        say(line)
-    for name, reason in analyzer.route.left_out.items():
-        tell(f"without {name}: {reason}")
+        print_out(line)
+    for name, reason in analyzer.route.unavailable.items():
+        print_err(f"without {name}: {reason}")
     return 0
 
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from paiid_pipeline.cli.query import show_signals
-from paiid_pipeline.console import say, tell, timed
+from paiid_pipeline.console import print_err, print_out, timed
 from paiid_pipeline.local import home as homes
 from paiid_pipeline.local import processes
 from paiid_pipeline.local import stack as starting
 from paiid_pipeline.local.dagster import _Dagster
-from paiid_pipeline.local.home import Lease
+from paiid_pipeline.local.home import HomeLock
 from paiid_pipeline.local.stack import Services
 from paiid_pipeline.settings import Settings
 
@@ -35,21 +35,21 @@ class PassFailedError(RuntimeError):
 
 def demo(settings: Settings) -> int:
     """The whole graph once. Returns the exit code; raises PassFailedError, or StoppedError on a signal."""
-    with homes.own(settings.home, "demo") as lease, running_services(settings, lease) as services:
+    with homes.lock(settings.home, "demo") as lease, running_services(settings, lease) as services:
         _pass(settings, services)
         for _ in lease.wait_for_guests():
-            tell("waiting for other commands that use these servers")
+            print_err("waiting for other commands that use these servers")
     return 0
 
 
 def up(settings: Settings, web_port: int) -> int:
     """The whole graph once, then all of Dagster until a signal. Returns the exit code; raises LostError."""
     try:
-        with homes.own(settings.home, "up") as lease, running_services(settings, lease) as services:
+        with homes.lock(settings.home, "up") as lease, running_services(settings, lease) as services:
             try:
                 _pass(settings, services)
             except PassFailedError as error:
-                tell(f"paiid: {error}\nThe UI starts all the same, to look into it.")
+                print_err(f"paiid: {error}\nThe UI starts all the same, to look into it.")
             _stay(settings, services, lease, web_port)
     except StoppedError:
         pass
@@ -57,21 +57,21 @@ def up(settings: Settings, web_port: int) -> int:
 
 
 @contextmanager
-def running_services(settings: Settings, lease: Lease, *, quiet: bool = False) -> Iterator[Services]:
+def running_services(settings: Settings, lease: HomeLock, *, quiet: bool = False) -> Iterator[Services]:
     """All that commands need, for as long as the body runs; then everything that we started is stopped."""
     processes.adopt_orphans()
     with _stopping_on_signals():
         begin = time.monotonic()
         if not quiet:
-            tell(f"paiid: {settings.source} in {settings.home}")
+            print_err(f"paiid: {settings.source} in {settings.home}")
         for name in processes.sweep(settings.home):
-            tell(f"  ended {name}, left over from a paiid that was killed")
+            print_err(f"  ended {name}, left over from a paiid that was killed")
         services = starting.start(settings, quiet=quiet)
         try:
             lease.publish(profile=services.profile, environment=services.environment)
             homes.remember(settings.home, services.environment)
             if not quiet:
-                tell(f"  up in {time.monotonic() - begin:.1f} s; logs in {settings.home / 'logs'}")
+                print_err(f"  up in {time.monotonic() - begin:.1f} s; logs in {settings.home / 'logs'}")
             yield services
         finally:
             _ignore_signals()
@@ -88,7 +88,7 @@ def _pass(settings: Settings, services: Services) -> None:
     process = processes.spawn(command, log=log, env=services.child_environment(), read_output=True)
     try:
         for line in process.stdout or ():
-            tell(f"  {line.decode(errors='replace').rstrip()}")
+            print_err(f"  {line.decode(errors='replace').rstrip()}")
         status = process.wait()
     finally:
         if process.poll() is None:
@@ -97,44 +97,44 @@ def _pass(settings: Settings, services: Services) -> None:
     if status != 0:
         why, errors = processes.no_space(settings.home), processes.tail(log, since=earlier)
         raise PassFailedError(f"the pass failed with status {status}{why}" + (errors and f"; from {log}:\n{errors}"))
-    tell(f"  pass done in {time.monotonic() - begin:.1f} s\n")
+    print_err(f"  pass done in {time.monotonic() - begin:.1f} s\n")
     if show_signals(services.environment["PAIID_POSTGRES_URL"], settings.universe.calendar.timezone) == 0:
-        say("no signal yet")
+        print_out("no signal yet")
     _tell_withheld(settings, services.environment["PAIID_POSTGRES_URL"])
-    say('\nmore: paiid sql "select * from signals_latest"')
+    print_out('\nmore: paiid sql "select * from signals_latest"')
 
 
 def _tell_withheld(settings: Settings, url: str) -> None:
     from paiid_pipeline.serving.withheld import in_words, without_signal
     from paiid_pipeline.warehouse import Warehouse
 
-    with Warehouse(url, settings.settle) as warehouse:
+    with Warehouse(url, settings.decision_lag) as warehouse:
         for line in in_words(without_signal(warehouse, settings, settings.universe.symbols)):
-            say(line)
+            print_out(line)
 
 
-def _stay(settings: Settings, services: Services, lease: Lease, web_port: int) -> None:
+def _stay(settings: Settings, services: Services, lease: HomeLock, web_port: int) -> None:
     with _Dagster(settings, services, web_port) as dagster:
         lease.publish(web=dagster.url)
-        say(f"\nDagster UI  {dagster.url}")
-        say("addresses   paiid url postgres | analyst | redis")
-        say("Refreshing at the cadences. Ctrl-C stops everything.")
+        print_out(f"\nDagster UI  {dagster.url}")
+        print_out("addresses   paiid url postgres | analyst | redis")
+        print_out("Refreshing at the cadences. Ctrl-C stops everything.")
         dagster.watch()
 
 
 def _stop_guests(services: Services) -> list[str]:
     """End whatever we started beside the services, and all that it started; in words, what it was."""
     kept = [server.process.pid for server in services.databases]
-    if services.stand_in is not None and services.stand_in.child.process is not None:
-        kept.append(services.stand_in.child.process.pid)
+    if services.simulator is not None and services.simulator.child.process is not None:
+        kept.append(services.simulator.child.process.pid)
     kept += [process.pid for pid in list(kept) for process in processes.descendants(pid)]
     count = 0
     for _ in range(3):  # one that is being stopped may just have started another
-        guests = [process for process in processes.descendants(os.getpid()) if process.pid not in kept]
-        if not guests:
+        clients = [process for process in processes.descendants(os.getpid()) if process.pid not in kept]
+        if not clients:
             break
-        count += len(guests)
-        processes.kill(guests, grace=_RUN_GRACE)
+        count += len(clients)
+        processes.kill(clients, grace=_RUN_GRACE)
     return [f"{count} Dagster processes"] if count else []
 
 
@@ -142,7 +142,7 @@ def _stop_guests(services: Services) -> list[str]:
 def _stopping_on_signals() -> Iterator[None]:
     def stop(number: int, _frame: object) -> None:
         _ignore_signals()
-        tell(f"\n{signal.Signals(number).name}: stopping")
+        print_err(f"\n{signal.Signals(number).name}: stopping")
         raise StoppedError
 
     heard = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]

@@ -8,7 +8,7 @@ import dagster as dg
 
 from paiid_pipeline.defs.missed_sessions import SINCE_TAG, inputs_lacking, looked_at, missed_since
 from paiid_pipeline.defs.partitions import run_tags
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.trading_calendar import TradingCalendar
 
 CADENCE_TAG = "paiid/cadence"
@@ -49,14 +49,14 @@ def active_run(instance: dg.DagsterInstance, job_name: str) -> str | None:
     return runs[0].run_id if runs else None
 
 
-def session_day(pipeline: Pipeline) -> date | None:
+def session_day(pipeline: PipelineResource) -> date | None:
     """The date of the session in progress, or just over as the feed has it; None outside one."""
     now = pipeline.clock.now()
     session = pipeline.calendar.latest_session(now)
     return session.day if now <= session.close + pipeline.settings.feed_delay + AFTER_CLOSE else None
 
 
-def closed(pipeline: Pipeline) -> str:
+def closed(pipeline: PipelineResource) -> str:
     """Why nothing is refreshed now."""
     now, calendar = pipeline.clock.now(), pipeline.calendar
     session = calendar.latest_session(now)
@@ -76,7 +76,7 @@ def cadence(
         execution_timezone="UTC",
         description=f"{job.description} Skips outside the session, and while its previous run is active.",
     )
-    def tick(context: dg.ScheduleEvaluationContext, pipeline: Pipeline) -> Outcome:
+    def tick(context: dg.ScheduleEvaluationContext, pipeline: PipelineResource) -> Outcome:
         return request(context.instance, pipeline, job.name, by_segment=by_segment, config=config, decides=decides)
 
     return tick
@@ -87,7 +87,7 @@ def landing(
     asset: dg.AssetsDefinition,
     job: Any,
     description: str,
-    ask: Callable[[dg.DagsterInstance, Pipeline], Outcome],
+    ask: Callable[[dg.DagsterInstance, PipelineResource], Outcome],
 ) -> dg.SensorDefinition:
     """A sensor that asks for a run of ``job`` once ``asset`` has been made.
 
@@ -102,7 +102,7 @@ def landing(
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=description,
     )
-    def landed(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.SensorResult | dg.SkipReason:
+    def landed(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SensorResult | dg.SkipReason:
         newest = context.instance.fetch_materializations(asset.key, limit=1).records
         if not newest or newest[0].storage_id <= int(context.cursor or 0):
             return dg.SkipReason(f"{asset.key.to_user_string()} has not been made since")
@@ -116,7 +116,7 @@ def landing(
 
 def request(
     instance: dg.DagsterInstance,
-    pipeline: Pipeline,
+    pipeline: PipelineResource,
     job_name: str,
     *,
     by_segment: bool,
@@ -139,7 +139,7 @@ def request(
 
 
 def _sessions(
-    instance: dg.DagsterInstance, pipeline: Pipeline, *, decides: bool
+    instance: dg.DagsterInstance, pipeline: PipelineResource, *, decides: bool
 ) -> tuple[date, date, bool] | dg.SkipReason:
     """The first and the last session that a refresh makes, and whether that is more than the one in progress.
 
@@ -157,7 +157,7 @@ def _sessions(
     return (newest if decides else current), (newest if decides else current), False
 
 
-def _not_yet(instance: dg.DagsterInstance, pipeline: Pipeline, since: date, *, decides: bool) -> str | None:
+def _not_yet(instance: dg.DagsterInstance, pipeline: PipelineResource, since: date, *, decides: bool) -> str | None:
     """Why what was missed is not made by this job now; None where it is."""
     if looked_at(instance, DECIDES, since):
         return f"what is missing since {since} was looked at, and is withheld"
@@ -165,11 +165,11 @@ def _not_yet(instance: dg.DagsterInstance, pipeline: Pipeline, since: date, *, d
     return f"what was missed since {since} waits: {lacking}" if lacking else None
 
 
-def _ended(pipeline: Pipeline) -> datetime:
+def _ended(pipeline: PipelineResource) -> datetime:
     """Until when bars have ended for a feed that may be late."""
     return pipeline.clock.now() - pipeline.settings.feed_delay
 
 
-def ops(**configs: Mapping[str, Any]) -> dict[str, Any]:
+def op_config(**configs: Mapping[str, Any]) -> dict[str, Any]:
     """Run config for some assets by name."""
     return {"ops": {name: {"config": dict(config)} for name, config in configs.items()}}

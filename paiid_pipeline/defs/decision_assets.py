@@ -7,19 +7,19 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from paiid_pipeline.decisions import NEWS_PATIENCE, due_decisions, reach, unasked, undecided
-from paiid_pipeline.defs.factories import counted, describe
-from paiid_pipeline.defs.partitions import selected
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.decisions import NEWS_PATIENCE, decision_grid, pending, read_range, unasked
+from paiid_pipeline.defs.factories import counted, partition_metadata
+from paiid_pipeline.defs.partitions import selected_slice
+from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.schemas import DECISIONS, WITHHELD, empty
 from paiid_pipeline.sources import provided
 from paiid_pipeline.trading_calendar import HORIZONS
-from paiid_pipeline.warehouse import DecisionTable, Written
+from paiid_pipeline.warehouse import DecisionTable, WriteResult
 
 KEY = ["symbol", "horizon", "as_of"]
 
 
-class Refresh(dg.Config):
+class RefreshConfig(dg.Config):
     """How much of the partition to make."""
 
     only_new: bool = False
@@ -28,36 +28,36 @@ class Refresh(dg.Config):
     """A decision time (ISO): wait until it has settled, so that it is among the decisions made."""
 
 
-def to_make(
-    context: dg.AssetExecutionContext, config: Refresh, pipeline: Pipeline, table: DecisionTable
+def pending_decisions(
+    context: dg.AssetExecutionContext, config: RefreshConfig, pipeline: PipelineResource, table: DecisionTable
 ) -> Iterator[pl.DataFrame]:
     """The decisions to make, one frame a session and horizon, none of them empty."""
-    part = selected(context)
+    part = selected_slice(context)
     if config.through:
-        settled = datetime.fromisoformat(config.through) + pipeline.settings.settle
+        settled = datetime.fromisoformat(config.through) + pipeline.settings.decision_lag
         left = (settled - pipeline.clock.now()).total_seconds()
         if left > 0:
             context.log.info(f"waiting {left:.0f} s until the decision of {config.through} has settled")
         pipeline.clock.wait_until(settled)
     now = pipeline.clock.now()
     for day in part.days:
-        decisions = due_decisions(part.symbols, [day], pipeline.calendar, pipeline.settings, now)
+        decisions = decision_grid(part.symbols, [day], pipeline.calendar, pipeline.settings, now)
         for horizon in HORIZONS:
             due = decisions.filter(pl.col("horizon") == horizon)
             if config.only_new and due.height:
-                span = reach(due)
-                due = undecided(due, pipeline.warehouse.decided(table, part.symbols, horizon, span.first, span.last))
+                span = read_range(due)
+                due = pending(due, pipeline.warehouse.decided(table, part.symbols, horizon, span.first, span.last))
             if due.height:
                 context.log.info(f"{day} {horizon}: {due.height} decisions")
                 yield due
 
 
-def without_news(pipeline: Pipeline, decisions: pl.DataFrame) -> pl.DataFrame:
+def without_news(pipeline: PipelineResource, decisions: pl.DataFrame) -> pl.DataFrame:
     """WITHHELD: the decisions whose look-back the source of news was not asked about; none where it has no news."""
     settings = pipeline.settings
     if "news" not in provided(settings):
         return empty(WITHHELD)
-    span = reach(decisions)
+    span = read_range(decisions)
     start, end = span.first - settings.news_lookback, span.last - NEWS_PATIENCE
     spans = pipeline.warehouse.missing(settings.source, "news", span.symbols, start, end)
     found = [(symbol, gap.start, gap.end) for gap in spans for symbol in gap.symbols]
@@ -66,13 +66,13 @@ def without_news(pipeline: Pipeline, decisions: pl.DataFrame) -> pl.DataFrame:
     return unasked("news", decisions, gaps, settings.news_lookback, NEWS_PATIENCE)
 
 
-def no_news_source(pipeline: Pipeline) -> dict[str, str]:
+def no_news_source(pipeline: PipelineResource) -> dict[str, str]:
     """What the metadata says where the source has no news; nothing where it has."""
     source = pipeline.settings.source
     return {} if "news" in provided(pipeline.settings) else {"news": f"{source} has none: decided without"}
 
 
-class Made:
+class DecisionReport:
     """Rows made and withheld over the sessions of a run, and what the warehouse said to them."""
 
     def __init__(self, table: DecisionTable, schema: Mapping[str, Any]) -> None:
@@ -80,18 +80,18 @@ class Made:
         self._due = 0
         self._rows = pl.DataFrame(schema=schema)
         self._withheld = pl.DataFrame(schema=WITHHELD)
-        self._written = Written(0, 0, 0)
+        self._written = WriteResult(0, 0, 0)
 
-    def add(self, decisions: pl.DataFrame, rows: pl.DataFrame, written: Written, withheld: pl.DataFrame) -> None:
+    def add(self, decisions: pl.DataFrame, rows: pl.DataFrame, written: WriteResult, withheld: pl.DataFrame) -> None:
         """Count what one session's decisions came to: each has a row in ``rows`` or in ``withheld``."""
         self._due += decisions.height
         self._rows = pl.concat([self._rows, rows])
         self._written += written
         self._withheld = pl.concat([self._withheld, withheld])
 
-    def report(self, context: dg.AssetExecutionContext, pipeline: Pipeline) -> dict[str, Any]:
+    def report(self, context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dict[str, Any]:
         """What the asset reports, of each partition and of the run."""
-        describe(context, pipeline, self._table, self._rows, "as_of")
+        partition_metadata(context, pipeline, self._table, self._rows, "as_of")
         return {
             "due": self._due,
             "inserted": self._written.inserted,

@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from paiid_pipeline.defs.partitions import UNIVERSE, dimensions
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.schemas import MOMENT
 from paiid_pipeline.settings import TTL, CacheKind
 
@@ -52,8 +52,8 @@ def freshness(cadence: timedelta) -> dg.FreshnessPolicy:
     )
 
 
-def describe(
-    context: dg.AssetExecutionContext, pipeline: Pipeline, table: str, rows: pl.DataFrame, moment: str
+def partition_metadata(
+    context: dg.AssetExecutionContext, pipeline: PipelineResource, table: str, rows: pl.DataFrame, moment: str
 ) -> None:
     """Report the columns of what was made, and of each partition what it holds now and how much this run gave it.
 
@@ -75,7 +75,7 @@ def describe(
         context.add_asset_metadata(facts, partition_key=key)
 
 
-def _stored(keys: Sequence[str], pipeline: Pipeline, table: str) -> dict[str, pl.DataFrame]:
+def _stored(keys: Sequence[str], pipeline: PipelineResource, table: str) -> dict[str, pl.DataFrame]:
     """What the warehouse holds of each partition: rows, first, last a symbol."""
     days = sorted({dimensions(key)[0] for key in keys})
     calendar = pipeline.calendar
@@ -92,7 +92,9 @@ def _stored(keys: Sequence[str], pipeline: Pipeline, table: str) -> dict[str, pl
     return stored
 
 
-def by_partition(keys: Sequence[str], pipeline: Pipeline, rows: pl.DataFrame, moment: str) -> dict[str, pl.DataFrame]:
+def by_partition(
+    keys: Sequence[str], pipeline: PipelineResource, rows: pl.DataFrame, moment: str
+) -> dict[str, pl.DataFrame]:
     """The rows of each partition key; a moment belongs to the newest session whose date, or open, has come before."""
     days = sorted({dimensions(key)[0] for key in keys})
     calendar = pipeline.calendar

@@ -6,7 +6,7 @@ from datetime import date, datetime
 import dagster as dg
 
 from paiid_pipeline.decisions import NEWS_PATIENCE
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.sources import provided
 from paiid_pipeline.trading_calendar import HORIZONS, Horizon, TradingCalendar
 
@@ -16,14 +16,14 @@ MOST_SESSIONS = 5
 """How many sessions back, the newest included, a refresh looks for what was missed; before that, a backfill does."""
 
 
-def missed_since(pipeline: Pipeline) -> date | None:
+def missed_since(pipeline: PipelineResource) -> date | None:
     """The oldest session with a decision due that is newer than all stored ones of its horizon.
 
     None where there is none, and without a warehouse, where nothing has been decided.
     """
     if pipeline.settings.postgres_url is None:
         return None
-    settled = pipeline.clock.now() - pipeline.settings.settle
+    settled = pipeline.clock.now() - pipeline.settings.decision_lag
     newest = pipeline.warehouse.newest_decided("signals", pipeline.universe.symbols, settled)
     return first_undecided(pipeline.calendar, newest, settled)
 
@@ -51,12 +51,12 @@ def looked_at(instance: dg.DagsterInstance, job_name: str, since: date) -> bool:
     return instance.get_runs_count(wanted) > 0
 
 
-def inputs_lacking(instance: dg.DagsterInstance, pipeline: Pipeline) -> str | None:
+def inputs_lacking(instance: dg.DagsterInstance, pipeline: PipelineResource) -> str | None:
     """What the decisions of the session that closed last still wait for, in words; None where all is there.
 
     A decision made before its inputs would be withheld, or made without news that a refresh is about to bring.
     """
-    settled = pipeline.clock.now() - pipeline.settings.settle
+    settled = pipeline.clock.now() - pipeline.settings.decision_lag
     calendar = pipeline.calendar
     last = calendar.latest_session(settled)
     close = last.close if last.close <= settled else calendar.session_back(last.day, 1).close

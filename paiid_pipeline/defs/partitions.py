@@ -79,14 +79,14 @@ DATE_BY_SEGMENT = dg.MultiPartitionsDefinition({"date": DATE, "segment": SEGMENT
 
 
 @dataclass(frozen=True)
-class Slice:
+class PartitionSlice:
     """What one run is about: session dates, and symbols of the selected segments."""
 
     days: tuple[date, ...]
     symbols: tuple[str, ...]
 
 
-def selected(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Slice:
+def selected_slice(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> PartitionSlice:
     """The dates and symbols of the partitions that a run is to make; all symbols for a date partition."""
     days: set[date] = set()
     segments: dict[str, None] = {}
@@ -97,7 +97,7 @@ def selected(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) 
         else:
             days.add(date.fromisoformat(key))
     symbols = UNIVERSE.members(list(segments)) if segments else UNIVERSE.symbols
-    return Slice(tuple(sorted(days)), symbols)
+    return PartitionSlice(tuple(sorted(days)), symbols)
 
 
 def partition_keys(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Sequence[str]:

@@ -9,7 +9,7 @@ from paiid_pipeline.cache import CacheManager
 from paiid_pipeline.clock import Clock
 from paiid_pipeline.decisions import news_window
 from paiid_pipeline.ingestion import Ingestion
-from paiid_pipeline.ml.context import Workshop, open_registry
+from paiid_pipeline.ml.context import ModelStore, open_registry
 from paiid_pipeline.ml.registry import Registry
 from paiid_pipeline.ml.signing import SigningKey, key_of
 from paiid_pipeline.settings import Settings, load_settings
@@ -19,7 +19,7 @@ from paiid_pipeline.universe import Universe
 from paiid_pipeline.warehouse import Warehouse
 
 
-class Pipeline(dg.ConfigurableResource["Pipeline"]):
+class PipelineResource(dg.ConfigurableResource["PipelineResource"]):
     """Settings, clock, universe, source, warehouse, cache and register of models, each opened when first asked for."""
 
     @cached_property
@@ -48,7 +48,7 @@ class Pipeline(dg.ConfigurableResource["Pipeline"]):
 
     @cached_property
     def warehouse(self) -> Warehouse:
-        return Warehouse(self.settings.require_postgres(), self.settings.settle)
+        return Warehouse(self.settings.require_postgres(), self.settings.decision_lag)
 
     @cached_property
     def ingestion(self) -> Ingestion:
@@ -63,8 +63,8 @@ class Pipeline(dg.ConfigurableResource["Pipeline"]):
         return open_registry(self.settings)
 
     @cached_property
-    def workshop(self) -> Workshop:
-        return Workshop(self.registry, self.model_key, self.settings.models_dir, self.settings.home)
+    def store(self) -> ModelStore:
+        return ModelStore(self.registry, self.model_key, self.settings.models_dir, self.settings.home)
 
     @cached_property
     def model_key(self) -> SigningKey:

@@ -8,11 +8,11 @@ import polars as pl
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
 from paiid_pipeline.defs.factories import by_partition
-from paiid_pipeline.defs.partitions import Slice, partition_keys, selected
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.partitions import PartitionSlice, partition_keys, selected_slice
+from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.quality.rows import Rules, broken
 
-Read = Callable[[Pipeline, Slice], pl.DataFrame]
+Read = Callable[[PipelineResource, PartitionSlice], pl.DataFrame]
 Evaluations = Iterator[dg.AssetCheckEvaluation | dg.Output[None]]
 
 _SHOWN = 5
@@ -23,7 +23,7 @@ def rules_check(
     rules: Rules,
     read: Read,
     moment: str,
-    nothing: Callable[[Pipeline, Slice], bool] | None = None,
+    nothing: Callable[[PipelineResource, PartitionSlice], bool] | None = None,
 ) -> dg.AssetChecksDefinition:
     """A check of the rows of the partitions just made; ``moment`` places a row in one.
 
@@ -38,15 +38,15 @@ def rules_check(
         partitions_def=asset.partitions_def,
         description="Every row of the partition satisfies: " + "; ".join(rules) + ".",
     )
-    def sound_rows(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> Evaluations:
-        part = selected(context)
+    def sound_rows(context: dg.AssetCheckExecutionContext, pipeline: PipelineResource) -> Evaluations:
+        part = selected_slice(context)
         rows = read(pipeline, part)
         parts = by_partition(partition_keys(context), pipeline, rows, moment)
         if rows.is_empty() and nothing is not None and nothing(pipeline, part):
             none = dg.AssetCheckResult(passed=False, description="nothing has arrived", metadata={"rows checked": 0})
             results = dict.fromkeys(parts, none)
         else:
-            results = {key: soundness(found, rules, dg.AssetCheckSeverity.WARN) for key, found in parts.items()}
+            results = {key: row_check_result(found, rules, dg.AssetCheckSeverity.WARN) for key, found in parts.items()}
         yield from evaluated(context, asset.key, "sound_rows", results)
 
     return sound_rows
@@ -93,7 +93,7 @@ def _materializations(
     }
 
 
-def soundness(
+def row_check_result(
     rows: pl.DataFrame, rules: Rules, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
 ) -> dg.AssetCheckResult:
     """Passed where no row breaks a rule; says how many break which, and of which symbols."""
@@ -119,7 +119,7 @@ def _symbols(rows: pl.DataFrame, rule: pl.Expr) -> str:
     return f" ({', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''})"
 
 
-def moments(pipeline: Pipeline, part: Slice) -> tuple[datetime, datetime]:
+def moments(pipeline: PipelineResource, part: PartitionSlice) -> tuple[datetime, datetime]:
     """The open of the first session and the close of the last one of a slice."""
     sessions = pipeline.calendar.sessions(part.days[0], part.days[-1])
     return sessions[0].open, sessions[-1].close

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from paiid_pipeline import universe_snapshot
-from paiid_pipeline.console import tell, timed
+from paiid_pipeline.console import print_err, timed
 from paiid_pipeline.local import processes
 from paiid_pipeline.local.processes import Child
 from paiid_pipeline.local.servers import HOST, RunningServer
@@ -50,7 +50,7 @@ class _Dagster:
         workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
         port = free_port(web_port)
         if port != web_port:
-            tell(f"port {web_port} is taken: the UI moves to {port} (PAIID_WEB_PORT chooses another)")
+            print_err(f"port {web_port} is taken: the UI moves to {port} (PAIID_WEB_PORT chooses another)")
         self.url = f"http://{HOST}:{port}"
 
         def child(name: str, module: str, *words: str) -> Child:
@@ -83,8 +83,8 @@ class _Dagster:
     def watch(self) -> None:
         """Keep everything running. Raises LostError where that cannot be done."""
         children = [self._code_server, self._webserver, self._daemon]
-        if self._services.stand_in is not None:
-            children.append(self._services.stand_in.child)
+        if self._services.simulator is not None:
+            children.append(self._services.simulator.child)
         warnings = _Warnings(self._home, self._services.environment)
         for look in itertools.count():
             for number, server in enumerate(self._services.databases):
@@ -98,7 +98,7 @@ class _Dagster:
             time.sleep(0.5)
 
     def _revive_server(self, server: RunningServer) -> RunningServer:
-        tell(f"{server.name} ended; the end of {server.log}:\n{processes.tail(server.log)}")
+        print_err(f"{server.name} ended; the end of {server.log}:\n{processes.tail(server.log)}")
         starts = self._server_starts.setdefault(server.name, [])
         starts.append(time.monotonic())
         if sum(time.monotonic() - start < _RESTART_WINDOW for start in starts) > _MOST_RESTARTS:
@@ -107,23 +107,23 @@ class _Dagster:
         if again.port != server.port:
             again.stop()
             raise LostError(f"port {server.port} of {server.name} was taken while it was down: start paiid again")
-        tell(f"{server.name} is started again")
+        print_err(f"{server.name} is started again")
         return again
 
     def _revive(self, child: Child) -> None:
-        tell(child.obituary())
+        print_err(child.exit_report())
         if not child.may_restart(_MOST_RESTARTS, _RESTART_WINDOW):
             raise LostError(_too_often(child.name))
         if child is self._code_server:
             self._socket.unlink(missing_ok=True)
         child.start()
-        tell(f"{child.name} is started again")
+        print_err(f"{child.name} is started again")
 
     def _wait(self, is_ready: Callable[[], bool], child: Child) -> None:
         deadline = time.monotonic() + _UI_LIMIT
         while not is_ready():
             if child.ended() or time.monotonic() > deadline:
-                raise LostError(child.obituary())
+                raise LostError(child.exit_report())
             time.sleep(0.05)
 
 
@@ -153,7 +153,7 @@ class _Warnings:
         wrong = {"disk": f"paiid{full}" if full else "", "universe": universe_snapshot.changed(self._environment)}
         for name, words in wrong.items():
             if words and name not in self._said:
-                tell(words)
+                print_err(words)
         self._said = {name for name, words in wrong.items() if words}
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from paiid_pipeline.clock import SystemClock
-from paiid_pipeline.console import tell
+from paiid_pipeline.console import print_err
 from paiid_pipeline.local.servers import REDIS_DATABASES
 from paiid_pipeline.settings import Settings
 
@@ -46,7 +46,7 @@ class OccupiedError(RuntimeError):
     """Another process owns the home."""
 
 
-class Lease:
+class HomeLock:
     """The right to run servers in a home, for as long as it is held."""
 
     def __init__(self, home: Path, command: str) -> None:
@@ -74,7 +74,7 @@ class Lease:
 
 
 @contextmanager
-def own(home: Path, command: str) -> Iterator[Lease]:
+def lock(home: Path, command: str) -> Iterator[HomeLock]:
     """Hold the home's lock. Raises OccupiedError naming the owner where another process holds it."""
     with _open_lock(home / "paiid.lock") as file:
         while not _try_lock(file, fcntl.LOCK_EX):
@@ -83,13 +83,13 @@ def own(home: Path, command: str) -> Iterator[Lease]:
                 raise OccupiedError(f"{owner} already runs in {home}")
             time.sleep(0.01)  # only another command's look at the lock, or an owner about to write or to end
         try:
-            yield Lease(home, command)
+            yield HomeLock(home, command)
         finally:
             _state_path(home).unlink(missing_ok=True)
 
 
 @contextmanager
-def attach(home: Path) -> Iterator[State | None]:
+def share(home: Path) -> Iterator[State | None]:
     """The state of the home's owner, held up while the body runs; None where nobody owns it.
 
     Waits while the owner is still starting.
@@ -103,7 +103,7 @@ def attach(home: Path) -> Iterator[State | None]:
                     yield state
                     return
         if not waiting:
-            tell(f"waiting for {state if state.pid else 'another paiid'}")
+            print_err(f"waiting for {state if state.pid else 'another paiid'}")
             waiting = True
         time.sleep(0.1)
     yield None

@@ -50,7 +50,7 @@ def first_partition(settings: Settings) -> dict[str, str]:
     return {_FIRST: kept.read_text().strip()}
 
 
-def reach_back(settings: Settings, first: date) -> dict[str, str]:
+def extend_back(settings: Settings, first: date) -> dict[str, str]:
     """As `first_partition`, which is from now on no later than ``first``: what was asked for is in the grid.
 
     Raises SettingsError for a day before any partition.

@@ -101,7 +101,7 @@ class Child:
         """Whether it was started at most ``most`` times in the last ``window`` seconds."""
         return sum(time.monotonic() - start < window for start in self.starts) <= most
 
-    def obituary(self) -> str:
+    def exit_report(self) -> str:
         """How it ended, and the end of its log."""
         status = self.process.returncode if self.process else None
         how = f"was killed by signal {-status}" if status is not None and status < 0 else f"ended with status {status}"

@@ -16,21 +16,21 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from paiid_pipeline.cache import CacheError, CacheManager
-from paiid_pipeline.console import tell, timed
+from paiid_pipeline.console import print_err, timed
 from paiid_pipeline.local import processes, servers
 from paiid_pipeline.local.home import profile_of, redis_database
 from paiid_pipeline.local.home_settings import chosen, first_partition
 from paiid_pipeline.local.processes import Child
 from paiid_pipeline.local.servers import HOST, RunningServer, start_postgres, start_redis
-from paiid_pipeline.settings import STAND_INS, Settings
+from paiid_pipeline.settings import SIMULATED, Settings
 from paiid_pipeline.warehouse.roles import (
     ANALYST,
+    allow_login,
+    check_reachable,
     close_to_public,
     ensure_database,
-    let_in,
-    masked,
-    reach,
     with_database,
+    without_password,
 )
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -49,7 +49,7 @@ class Services:
     environment: dict[str, str] = field(repr=False)
     """Addresses with their passwords, and the choices of source, clock and universe made absolute."""
     databases: list[RunningServer] = field(default_factory=list)
-    stand_in: StandIn | None = None
+    simulator: SimulatorProcess | None = None
 
     def child_environment(self) -> dict[str, str]:
         """The environment of a process that must not outlive us."""
@@ -58,16 +58,16 @@ class Services:
     def stop(self) -> list[str]:
         """Stop all that is ours; the names of what was stopped. Whatever else we started goes first."""
         stopped = []
-        if self.stand_in is not None:
-            self.stand_in.stop()
-            stopped.append(self.stand_in.child.name)
+        if self.simulator is not None:
+            self.simulator.stop()
+            stopped.append(self.simulator.child.name)
         for server in reversed(self.databases):
             server.stop()
             stopped.append(server.name)
         return stopped
 
 
-class StandIn:
+class SimulatorProcess:
     """The local exchange that answers in Alpaca's shapes. ``environment`` is what it is started with."""
 
     def __init__(self, source: str, log: Path, environment: Mapping[str, str]) -> None:
@@ -83,7 +83,7 @@ class StandIn:
             if answers(f"{self.url}/health"):
                 return
             time.sleep(0.02)
-        raise RuntimeError(self.child.obituary())
+        raise RuntimeError(self.child.exit_report())
 
     def stop(self) -> None:
         """End it; its data is in memory alone."""
@@ -105,10 +105,10 @@ def start(settings: Settings, *, quiet: bool = False) -> Services:
         _start_redis(settings, services, quiet=quiet)
         _prepare_dagster(settings, services)
         _migrate(services, quiet=quiet)
-        if services.stand_in is not None:
+        if services.simulator is not None:
             with timed(quiet=quiet) as words:
-                words += [services.stand_in.child.name, f"on {services.stand_in.url}"]
-                services.stand_in.wait()
+                words += [services.simulator.child.name, f"on {services.simulator.url}"]
+                services.simulator.wait()
     except BaseException:
         services.stop()
         raise
@@ -163,19 +163,19 @@ def free_port(wanted: int) -> int:
 
 
 def _start_stand_in(settings: Settings, services: Services) -> None:
-    if settings.source not in STAND_INS or settings.source_url is not None:
+    if settings.source not in SIMULATED or settings.source_url is not None:
         return
     log = settings.home / "logs" / "exchange.log"
-    services.stand_in = StandIn(settings.source, log, services.child_environment())
-    services.environment["PAIID_SOURCE_URL"] = services.stand_in.url
-    services.stand_in.child.start()
+    services.simulator = SimulatorProcess(settings.source, log, services.child_environment())
+    services.environment["PAIID_SOURCE_URL"] = services.simulator.url
+    services.simulator.child.start()
 
 
 def _start_postgres(settings: Settings, services: Services, *, quiet: bool) -> None:
     own = settings.dagster_postgres_url.get_secret_value() if settings.dagster_postgres_url else None
     if settings.postgres_url is not None:
         warehouse = settings.postgres_url.get_secret_value()
-        reach(warehouse)
+        check_reachable(warehouse)
         dagster = own or with_database(warehouse, f"{_database(warehouse)}_dagster")
     else:
         with timed(quiet=quiet) as words:
@@ -197,7 +197,7 @@ def _prepare_databases(settings: Settings, services: Services) -> None:
     if settings.dagster_postgres_url is None:
         ensure_database(warehouse, _database(dagster))
     else:
-        reach(dagster)
+        check_reachable(dagster)
     ours = [] if settings.postgres_url is None else [_database(warehouse), _database(dagster)]
     close_to_public(warehouse, *ours)
 
@@ -212,7 +212,7 @@ def _start_redis(settings: Settings, services: Services, *, quiet: bool) -> None
         try:
             CacheManager.connect(url).reach()
         except CacheError as error:
-            raise ConnectionError(f"no Redis at {masked(url)}: {error}: check PAIID_REDIS_URL") from None
+            raise ConnectionError(f"no Redis at {without_password(url)}: {error}: check PAIID_REDIS_URL") from None
         services.environment["PAIID_REDIS_URL"] = url
         return
     with timed(quiet=quiet) as words:
@@ -242,8 +242,8 @@ def _migrate(services: Services, *, quiet: bool) -> None:
         words += ["warehouse", f"({services.profile})"]
         url, password = services.environment["PAIID_POSTGRES_URL"], services.environment.get("PAIID_ANALYST_PASSWORD")
         try:
-            migrate(url, tell)
+            migrate(url, print_err)
         except LookupError as error:
             raise RuntimeError(str(error)) from None
         if password is not None:
-            let_in(url, ANALYST, password)
+            allow_login(url, ANALYST, password)

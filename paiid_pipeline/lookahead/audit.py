@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from paiid_pipeline.lookahead.decision_path import KEY, History, Key, Output, Pipeline
+from paiid_pipeline.lookahead.decision_path import KEY, DecisionPath, History, Key, Output
 from paiid_pipeline.schemas import ARTICLE_SENTIMENT
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.transformer import ARITHMETIC
@@ -57,7 +57,7 @@ class Difference:
 
 
 @dataclass
-class Report:
+class AuditReport:
     """What an audit has covered, and what it has found."""
 
     decisions: int = 0
@@ -69,7 +69,7 @@ class Report:
     """What could not be compared, and how often."""
     differences: list[Difference] = field(default_factory=list)
 
-    def merge(self, other: Report) -> None:
+    def merge(self, other: AuditReport) -> None:
         """Add what another audit covered and found."""
         self.decisions += other.decisions
         self.symbols |= other.symbols
@@ -95,7 +95,7 @@ class Report:
         return min(self.differences, key=lambda d: (d.as_of, places.get(d.table, -1), d.symbol), default=None)
 
 
-def audit(pipeline: Pipeline, history: History, sample: pl.DataFrame, stored: Output | None = None) -> Report:
+def audit(pipeline: DecisionPath, history: History, sample: pl.DataFrame, stored: Output | None = None) -> AuditReport:
     """Make each decision of ``sample`` from what was known by then, and compare.
 
     ``history``: with all that came later, and all decisions among which the sampled ones are to be
@@ -103,7 +103,7 @@ def audit(pipeline: Pipeline, history: History, sample: pl.DataFrame, stored: Ou
     of several for one decision the last with the engine and version of the recomputed one counts. A stored
     row of another model version is not compared but noted.
     """
-    report = Report(sample.height, set(sample["symbol"].to_list()))
+    report = AuditReport(sample.height, set(sample["symbol"].to_list()))
     recomputed = pipeline(history)
     full = {name: _rows(frame, sample) for name, frame in recomputed.items()}
     kept = {
@@ -111,7 +111,7 @@ def audit(pipeline: Pipeline, history: History, sample: pl.DataFrame, stored: Ou
     }
     for moment in sample.sort("known_by").partition_by("known_by", maintain_order=True):
         keys = moment.select(KEY).rows()
-        for name, frame in pipeline(history.known_by(moment["known_by"][0], recomputed["signals"])).items():
+        for name, frame in pipeline(history.as_known_by(moment["known_by"][0], recomputed["signals"])).items():
             then = _rows(frame, moment)
             for key in keys:
                 alone = then.get(key, [])
@@ -121,9 +121,9 @@ def audit(pipeline: Pipeline, history: History, sample: pl.DataFrame, stored: Ou
     return report
 
 
-def too_early(bars: pl.DataFrame) -> Report:
-    """Bars (`contracts.STORED_BARS`) that claim to have been known before they ended, or to end before they began."""
-    report = Report(rows={f"market_bars, {STORED}": bars.height}, values=bars.height)
+def too_early(bars: pl.DataFrame) -> AuditReport:
+    """Bars (`schemas.STORED_BARS`) that claim to have been known before they ended, or to end before they began."""
+    report = AuditReport(rows={f"market_bars, {STORED}": bars.height}, values=bars.height)
     ends = pl.col("bar_end")
     for column, bound, wrong in (
         ("known_at", "bar_end", pl.col("known_at") < ends),
@@ -138,17 +138,17 @@ def too_early(bars: pl.DataFrame) -> Report:
     return report
 
 
-def audit_scores(scores: pl.DataFrame, wordings: pl.DataFrame, analyzer: SentimentAnalyzer) -> Report:
+def audit_scores(scores: pl.DataFrame, article_versions: pl.DataFrame, analyzer: SentimentAnalyzer) -> AuditReport:
     """Score the texts behind some stored scores again, each in the wording it names, and compare.
 
-    ``scores``: `contracts.STORED_ARTICLE_SENTIMENT` of the ensemble; ``wordings``: `contracts.STORED_NEWS`, all
+    ``scores``: `schemas.STORED_ARTICLE_SENTIMENT` of the ensemble; ``article_versions``: `schemas.STORED_NEWS`, all
     versions of their articles. A score that was known before its wording was is a difference. One by models other
     than ``analyzer`` has, version for version, is not compared but noted. One by the same models on another kind of
     processor is compared within ``BOUND`` or, counted apart, ``EDGE``.
     """
-    report = Report()
+    report = AuditReport()
     wording = ["article_id", "content_hash"]
-    first = wordings.sort("known_at").unique(wording, keep="first", maintain_order=True)
+    first = article_versions.sort("known_at").unique(wording, keep="first", maintain_order=True)
     heard = scores.join(first.select(*wording, worded="known_at"), on=wording, how="left", maintain_order="left")
     for row in heard.filter(pl.col("worded").is_null() | (pl.col("worded") > pl.col("known_at"))).iter_rows(named=True):
         since = UNKNOWN if row["worded"] is None else row["worded"].isoformat()
@@ -191,7 +191,7 @@ def _label(score: Mapping[str, Any]) -> str:
     return max(_SHARES, key=lambda name: score[name])
 
 
-def _filled(report: Report, table: str, kept: pl.DataFrame, recomputed: pl.DataFrame) -> pl.DataFrame:
+def _filled(report: AuditReport, table: str, kept: pl.DataFrame, recomputed: pl.DataFrame) -> pl.DataFrame:
     """``kept`` without the columns that were added to the table after all of its rows, which are noted."""
     added = [
         name
@@ -214,7 +214,7 @@ def _rows(frame: pl.DataFrame, decisions: pl.DataFrame) -> dict[Key, list[dict[s
 
 
 def _compare_stored(
-    report: Report, table: str, key: Key, then: Sequence[Mapping[str, Any]], kept: Sequence[Mapping[str, Any]]
+    report: AuditReport, table: str, key: Key, then: Sequence[Mapping[str, Any]], kept: Sequence[Mapping[str, Any]]
 ) -> None:
     """``then`` against the stored rows of the same decision: those of its own engine and version."""
     if not kept:
@@ -237,12 +237,12 @@ def _same_maker(row: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return len(versions) < 2 and all(row.get(name) == other.get(name) for name in ("engine", "model", "version"))
 
 
-def _note(report: Report, what: str, count: int = 1) -> None:
+def _note(report: AuditReport, what: str, count: int = 1) -> None:
     report.notes[what] = report.notes.get(what, 0) + count
 
 
 def _compare(
-    report: Report,
+    report: AuditReport,
     table: str,
     against: str,
     key: Key,

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from paiid_pipeline.decisions import Reach, reach
+from paiid_pipeline.decisions import ReadRange, read_range
 from paiid_pipeline.lookahead.decision_path import History
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.generator import ENGINE
-from paiid_pipeline.signals.risk import reach_back
+from paiid_pipeline.signals.risk import risk_lookback
 from paiid_pipeline.signals.rules import load_rules
 from paiid_pipeline.trading_calendar import Horizon
 from paiid_pipeline.warehouse import Warehouse
@@ -31,7 +31,7 @@ def history_of(
     warehouse: Warehouse, settings: Settings, decisions: pl.DataFrame, horizon: Horizon, now: datetime
 ) -> History:
     """All that is known by now about some decisions and the week after them."""
-    span = reach(decisions)
+    span = read_range(decisions)
     end = min(now, span.last + _AFTER)
     after = _remembered(settings, span, horizon)
     return History(
@@ -41,25 +41,25 @@ def history_of(
             span.symbols, SentimentAnalyzer.model, span.first - settings.news_lookback, end, now
         ),
         decisions=decisions,
-        stakes=_stakes(warehouse, settings, span, horizon, ENGINE),
-        halts=warehouse.quarantined_bars(span.symbols, after, end),
+        prior_positions=_stakes(warehouse, settings, span, horizon, ENGINE),
+        quarantined=warehouse.quarantined_bars(span.symbols, after, end),
     )
 
 
-def _remembered(settings: Settings, span: Reach, horizon: Horizon) -> datetime:
+def _remembered(settings: Settings, span: ReadRange, horizon: Horizon) -> datetime:
     """Since when earlier signals and quarantined bars count."""
-    return span.first - reach_back(load_rules(settings.rules_path).limits, horizon)
+    return span.first - risk_lookback(load_rules(settings.rules_path).limits, horizon)
 
 
-def _stakes(warehouse: Warehouse, settings: Settings, span: Reach, horizon: Horizon, engine: str) -> pl.DataFrame:
+def _stakes(warehouse: Warehouse, settings: Settings, span: ReadRange, horizon: Horizon, engine: str) -> pl.DataFrame:
     before = span.first - timedelta(microseconds=1)
-    return warehouse.stakes(span.symbols, horizon, engine, _remembered(settings, span, horizon), before)
+    return warehouse.prior_positions(span.symbols, horizon, engine, _remembered(settings, span, horizon), before)
 
 
 def _stored(
     warehouse: Warehouse, decisions: pl.DataFrame, horizon: Horizon, engine: str = ENGINE
 ) -> dict[str, pl.DataFrame]:
-    span = reach(decisions)
+    span = read_range(decisions)
     read = (warehouse.indicators, warehouse.symbol_sentiment, warehouse.signals)
     tables = ("technical_indicators", "symbol_sentiment", "signals")
     found = {name: ask(span.symbols, horizon, span.first, span.last) for name, ask in zip(tables, read, strict=True)}

@@ -11,7 +11,7 @@ from paiid_pipeline.settings import Settings
 
 
 @dataclass(frozen=True)
-class Workshop:
+class ModelStore:
     """All that training, importing and promoting need besides the texts."""
 
     registry: Registry
@@ -41,9 +41,9 @@ def open_registry(settings: Settings) -> Registry:
     return Registry(settings.mlflow_url, settings.mlflow_artifacts)
 
 
-def open_workshop(settings: Settings) -> Workshop:
+def open_model_store(settings: Settings) -> ModelStore:
     """The workshop of the settings. Raises LookupError with the remedy where the key must be given and is not."""
-    return Workshop(
+    return ModelStore(
         open_registry(settings),
         key_of(settings),
         settings.models_dir,

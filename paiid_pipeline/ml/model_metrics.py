@@ -9,15 +9,15 @@ from datetime import datetime
 import polars as pl
 
 from paiid_pipeline.ml.registry import Version
-from paiid_pipeline.ml.verdict import Verdict
+from paiid_pipeline.ml.verdict import GateResult
 from paiid_pipeline.schemas import MODEL_EVALUATIONS
 
 _BOUNDS = ("low", "high")
 _ROWS = "rows"
 
 
-def performance(version: Version, verdict: Verdict, at: datetime, run_id: str) -> pl.DataFrame:
-    """`contracts.MODEL_EVALUATIONS`: a row a metric of ``version``, measured by ``at`` on held-out data.
+def performance(version: Version, verdict: GateResult, at: datetime, run_id: str) -> pl.DataFrame:
+    """`schemas.MODEL_EVALUATIONS`: a row a metric of ``version``, measured by ``at`` on held-out data.
 
     ``accuracy_low`` and ``accuracy_high`` are the bounds of ``accuracy``; of ``tweets/accuracy`` the number of rows
     is ``tweets/rows``. What is not finite was not measured, and has no row.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from paiid_pipeline.ml.signing import SigningKey, UntrustedModelError, sign_folder, verify_folder
-from paiid_pipeline.ml.verdict import Verdict
+from paiid_pipeline.ml.verdict import GateResult
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,7 +45,7 @@ class RegistryError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Interface:
+class ModelSignature:
     """What a model reads and what it says, for whoever finds it in the register."""
 
     inputs: Mapping[str, Literal["string", "double"]]
@@ -76,7 +76,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Installed:
+class InstalledModel:
     """A version whose files lie in a local folder, verified."""
 
     name: str
@@ -109,7 +109,7 @@ class Registry:
         parameters: Mapping[str, object],
         documents: Mapping[str, object] | None = None,
         plots: Mapping[str, bytes] | None = None,
-        interface: Interface,
+        interface: ModelSignature,
     ) -> Version:
         """Sign ``folder`` and store it as the next version of ``name``, with a run in the experiment of that name.
 
@@ -158,7 +158,7 @@ class Registry:
         """The version in use; None where there is none."""
         return next((row for row in self.versions(name) if CHAMPION in row.aliases), None)
 
-    def promote(self, name: str, version: int, verdict: Verdict) -> bool:
+    def promote(self, name: str, version: int, verdict: GateResult) -> bool:
         """Give ``version`` the alias ``champion`` where the verdict allows it; the reasons are kept with it."""
         _, client = self._mlflow()
         self._stored(client, name, version)
@@ -185,7 +185,7 @@ class Registry:
             shutil.move(folder, to)
         return to
 
-    def install(self, name: str, home: Path, public: bytes) -> Installed:
+    def install(self, name: str, home: Path, public: bytes) -> InstalledModel:
         """Put the champion's files under ``home`` and pin it there for :func:`installed`.
 
         Raises LookupError with the remedy where ``name`` has no champion.
@@ -254,7 +254,7 @@ class Registry:
         )
 
 
-def installed(name: str, home: Path, public: bytes) -> Installed:
+def installed(name: str, home: Path, public: bytes) -> InstalledModel:
     """The pinned version of ``name`` under ``home``, its files verified; without MLflow, in milliseconds.
 
     Raises LookupError with the remedy where none is installed, UntrustedModelError where its files are not
@@ -271,7 +271,7 @@ def installed(name: str, home: Path, public: bytes) -> Installed:
     folder = home / name / str(version)
     if verify_folder(folder, public) != digest:
         raise UntrustedModelError(f"{folder} is not the version that {pin} names: install the model again")
-    return Installed(name, version, digest, folder)
+    return InstalledModel(name, version, digest, folder)
 
 
 def _intact(folder: Path, digest: str, public: bytes) -> bool:
@@ -281,7 +281,7 @@ def _intact(folder: Path, digest: str, public: bytes) -> bool:
         return False
 
 
-def _save_model(path: str, mlflow_model: Any, folder: Path, digest: str, interface: Interface) -> None:
+def _save_model(path: str, mlflow_model: Any, folder: Path, digest: str, interface: ModelSignature) -> None:
     """Write a model in MLflow's layout: our signed folder as it is, beside its description."""
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, DataType, Schema

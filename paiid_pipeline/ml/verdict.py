@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateResult:
     """The gate's answer, and for each rival why; the reasons are for people."""
 
     promote: bool

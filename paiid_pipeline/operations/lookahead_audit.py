@@ -10,9 +10,9 @@ from random import Random
 
 import polars as pl
 
-from paiid_pipeline.decisions import due_decisions, reach
-from paiid_pipeline.lookahead.audit import Report, audit, audit_scores, too_early
-from paiid_pipeline.lookahead.decision_path import History, Output, Pipeline, pipeline_of
+from paiid_pipeline.decisions import decision_grid, read_range
+from paiid_pipeline.lookahead.audit import AuditReport, audit, audit_scores, too_early
+from paiid_pipeline.lookahead.decision_path import DecisionPath, History, Output, decision_path
 from paiid_pipeline.lookahead.history import _stakes, _stored, history_of, together
 from paiid_pipeline.ml.signals.engines import MlEngine, rule_engine
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
@@ -67,16 +67,16 @@ def audited(
     sample: int,
     seed: int,
     analyzer: SentimentAnalyzer,
-) -> Report:
+) -> AuditReport:
     """Audit about ``sample`` of the stored decisions, drawn evenly over horizons and sessions.
 
     The same seed draws the same ones. ``now``: a moment by which all that is stored has become known. Of each both
     engines' signals are made again, the ML engine's by the model that had been trained by then. Of the texts
     that they may have heard, up to ``TEXTS`` a session are scored again, by ``analyzer``.
     """
-    rng, report, pipeline = Random(seed), Report(), pipeline_of(settings, rule_engine(settings))  # noqa: S311
+    rng, report, pipeline = Random(seed), AuditReport(), decision_path(settings, rule_engine(settings))  # noqa: S311
     ml = MlEngine(settings)
-    models = pipeline_of(settings, ml)
+    models = decision_path(settings, ml)
     for places, horizon in enumerate(reversed(HORIZONS)):  # daily decisions are few: what they leave goes to the others
         wanted = (sample - report.decisions) // (len(HORIZONS) - places)
         days = _decided_days(warehouse, settings, symbols, horizon, now)
@@ -98,7 +98,7 @@ def audited(
 
 def _heard(scores: pl.DataFrame, decisions: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     """The scores that some decisions of one session may rest on."""
-    span = reach(decisions)
+    span = read_range(decisions)
     return scores.filter(
         pl.col("symbol").is_in(span.symbols)
         & (pl.col("published_at") >= span.first - settings.news_lookback)
@@ -106,22 +106,27 @@ def _heard(scores: pl.DataFrame, decisions: pl.DataFrame, settings: Settings) ->
     )
 
 
-def _rescored(warehouse: Warehouse, scores: pl.DataFrame, analyzer: SentimentAnalyzer) -> Report:
+def _rescored(warehouse: Warehouse, scores: pl.DataFrame, analyzer: SentimentAnalyzer) -> AuditReport:
     if scores.is_empty():
-        return Report()
+        return AuditReport()
     published = scores["published_at"]
     first, last = published.min(), published.max()
     assert isinstance(first, datetime)  # noqa: S101
     assert isinstance(last, datetime)  # noqa: S101
     articles = scores["article_id"].unique(maintain_order=True).to_list()
-    return audit_scores(scores, warehouse.wordings(articles, first, last + timedelta(microseconds=1)), analyzer)
+    return audit_scores(scores, warehouse.article_versions(articles, first, last + timedelta(microseconds=1)), analyzer)
 
 
 def _audit_models(
-    warehouse: Warehouse, settings: Settings, models: Pipeline, history: History, picked: pl.DataFrame, horizon: Horizon
-) -> Report:
+    warehouse: Warehouse,
+    settings: Settings,
+    models: DecisionPath,
+    history: History,
+    picked: pl.DataFrame,
+    horizon: Horizon,
+) -> AuditReport:
     """The ML engine's signals of some decisions; what they rest on is the same as with the rules."""
-    own = replace(history, stakes=_stakes(warehouse, settings, reach(history.decisions), horizon, ML))
+    own = replace(history, prior_positions=_stakes(warehouse, settings, read_range(history.decisions), horizon, ML))
     stored = {"signals": _stored(warehouse, picked, horizon, ML)["signals"]}
 
     def only_signals(some: History) -> Output:
@@ -152,11 +157,11 @@ def _decided(
     warehouse: Warehouse, settings: Settings, symbols: Sequence[str], day: date, horizon: Horizon, now: datetime
 ) -> pl.DataFrame:
     """The decisions of a session that have been made."""
-    due = due_decisions(symbols, [day], settings.universe.calendar, settings, now)
+    due = decision_grid(symbols, [day], settings.universe.calendar, settings, now)
     due = due.filter(pl.col("horizon") == horizon)
     if due.is_empty():
         return due
-    span = reach(due)
+    span = read_range(due)
     made = warehouse.decided("symbol_sentiment", symbols, horizon, span.first, span.last)
     return due.join(made, on=made.columns, how="semi", maintain_order="left")
 

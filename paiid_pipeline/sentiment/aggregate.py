@@ -32,10 +32,10 @@ def aggregate(
     half_life: timedelta,
     model: str = ensemble.MODEL,
 ) -> pl.DataFrame:
-    """`contracts.SYMBOL_SENTIMENT`: one row a decision, in the order of ``decisions``.
+    """`schemas.SYMBOL_SENTIMENT`: one row a decision, in the order of ``decisions``.
 
-    ``scores``: `contracts.STORED_ARTICLE_SENTIMENT`, all versions, in any order; ``decisions``:
-    `contracts.DECISIONS`. For a decision at T count the articles of :func:`counted`. Each weighs
+    ``scores``: `schemas.STORED_ARTICLE_SENTIMENT`, all versions, in any order; ``decisions``:
+    `schemas.DECISIONS`. For a decision at T count the articles of :func:`counted`. Each weighs
     w = c * 0.5 ** ((T - published_at) / half_life), with c its confidence:
 
     score = sum(w s) / sum(w); disagreement = sqrt(sum(w (s - score)^2) / sum(w)); confidence = the decayed

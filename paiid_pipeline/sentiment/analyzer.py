@@ -10,8 +10,8 @@ import polars as pl
 
 from paiid_pipeline.schemas import ARTICLE_SENTIMENT
 from paiid_pipeline.sentiment import ensemble
-from paiid_pipeline.sentiment.base import Failure, Member, Opinion, Reading, predictions
-from paiid_pipeline.sentiment.ensemble import SEED, Blend, Route
+from paiid_pipeline.sentiment.base import Failure, Prediction, SentimentModel, TextInput, predict_texts
+from paiid_pipeline.sentiment.ensemble import DEFAULT_WEIGHTS, EnsembleWeights, Selection
 from paiid_pipeline.sentiment.text.company_names import Directory, Names
 from paiid_pipeline.sentiment.text.entities import read_for
 from paiid_pipeline.sentiment.text.near_duplicates import signature
@@ -65,8 +65,8 @@ class SentimentResult(MemberResult):
 class SentimentAnalyzer:
     """Scores texts and articles, by default with VADER alone. Nothing depends on the other texts of a batch."""
 
-    route: Route = field(default_factory=lambda: ensemble.route([Vader()], {}, SEED))
-    blend: Blend = SEED
+    route: Selection = field(default_factory=lambda: ensemble.select_models([Vader()], {}, DEFAULT_WEIGHTS))
+    blend: EnsembleWeights = DEFAULT_WEIGHTS
     names: Names = field(default_factory=dict)
 
     model: ClassVar[str] = ensemble.MODEL
@@ -94,9 +94,9 @@ class SentimentAnalyzer:
         clean = [prepared[text] for text in texts]
         about = symbols or [None] * len(texts)
         directory = Directory(self.names)
-        readings = [read_for(each.text, symbol, directory) for each, symbol in zip(clean, about, strict=True)]
-        said = self._opinions(readings, {} if failed is None else failed)
-        unnamed = [symbol is not None and each.entity is None for symbol, each in zip(about, readings, strict=True)]
+        text_inputs = [read_for(each.text, symbol, directory) for each, symbol in zip(clean, about, strict=True)]
+        said = self._opinions(text_inputs, {} if failed is None else failed)
+        unnamed = [symbol is not None and each.entity is None for symbol, each in zip(about, text_inputs, strict=True)]
         return [
             self._result(each, {name: found for name, rows in said.items() if (found := rows[row])}, unnamed[row])
             for row, each in enumerate(clean)
@@ -109,9 +109,9 @@ class SentimentAnalyzer:
         *,
         followed: Collection[str] | None = None,
     ) -> pl.DataFrame:
-        """Score articles: `contracts.ARTICLE_SENTIMENT`, one row an article version, symbol and model.
+        """Score articles: `schemas.ARTICLE_SENTIMENT`, one row an article version, symbol and model.
 
-        ``news`` has the columns of `contracts.NEWS` (more do not matter). What is scored is the headline, without
+        ``news`` has the columns of `schemas.NEWS` (more do not matter). What is scored is the headline, without
         the marks of the agencies, followed by the summary, each once, for each symbol: as :meth:`analyze_sentiment`
         scores that text for it, whatever other symbols the article has. ``correction``, ``update`` or ``withdrawal``
         among the flags: what the marks say it is to an earlier article. The models are the members heard and the
@@ -135,24 +135,28 @@ class SentimentAnalyzer:
         ]  # fmt: skip
         return pl.DataFrame(rows, schema=ARTICLE_SENTIMENT, orient="row")
 
-    def _opinions(self, readings: Sequence[Reading], failed: dict[str, Failure]) -> dict[str, list[Opinion | None]]:
-        said: dict[str, list[Opinion | None]] = {}
+    def _opinions(
+        self, text_inputs: Sequence[TextInput], failed: dict[str, Failure]
+    ) -> dict[str, list[Prediction | None]]:
+        said: dict[str, list[Prediction | None]] = {}
         for member in self.route.members:
-            said[member.name], failure = predictions(member, readings)
+            said[member.name], failure = predict_texts(member, text_inputs)
             if failure:  # seen in the version and the flags of the results as well
                 failed[member.name] = Failure(_one_line(failure.reason), failure.texts)
         return said
 
-    def _result(self, clean: NormalisedText, opinions: Mapping[str, Opinion], unnamed: bool) -> SentimentResult:
-        heard = [member for member in self.route.members if member.name in opinions]
-        mixed = self.blend.mix(opinions)
+    def _result(self, clean: NormalisedText, predictions: Mapping[str, Prediction], unnamed: bool) -> SentimentResult:
+        heard = [member for member in self.route.members if member.name in predictions]
+        mixed = self.blend.mix(predictions)
         confidence = min(mixed.confidence, UNINFORMED) if "non_english" in clean.flags else mixed.confidence
-        missing = sorted(name for name, weight in self.blend.weights.items() if weight > 0 and name not in opinions)
-        own = (flag for opinion in opinions.values() for flag in opinion.flags)
+        missing = sorted(name for name, weight in self.blend.weights.items() if weight > 0 and name not in predictions)
+        own = (flag for prediction in predictions.values() for flag in prediction.flags)
         read = (*clean.flags, "unnamed") if unnamed else clean.flags
         flags = tuple(dict.fromkeys((*read, *own, *(f"missing:{name}" for name in missing))))
         members = tuple(
-            MemberResult(m.name, m.version, *_numbers(opinions[m.name]), flags=(*clean.flags, *opinions[m.name].flags))
+            MemberResult(
+                m.name, m.version, *_numbers(predictions[m.name]), flags=(*clean.flags, *predictions[m.name].flags)
+            )
             for m in heard
         )
         numbers = (*_numbers(mixed)[:4], confidence)
@@ -172,11 +176,11 @@ def _one_line(reason: str) -> str:
     return mask(" ".join(reason.split()))[0][:_LONGEST_REASON]
 
 
-def _numbers(opinion: Opinion) -> tuple[float, float, float, float, float]:
-    return opinion.score, *opinion.probabilities, opinion.confidence
+def _numbers(prediction: Prediction) -> tuple[float, float, float, float, float]:
+    return prediction.score, *prediction.probabilities, prediction.confidence
 
 
-def _version(blend: Blend, members: Sequence[Member]) -> str:
+def _version(blend: EnsembleWeights, members: Sequence[SentimentModel]) -> str:
     return f"{blend.version}({', '.join(f'{member.name} {member.version}' for member in members)})"
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from paiid_pipeline.schemas import DECISIONS, STORED_ARTICLE_SENTIMENT
-from paiid_pipeline.sentiment.text.near_duplicates import are_near, claims_in, near_copies
+from paiid_pipeline.sentiment.text.near_duplicates import are_near, claims_in, near_duplicates
 from paiid_pipeline.sentiment.text.wire_corrections import KINDS
 
 CORRECTED_WITHIN = timedelta(days=3)
@@ -38,7 +38,7 @@ _WEIGHING = ("row", "published_at", "content_hash", "model_version", "score", "c
 def versions(scores: pl.DataFrame, model: str) -> pl.DataFrame:
     """Every score of ``model`` as a numbered row, and when a newer one of the same article takes its place.
 
-    ``scores``: `contracts.STORED_ARTICLE_SENTIMENT` in any order; the rows are by publication.
+    ``scores``: `schemas.STORED_ARTICLE_SENTIMENT` in any order; the rows are by publication.
     """
     rows = scores.select(STORED_ARTICLE_SENTIMENT.keys()).filter(
         (pl.col("model") == model) & pl.col("score").is_finite() & pl.col("confidence").is_finite()
@@ -58,7 +58,7 @@ def standings(
 ) -> pl.DataFrame:
     """What each decision knows: ``decision`` (its place), ``as_of``, ``row`` and what weighs of it, ``standing``.
 
-    By decision and publication. ``rows``: of :func:`versions`; ``decisions``: `contracts.DECISIONS`. Known are scores
+    By decision and publication. ``rows``: of :func:`versions`; ``decisions``: `schemas.DECISIONS`. Known are scores
     with confidence above 0 and known_at <= known_by of articles with T - ``window`` < published_at <= T, by default
     within the ``lookback``; an article is a copy of none that is older than itself by the ``lookback``.
     ``instead``: the row because of which one does not count, if there is one.
@@ -89,9 +89,9 @@ def standings(
 
 
 def standings_now(scores: pl.DataFrame, model: str, now: datetime, lookback: timedelta) -> pl.DataFrame:
-    """`contracts.ARTICLE_STANDINGS`: what each article is by ``now``, to a decision that looks back over all of them.
+    """`schemas.ARTICLE_STANDINGS`: what each article is by ``now``, to a decision that looks back over all of them.
 
-    ``scores``: `contracts.STORED_ARTICLE_SENTIMENT` of some symbols; ``lookback``: that of the decisions, over which
+    ``scores``: `schemas.STORED_ARTICLE_SENTIMENT` of some symbols; ``lookback``: that of the decisions, over which
     copies are known as such.
     """
     rows = versions(scores, model)
@@ -152,7 +152,7 @@ def _near(rows: pl.DataFrame, lookback: timedelta) -> pl.DataFrame:
         places, published = about["row"].to_list(), about["published_at"]
         scores = about["score"].to_list()
         since = published.search_sorted(published - lookback).to_list()
-        near = near_copies(about["fingerprint"].to_list(), since)
+        near = near_duplicates(about["fingerprint"].to_list(), since)
         found += [(places[a], places[b]) for a, b in near if not _opposed(scores[a], scores[b])]
     return pl.DataFrame(found, schema={"row": rows.schema["row"], "older": rows.schema["row"]}, orient="row")
 

@@ -13,7 +13,7 @@ Probabilities = tuple[float, float, float]
 LABELS = ("negative", "neutral", "positive")
 
 
-class MemberError(RuntimeError):
+class ModelError(RuntimeError):
     """A member could not score; the ensemble goes on without it."""
 
 
@@ -28,7 +28,7 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Reading:
+class TextInput:
     """One text as members read it: normalised, without personal data."""
 
     text: str
@@ -39,7 +39,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Opinion:
+class Prediction:
     """What one member says of one reading."""
 
     probabilities: Probabilities
@@ -53,11 +53,11 @@ class Opinion:
         return self.probabilities[2] - self.probabilities[0]
 
 
-NOTHING = Opinion((0.0, 1.0, 0.0), 0.0, ("empty",))
+NOTHING = Prediction((0.0, 1.0, 0.0), 0.0, ("empty",))
 """Of a text without content."""
 
 
-class Member(Protocol):
+class SentimentModel(Protocol):
     """A model of the ensemble. The opinion of a reading does not depend on the others, to the last bit."""
 
     @property
@@ -72,15 +72,17 @@ class Member(Protocol):
     def cost_ms(self) -> float:
         """Nominal milliseconds a text on this device: what the router goes by."""
 
-    def score(self, readings: Sequence[Reading]) -> list[Opinion]:
-        """One opinion a reading, in order. Raises MemberError where the model fails."""
+    def score(self, text_inputs: Sequence[TextInput]) -> list[Prediction]:
+        """One opinion a reading, in order. Raises ModelError where the model fails."""
 
 
 _SUM_WITHIN = 1e-3
 """Probabilities may be rounded, each to four decimals."""
 
 
-def predictions(member: Member, readings: Sequence[Reading]) -> tuple[list[Opinion | None], Failure | None]:
+def predict_texts(
+    member: SentimentModel, text_inputs: Sequence[TextInput]
+) -> tuple[list[Prediction | None], Failure | None]:
     """One prediction a reading, in order, and why some are missing.
 
     None stands where the member fails on that reading or predicts what is no probability: NaN, an infinity, too few
@@ -88,11 +90,15 @@ def predictions(member: Member, readings: Sequence[Reading]) -> tuple[list[Opini
     the others nothing.
     """
     try:
-        found = _as_many(member.score(readings), len(readings))
+        found = _as_many(member.score(text_inputs), len(text_inputs))
         first = None
     except Exception as error:  # noqa: BLE001 - the runtimes' own exceptions have no common base
         first = _said(error)
-        found = [_alone(member, reading) for reading in readings] if len(readings) > 1 else [None] * len(readings)
+        found = (
+            [_alone(member, text_input) for text_input in text_inputs]
+            if len(text_inputs) > 1
+            else [None] * len(text_inputs)
+        )
     sound = [each if each is not None and is_sound(each) else None for each in found]
     missing = sound.count(None)
     if not missing:
@@ -101,7 +107,7 @@ def predictions(member: Member, readings: Sequence[Reading]) -> tuple[list[Opini
     return sound, Failure(first or f"{member.name} predicts {unsound}, which are no probabilities", missing)
 
 
-def is_sound(prediction: Opinion) -> bool:
+def is_sound(prediction: Prediction) -> bool:
     """Whether it is three probabilities that add up to one, and a confidence in [0, 1]."""
     numbers = prediction.probabilities
     return (
@@ -111,18 +117,18 @@ def is_sound(prediction: Opinion) -> bool:
     )
 
 
-def _alone(member: Member, reading: Reading) -> Opinion | None:
+def _alone(member: SentimentModel, text_input: TextInput) -> Prediction | None:
     try:
-        return _as_many(member.score([reading]), 1)[0]
+        return _as_many(member.score([text_input]), 1)[0]
     except Exception:  # noqa: BLE001
         return None
 
 
-def _as_many(found: Sequence[Opinion | None], expected: int) -> list[Opinion | None]:
+def _as_many(found: Sequence[Prediction | None], expected: int) -> list[Prediction | None]:
     if len(found) != expected:
-        raise MemberError(f"{len(found)} predictions for {expected} texts")
+        raise ModelError(f"{len(found)} predictions for {expected} texts")
     return list(found)
 
 
 def _said(error: Exception) -> str:
-    return str(error) if isinstance(error, MemberError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"

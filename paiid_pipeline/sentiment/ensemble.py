@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from paiid_pipeline.sentiment.base import NOTHING, Member, Opinion, Probabilities
+from paiid_pipeline.sentiment.base import NOTHING, Prediction, Probabilities, SentimentModel
 
 MODEL = "ensemble"
 LEFT = 0.001
@@ -14,7 +14,7 @@ LEFT = 0.001
 
 
 @dataclass(frozen=True)
-class Blend:
+class EnsembleWeights:
     """How members are mixed. Weights and temperature that were fitted are another version."""
 
     version: str
@@ -35,30 +35,32 @@ class Blend:
         if not 0 <= self.floor < 1 / 3:
             raise ValueError(f"blend {self.version}: floor {self.floor} must be at least 0 and under a third")
 
-    def mix(self, opinions: Mapping[str, Opinion]) -> Opinion:
+    def mix(self, predictions: Mapping[str, Prediction]) -> Prediction:
         """One opinion of several; a member without a weight is not heard.
 
         p = sum(w c p_member) / sum(w c) over the members heard, with c the member's confidence, then
         (p - floor) ** (1 / temperature) normalised. Confidence is the greatest probability, or the members'
         weighted mean confidence where that is lower. Without any evidence it is neutral with confidence 0.
         """
-        heard = [(self.weights[name], opinions[name]) for name in sorted(opinions) if self.weights.get(name, 0) > 0]
-        evidence = math.fsum(weight * opinion.confidence for weight, opinion in heard)
+        heard = [
+            (self.weights[name], predictions[name]) for name in sorted(predictions) if self.weights.get(name, 0) > 0
+        ]
+        evidence = math.fsum(weight * prediction.confidence for weight, prediction in heard)
         if evidence <= 0:
             return NOTHING
-        shares = [weight * opinion.confidence / evidence for weight, opinion in heard]
-        mixed = _weighted(shares, [opinion.probabilities for _, opinion in heard])
+        shares = [weight * prediction.confidence / evidence for weight, prediction in heard]
+        mixed = _weighted(shares, [prediction.probabilities for _, prediction in heard])
         total = math.fsum(weight for weight, _ in heard)
-        mean = math.fsum(weight / total * opinion.confidence for weight, opinion in heard)
-        tempered = temper(without_floor(mixed, self.floor), self.temperature)
-        return Opinion(tempered, min(max(tempered), mean, 1.0))
+        mean = math.fsum(weight / total * prediction.confidence for weight, prediction in heard)
+        tempered = apply_temperature(remove_floor(mixed, self.floor), self.temperature)
+        return Prediction(tempered, min(max(tempered), mean, 1.0))
 
 
-SEED = Blend("seed.1", {"vader": 0.3, "finbert": 0.4, "custom_bert": 0.3})
+DEFAULT_WEIGHTS = EnsembleWeights("seed.1", {"vader": 0.3, "finbert": 0.4, "custom_bert": 0.3})
 """The weights that the design starts from, and no calibration."""
 
 
-def without_floor(probabilities: Probabilities, floor: float) -> Probabilities:
+def remove_floor(probabilities: Probabilities, floor: float) -> Probabilities:
     """Probabilities less ``floor`` each, at least 0.001, normalised; those given where it is 0."""
     if floor == 0.0:
         return probabilities
@@ -67,7 +69,7 @@ def without_floor(probabilities: Probabilities, floor: float) -> Probabilities:
     return negative / total, neutral / total, positive / total
 
 
-def temper(probabilities: Probabilities, temperature: float) -> Probabilities:
+def apply_temperature(probabilities: Probabilities, temperature: float) -> Probabilities:
     """Probabilities to the power of 1 / temperature, normalised; those given where it is 1."""
     if temperature == 1.0:
         return probabilities
@@ -77,43 +79,47 @@ def temper(probabilities: Probabilities, temperature: float) -> Probabilities:
     return negative / total, neutral / total, positive / total
 
 
-def _weighted(shares: Sequence[float], opinions: Iterable[Probabilities]) -> Probabilities:
-    rows = list(opinions)
+def _weighted(shares: Sequence[float], predictions: Iterable[Probabilities]) -> Probabilities:
+    rows = list(predictions)
     negative, neutral, positive = (math.fsum(s * row[k] for s, row in zip(shares, rows, strict=True)) for k in range(3))
     return min(negative, 1.0), min(neutral, 1.0), min(positive, 1.0)
 
 
 @dataclass(frozen=True)
-class Route:
+class Selection:
     """Which members are to score, and why others are not."""
 
-    members: tuple[Member, ...]
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    members: tuple[SentimentModel, ...]
+    unavailable: Mapping[str, str] = field(default_factory=dict)
     """The reason by name of member, for people."""
 
 
-def route(
-    available: Sequence[Member], absent: Mapping[str, str], blend: Blend, budget_ms: float | None = None
-) -> Route:
+def select_models(
+    available: Sequence[SentimentModel],
+    absent: Mapping[str, str],
+    blend: EnsembleWeights,
+    budget_ms: float | None = None,
+) -> Selection:
     """Choose members: those that are there and that the blend names, as many as ``budget_ms`` a text allows.
 
     One with a weight of 0 is scored, to be compared with, but not heard in the mix.
     ``absent``: why each other member is not there. Within a budget the greatest weights come first and the
     cheapest is always taken. Costs are nominal, so that a busy moment does not change a score.
     """
-    left_out = {name: absent.get(name, "not loaded") for name, weight in blend.weights.items() if weight > 0}
+    unavailable = {name: absent.get(name, "not loaded") for name, weight in blend.weights.items() if weight > 0}
     wanted = [member for member in available if member.name in blend.weights]
-    chosen: list[Member] = sorted(wanted, key=lambda member: member.cost_ms)[:1]
+    chosen: list[SentimentModel] = sorted(wanted, key=lambda member: member.cost_ms)[:1]
     spent = sum(member.cost_ms for member in chosen)
     for member in sorted(wanted, key=lambda each: (-blend.weights[each.name], each.name)):
         if member in chosen:
             continue
         if budget_ms is not None and spent + member.cost_ms > budget_ms:
-            left_out[member.name] = f"costs {member.cost_ms:g} ms a text, over the budget of {budget_ms:g} ms"
+            unavailable[member.name] = f"costs {member.cost_ms:g} ms a text, over the budget of {budget_ms:g} ms"
             continue
         chosen.append(member)
         spent += member.cost_ms
     names = [member.name for member in chosen]
-    return Route(
-        tuple(sorted(chosen, key=lambda member: member.name)), {n: why for n, why in left_out.items() if n not in names}
+    return Selection(
+        tuple(sorted(chosen, key=lambda member: member.name)),
+        {n: why for n, why in unavailable.items() if n not in names},
     )

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from paiid_pipeline.sentiment.base import NOTHING, MemberError, Opinion, Probabilities, Reading
+from paiid_pipeline.sentiment.base import NOTHING, ModelError, Prediction, Probabilities, TextInput
 
 Forward = Callable[[list[list[int]], list[list[int]]], NDArray[np.floating[Any]]]
 """Token ids and their types of texts of one length to their logits (texts, 3), in the model's own order.
@@ -58,25 +58,25 @@ class Transformer:
     threads: int = 1
     cost_ms: float = 5.0
 
-    def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+    def score(self, text_inputs: Sequence[TextInput]) -> list[Prediction]:
         """One opinion a reading; each distinct one is scored once. Confidence is the greatest probability.
 
         ``truncated`` among the flags: the text was longer than the model reads.
         """
-        wanted = [self._input(reading) for reading in readings]
+        wanted = [self._input(text_input) for text_input in text_inputs]
         distinct = [each for each in dict.fromkeys(wanted) if each[0]]
         encoded = [Tokens(*each) for each in self.encode(distinct)]
         logits = self._run(encoded)
         found = {
-            each: _opinion(_softmax(values, self.columns), ("truncated",) * tokens.truncated)
+            each: _prediction(_softmax(values, self.columns), ("truncated",) * tokens.truncated)
             for each, tokens, values in zip(distinct, encoded, logits, strict=True)
         }
         return [found.get(each, NOTHING) for each in wanted]
 
-    def _input(self, reading: Reading) -> tuple[str, str | None]:
+    def _input(self, text_input: TextInput) -> tuple[str, str | None]:
         if self.reads_entities:
-            return reading.text, reading.entity
-        return reading.clause or reading.text, None
+            return text_input.text, text_input.entity
+        return text_input.clause or text_input.text, None
 
     def _run(self, encoded: Sequence[Tokens]) -> list[NDArray[np.floating[Any]]]:
         batches = self._batches([len(tokens.ids) for tokens in encoded])
@@ -84,7 +84,7 @@ class Transformer:
         def run(rows: list[int]) -> NDArray[np.floating[Any]]:
             logits = self.forward([encoded[row].ids for row in rows], [encoded[row].types for row in rows])
             if logits.shape != (len(rows), len(self.columns)):
-                raise MemberError(f"{self.name}: logits of shape {logits.shape} for {len(rows)} texts of three classes")
+                raise ModelError(f"{self.name}: logits of shape {logits.shape} for {len(rows)} texts of three classes")
             return logits
 
         if self.threads == 1 or len(batches) < 2:
@@ -118,5 +118,5 @@ def _softmax(logits: NDArray[np.floating[Any]], columns: tuple[int, int, int]) -
     return negative / total, neutral / total, positive / total
 
 
-def _opinion(probabilities: Probabilities, flags: tuple[str, ...]) -> Opinion:
-    return Opinion(probabilities, max(probabilities), flags)
+def _prediction(probabilities: Probabilities, flags: tuple[str, ...]) -> Prediction:
+    return Prediction(probabilities, max(probabilities), flags)

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from paiid_pipeline.sentiment.base import NOTHING, Opinion, Reading
+from paiid_pipeline.sentiment.base import NOTHING, Prediction, TextInput
 
 MODEL = "vader"
 MAPPING = 5
@@ -46,23 +46,23 @@ class Vader:
         """The version of VADER's package and of the mapping."""
         return model_version()
 
-    def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+    def score(self, text_inputs: Sequence[TextInput]) -> list[Prediction]:
         """One opinion a reading; each distinct text is scored once."""
-        texts = [reading.clause or reading.text for reading in readings]
+        texts = [text_input.clause or text_input.text for text_input in text_inputs]
         scored = {text: _score(text) for text in dict.fromkeys(texts)}
         return [scored[text] for text in texts]
 
 
-def _score(text: str) -> Opinion:
+def _score(text: str) -> Prediction:
     if not text:
         return NOTHING
     shares = _analyser().polarity_scores(text)
     if shares["pos"] == 0.0 and shares["neg"] == 0.0:
-        return Opinion((0.0, 1.0, 0.0), UNINFORMED, ("no_lexicon_word",))
+        return Prediction((0.0, 1.0, 0.0), UNINFORMED, ("no_lexicon_word",))
     compound = float(shares["compound"])
     positive, negative = max(compound, 0.0), max(-compound, 0.0)
     neutral = round(1.0 - abs(compound), 4)  # VADER rounds to four decimals
-    return Opinion((negative, neutral, positive), max(positive, negative, neutral))
+    return Prediction((negative, neutral, positive), max(positive, negative, neutral))
 
 
 @cache

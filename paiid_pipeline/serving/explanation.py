@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from paiid_pipeline.decisions import due_decisions
-from paiid_pipeline.lookahead.decision_path import pipeline_of
+from paiid_pipeline.decisions import decision_grid
+from paiid_pipeline.lookahead.decision_path import decision_path
 from paiid_pipeline.lookahead.history import history_of, together
 from paiid_pipeline.ml.signals.engines import MlEngine, rule_engine
 from paiid_pipeline.schemas import DECISIONS
@@ -61,7 +61,7 @@ def explained(warehouse: Warehouse, settings: Settings, signal: Row) -> dict[str
     if session is None:
         raise RuntimeError(f"the signal of {as_of} lies outside every session of {settings.universe.calendar.name}")
     anchor = settings.universe.calendar.session_back(session.day, settings.lookback[horizon].sessions).open
-    known_by = as_of + settings.settle
+    known_by = as_of + settings.decision_lag
     versions = warehouse.bar_versions([symbol], TIMEFRAME[horizon], anchor, as_of, known_by)
     known = warehouse.corporate_actions([symbol], known_by)
     bars = on_one_footing(versions, known).unique("bar_start", keep="last", maintain_order=True)
@@ -92,13 +92,17 @@ def _without_key(rows: Sequence[Row]) -> Row | None:
 
 def _articles(warehouse: Warehouse, settings: Settings, symbol: str, as_of: datetime, model: str) -> list[Row]:
     """The articles that the sentiment of a decision rests on, and their weights in it, the heaviest first."""
-    known_by, start, end = as_of + settings.settle, as_of - settings.news_lookback, as_of + timedelta(microseconds=1)
+    known_by, start, end = (
+        as_of + settings.decision_lag,
+        as_of - settings.news_lookback,
+        as_of + timedelta(microseconds=1),
+    )
     scores = warehouse.article_sentiment([symbol], model, start, end, known_by)
     decision = pl.DataFrame([(symbol, "", as_of, known_by, as_of.date(), as_of, start)], schema=DECISIONS, orient="row")
     of_these = counted(scores, decision, settings.news_lookback, settings.news_half_life, model)
     rows = of_these.join(scores.drop("fingerprint"), on=["symbol", "article_id", "known_at"], suffix="_again")
     wording = ["article_id", "content_hash"]
-    news = warehouse.wordings(rows["article_id"].to_list(), start, end).select(*wording, "headline", "url")
+    news = warehouse.article_versions(rows["article_id"].to_list(), start, end).select(*wording, "headline", "url")
     found = rows.select(*(name for name in scores.columns if name not in ("symbol", "fingerprint")), "weight")
     found = found.join(news.unique(wording), on=wording, how="left")
     return found.sort("weight", "article_id", descending=[True, False]).to_dicts()
@@ -117,9 +121,9 @@ def withheld(
     if session is None or warehouse.signals([symbol], of, newest, newest).height:
         return None
     calendar, segment = settings.universe.calendar, together(settings, [symbol])
-    due = due_decisions(segment, [session.day], calendar, settings, newest + settings.settle)
+    due = decision_grid(segment, [session.day], calendar, settings, newest + settings.decision_lag)
     due = due.filter((pl.col("horizon") == of) & (pl.col("as_of") == newest))
-    history = history_of(warehouse, settings, due, of, newest + settings.settle)
-    reasons = pipeline_of(settings, rule_engine(settings))(history)["withheld"].filter(pl.col("symbol") == symbol)
+    history = history_of(warehouse, settings, due, of, newest + settings.decision_lag)
+    reasons = decision_path(settings, rule_engine(settings))(history)["withheld"].filter(pl.col("symbol") == symbol)
     reason = reasons["reason"][0] if reasons.height else "it has not been made yet"
     return f"the {of} decision of {newest.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z has none: {reason}"

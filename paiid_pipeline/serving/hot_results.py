@@ -13,7 +13,7 @@ import polars as pl
 from paiid_pipeline.cache import Envelope
 from paiid_pipeline.settings import TTL, CacheKind
 from paiid_pipeline.trading_calendar import INTRADAY_STEP
-from paiid_pipeline.universe import SETTLE
+from paiid_pipeline.universe import DECISION_LAG
 from paiid_pipeline.warehouse import Warehouse
 
 NEWS_WINDOW = timedelta(days=3)
@@ -46,7 +46,7 @@ def replaced_after(feed_delay: timedelta) -> timedelta:
     asked for by the first tick of its cadence after its bars are there, settles, and is published within ``MAKING``.
     """
     minutes, steps = (span * math.ceil(feed_delay / span) for span in (_MINUTE, INTRADAY_STEP))
-    return steps - minutes + SETTLE + MAKING
+    return steps - minutes + DECISION_LAG + MAKING
 
 
 def _market(symbols: Sequence[str], warehouse: Warehouse, now: datetime, feed_delay: timedelta) -> list[Envelope]:

@@ -29,7 +29,7 @@ _MOMENTS = ("as_of", "newest_published_at", "price_at")
 class SentimentAnalysis:
     """The decayed mean of what the articles of the last days say of a symbol, and where its price stands.
 
-    The numbers are those of `contracts.SYMBOL_SENTIMENT` at ``as_of``, the moment of asking; without articles
+    The numbers are those of `schemas.SYMBOL_SENTIMENT` at ``as_of``, the moment of asking; without articles
     score, confidence, disagreement and novelty are None. ``price`` is the newest close known, raw, and
     ``price_at`` when its bar ended.
     """
@@ -67,7 +67,7 @@ class MLDataPipeline:
         self._settings = settings or load_settings()
         self._universe = self._settings.universe
         self._clock = clock or self._settings.open_clock()
-        self._warehouse = warehouse or Warehouse(self._settings.require_postgres(), self._settings.settle)
+        self._warehouse = warehouse or Warehouse(self._settings.require_postgres(), self._settings.decision_lag)
         self._cache = cache or CacheManager.connect(self._settings.require_redis())
         self._analyzer = analyzer or installed_analyzer(self._settings)
 
@@ -128,7 +128,7 @@ class MLDataPipeline:
             novelty=row["novelty"],
             newest_published_at=row["newest_published_at"],
             model_version=self._analyzer.model_version,
-            missing_members=tuple(sorted(self._analyzer.route.left_out)),
+            missing_members=tuple(sorted(self._analyzer.route.unavailable)),
             price=bar["close"] if bar else None,
             price_at=bar["bar_end"] if bar else None,
         )

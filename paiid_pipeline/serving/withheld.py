@@ -8,8 +8,8 @@ from datetime import datetime
 import polars as pl
 
 from paiid_pipeline.clock import SystemClock
-from paiid_pipeline.decisions import due_decisions, with_refusals
-from paiid_pipeline.lookahead.decision_path import pipeline_of
+from paiid_pipeline.decisions import decision_grid, with_refusals
+from paiid_pipeline.lookahead.decision_path import decision_path
 from paiid_pipeline.lookahead.history import history_of
 from paiid_pipeline.ml.signals.engines import rule_engine
 from paiid_pipeline.schemas import WITHHELD, empty
@@ -46,17 +46,17 @@ def _missing(
     session = settings.universe.calendar.session_of(newest)
     if session is None:
         return empty(WITHHELD)
-    known_by = newest + settings.settle
-    due = due_decisions(symbols, [session.day], settings.universe.calendar, settings, known_by)
+    known_by = newest + settings.decision_lag
+    due = decision_grid(symbols, [session.day], settings.universe.calendar, settings, known_by)
     due = due.filter((pl.col("horizon") == horizon) & (pl.col("as_of") == newest))
     made = warehouse.decided("signals", symbols, horizon, newest, newest)
     missing = due.join(made, on=_KEY, how="anti", maintain_order="left")
     if missing.is_empty():
         return empty(WITHHELD)
-    reasons = pipeline_of(settings, rule_engine(settings))(history_of(warehouse, settings, missing, horizon, known_by))[
-        "withheld"
-    ]
-    halts = warehouse.quarantined_bars(missing["symbol"].to_list(), session.open, SystemClock().now())
+    reasons = decision_path(settings, rule_engine(settings))(
+        history_of(warehouse, settings, missing, horizon, known_by)
+    )["withheld"]
+    quarantined = warehouse.quarantined_bars(missing["symbol"].to_list(), session.open, SystemClock().now())
     told = missing.select(_KEY).join(reasons, on=_KEY, how="left", maintain_order="left")
     told = told.with_columns(pl.col("reason").fill_null("it was not made; see the run of trading_signals"))
-    return with_refusals(told, halts).select(WITHHELD.keys())
+    return with_refusals(told, quarantined).select(WITHHELD.keys())

@@ -61,7 +61,7 @@ FEATURES: Mapping[str, pl.Expr] = {
 def features(indicators: pl.DataFrame, sentiment: pl.DataFrame) -> pl.DataFrame:
     """``KEY`` and ``FEATURES``, Float64: one row an indicators row, in their order.
 
-    ``indicators``: `contracts.INDICATORS`; ``sentiment``: `contracts.SYMBOL_SENTIMENT`, at most one row a
+    ``indicators``: `schemas.INDICATORS`; ``sentiment``: `schemas.SYMBOL_SENTIMENT`, at most one row a
     decision; a decision without news has null sentiment and ``heard`` 0. A value that is not finite becomes null.
     """
     return computed(joined(indicators, sentiment)).select(*KEY, *FEATURES)

@@ -16,7 +16,7 @@ import polars as pl
 from paiid_pipeline.quality import rows as quality
 from paiid_pipeline.schemas import SIGNALS, SYMBOL_SENTIMENT, WITHHELD, empty
 from paiid_pipeline.signals.features import KEY, joined
-from paiid_pipeline.signals.risk import Book, RiskManager
+from paiid_pipeline.signals.risk import RiskInputs, RiskManager
 from paiid_pipeline.signals.rules import Classes, Row, Rule, Rulebook, is_news, load_rules
 from paiid_pipeline.signals.validation import SignalValidator
 from paiid_pipeline.trading_calendar import INTRADAY_STEP, Horizon
@@ -32,7 +32,7 @@ Validity = Callable[[Horizon, datetime], datetime]
 """Until when a signal of a horizon, decided at a moment, holds."""
 
 _STEPS: Mapping[Horizon, timedelta] = {"intraday": INTRADAY_STEP, "daily": timedelta(days=1)}
-_NOTHING = Book()
+_NOTHING = RiskInputs()
 _OF_A_MOVE = ("rsi_14", "sma_50", "sma_200", "adx_14", "macd_cross", "macd_divergence", "rsi_divergence")
 
 Reason = dict[str, Any]
@@ -46,7 +46,7 @@ def until_the_next(horizon: Horizon, as_of: datetime) -> datetime:
 
 @dataclass(frozen=True)
 class Signal:
-    """One signal; the fields are the columns of `contracts.SIGNALS`."""
+    """One signal; the fields are the columns of `schemas.SIGNALS`."""
 
     symbol: str
     horizon: str
@@ -89,7 +89,7 @@ class SignalGenerator:
         """``rulebook``: by default the shipped one. ``segments``: of each symbol its segment, which shares a budget.
 
         ``max_bar_age``: how old the newest bar may be, by horizon; not looked at without. ``indicators``:
-        `contracts.INDICATORS`, or what gives them for a symbol and its whole segment: what
+        `schemas.INDICATORS`, or what gives them for a symbol and its whole segment: what
         :meth:`generate_signals` starts from.
         """
         self.rulebook = rulebook or load_rules()
@@ -105,12 +105,12 @@ class SignalGenerator:
         return self.rulebook.version
 
     def decide(
-        self, indicators: pl.DataFrame, sentiment: pl.DataFrame, book: Book = _NOTHING
+        self, indicators: pl.DataFrame, sentiment: pl.DataFrame, risk_inputs: RiskInputs = _NOTHING
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """(`contracts.SIGNALS`, `contracts.WITHHELD`): each row of ``indicators`` gives one row in one of them.
+        """(`schemas.SIGNALS`, `schemas.WITHHELD`): each row of ``indicators`` gives one row in one of them.
 
-        ``indicators``: `contracts.INDICATORS`; ``sentiment``: `contracts.SYMBOL_SENTIMENT`, joined by
-        symbol, horizon and as_of; a missing row, or one without articles, is "no news"; ``book``: what
+        ``indicators``: `schemas.INDICATORS`; ``sentiment``: `schemas.SYMBOL_SENTIMENT`, joined by
+        symbol, horizon and as_of; a missing row, or one without articles, is "no news"; ``risk_inputs``: what
         else was known, for the risk manager. Give all of a segment at once: it shares a budget. A row
         that is not sound, as `validation` has it, is withheld before it is scored, and a signal before it is
         published; neither becomes a HOLD. ``reasons`` is a JSON list of rule, contribution and text, the largest
@@ -123,7 +123,7 @@ class SignalGenerator:
         )
         unfit = inputs.filter(pl.col("reason").is_not_null())
         scored = self._scored(inputs.filter(pl.col("reason").is_null()))
-        sized = self._risk.size(self._dated(scored), book)
+        sized = self._risk.size(self._dated(scored), risk_inputs)
         rows = sized.to_dicts()
         signals = sized.with_columns(
             pl.lit(self.engine).alias("engine"),
@@ -138,11 +138,11 @@ class SignalGenerator:
         return signals.filter(pl.col("reason").is_null()).select(SIGNALS.keys()), withheld
 
     def generate_signals(
-        self, symbol: str, sentiment: SentimentResult | pl.DataFrame, book: Book | None = None
+        self, symbol: str, sentiment: SentimentResult | pl.DataFrame, risk_inputs: RiskInputs | None = None
     ) -> list[Signal]:
         """The signals of one symbol, oldest first, by the same code as :meth:`decide`.
 
-        ``sentiment``: `contracts.SYMBOL_SENTIMENT`, of any symbols, or what was read in one text, which then is all
+        ``sentiment``: `schemas.SYMBOL_SENTIMENT`, of any symbols, or what was read in one text, which then is all
         the news on the symbol. Its indicators come from where the constructor was told; those of other symbols in
         them share the segment's budget. Raises LookupError where it was told of none.
         """
@@ -151,7 +151,7 @@ class SignalGenerator:
         indicators = self._indicators(symbol) if callable(self._indicators) else self._indicators
         if not isinstance(sentiment, pl.DataFrame):
             sentiment = as_news(sentiment, indicators.filter(pl.col("symbol") == symbol))
-        signals, _ = self.decide(indicators, sentiment, book or _NOTHING)
+        signals, _ = self.decide(indicators, sentiment, risk_inputs or _NOTHING)
         return signals_of(symbol, signals)
 
     def _dated(self, scored: pl.DataFrame) -> pl.DataFrame:
@@ -233,14 +233,14 @@ class SignalGenerator:
 
 
 def signals_of(symbol: str, signals: pl.DataFrame) -> list[Signal]:
-    """The signals of one symbol in a frame (`contracts.SIGNALS`), oldest first."""
+    """The signals of one symbol in a frame (`schemas.SIGNALS`), oldest first."""
     own = signals.filter(pl.col("symbol") == symbol).sort("as_of", "horizon")
     names = [field.name for field in fields(Signal)]
     return [Signal(**row) for row in own.select(names).iter_rows(named=True)]
 
 
 def as_news(result: SentimentResult, decisions: pl.DataFrame) -> pl.DataFrame:
-    """`contracts.SYMBOL_SENTIMENT`: what was read in one text, as the only article on each of some decisions.
+    """`schemas.SYMBOL_SENTIMENT`: what was read in one text, as the only article on each of some decisions.
 
     A text without a word to go by is no news, as in `sentiment.aggregate`.
     """

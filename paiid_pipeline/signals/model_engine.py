@@ -38,7 +38,7 @@ class Model(Protocol):
     def features(self) -> tuple[str, ...]:
         """Which of ``FEATURES`` it reads, in this order."""
 
-    def odds(self, values: Floats) -> Floats:
+    def logits(self, values: Floats) -> Floats:
         """The log-odds of DOWN, NEITHER and UP, (n, 3), from values (n, features), NaN where not known."""
 
     def attributions(self, values: Floats) -> Floats:
@@ -73,8 +73,8 @@ class ModelGenerator(SignalGenerator):
 
     def _scored(self, inputs: pl.DataFrame) -> pl.DataFrame:
         values = matrix(computed(inputs, self._columns), self.model.features)
-        odds, shares = self.model.odds(values), self.model.attributions(values)
-        log_odds = (odds[:, UP] - odds[:, DOWN]).tolist()
+        logits, shares = self.model.logits(values), self.model.attributions(values)
+        log_odds = (logits[:, UP] - logits[:, DOWN]).tolist()
         # One by one: vectorised functions may round otherwise at another place of a batch.
         strength = [math.tanh(0.5 * each) for each in log_odds]
         gross = [math.fsum(np.abs(row).tolist()) for row in shares]

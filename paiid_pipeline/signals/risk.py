@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 
 from paiid_pipeline.arrays import Floats, Indices
-from paiid_pipeline.schemas import HALTS, MOMENT, STAKES, STORED_CORPORATE_ACTIONS, Schema, empty
-from paiid_pipeline.signals.risk_limits import HorizonLimits, Limits
+from paiid_pipeline.schemas import MOMENT, PRIOR_POSITIONS, QUARANTINED_BARS, STORED_CORPORATE_ACTIONS, Schema, empty
+from paiid_pipeline.signals.risk_limits import HorizonLimits, RiskLimits
 from paiid_pipeline.signals.rules import load_rules
 from paiid_pipeline.technicals.adjustment import REBASED
 from paiid_pipeline.technicals.corporate_actions import counted
@@ -33,20 +33,20 @@ _HOUR = 3_600_000_000
 
 
 @dataclass(frozen=True)
-class Book:
+class RiskInputs:
     """What is known besides the decisions in hand; each decision uses only what was known at its own moment.
 
-    ``earlier``: own signals (`contracts.STAKES`), the newest writing of each decision last; a decision
-    uses those of its horizon, before it, within :func:`reach_back`. ``actions``:
-    `contracts.STORED_CORPORATE_ACTIONS`, all versions. ``halts``: `contracts.HALTS`.
+    ``earlier``: own signals (`schemas.PRIOR_POSITIONS`), the newest writing of each decision last; a decision
+    uses those of its horizon, before it, within :func:`risk_lookback`. ``actions``:
+    `schemas.STORED_CORPORATE_ACTIONS`, all versions. ``quarantined``: `schemas.QUARANTINED_BARS`.
     """
 
-    earlier: pl.DataFrame = field(default_factory=lambda: empty(STAKES))
+    earlier: pl.DataFrame = field(default_factory=lambda: empty(PRIOR_POSITIONS))
     actions: pl.DataFrame = field(default_factory=lambda: empty(STORED_CORPORATE_ACTIONS))
-    halts: pl.DataFrame = field(default_factory=lambda: empty(HALTS))
+    quarantined: pl.DataFrame = field(default_factory=lambda: empty(QUARANTINED_BARS))
 
 
-def reach_back(limits: Limits, horizon: Horizon) -> timedelta:
+def risk_lookback(limits: RiskLimits, horizon: Horizon) -> timedelta:
     """How far before a decision the earlier signals that it may use lie."""
     return limits.horizons[horizon].memory + LONGEST_HOLD[horizon]
 
@@ -61,10 +61,10 @@ class RiskManager:
     segments need not know of one another.
     """
 
-    def __init__(self, limits: Limits | None = None, segments: Mapping[str, str] | None = None) -> None:
+    def __init__(self, limits: RiskLimits | None = None, segments: Mapping[str, str] | None = None) -> None:
         self._limits, self._segments = limits or load_rules().limits, dict(segments or {})
 
-    def size(self, rows: pl.DataFrame, book: Book) -> pl.DataFrame:
+    def size(self, rows: pl.DataFrame, risk_inputs: RiskInputs) -> pl.DataFrame:
         """``rows`` with ``stop_loss``, ``take_profit``, ``position_fraction`` and ``limited``, in their order.
 
         ``rows``: symbol, horizon, as_of, signal, confidence in [0, 1], price (above 0) and atr_percent (at
@@ -74,30 +74,30 @@ class RiskManager:
         """
         numbered = rows.with_row_index("_row")
         sized = [
-            self._sized(part, book, horizon)
+            self._sized(part, risk_inputs, horizon)
             for horizon in HORIZONS
             if (part := numbered.filter(pl.col("horizon") == horizon)).height
         ]
         outcome = pl.concat(sized) if sized else pl.DataFrame(schema={"_row": pl.UInt32, **_OUTCOME})
         return numbered.join(outcome, on="_row", how="left", maintain_order="left").drop("_row")
 
-    def _sized(self, rows: pl.DataFrame, book: Book, horizon: Horizon) -> pl.DataFrame:
+    def _sized(self, rows: pl.DataFrame, risk_inputs: RiskInputs, horizon: Horizon) -> pl.DataFrame:
         limits = self._limits.horizons[horizon]
         proposed = self._proposed(rows, limits)
-        ledger = _Ledger(proposed, book, horizon, self._segment_of)
-        guards = _Guards(limits, ledger, proposed, book.halts)
+        ledger = _Ledger(proposed, risk_inputs, horizon, self._segment_of)
+        guards = _Guards(limits, ledger, proposed, risk_inputs.quarantined)
         budgets = self._budgets(ledger.segments)
         asked, side = proposed["fraction"].to_numpy(), proposed["side"].to_numpy()
         least = np.minimum(asked, self._limits.max_symbol)
         fractions = np.zeros(rows.height)
         texts: list[list[str]] = [[] for _ in range(rows.height)]
         for moment in range(len(ledger.times)):
-            ledger.settle(moment)
+            ledger.mark_to_market(moment)
             here = ledger.rows_at(moment)
             barred = guards.why(moment, here[side[here] != 0])
             open_ = np.where(np.isin(here, list(barred)), 0.0, least[here])
             fractions[here] = _within(open_, ledger.segment[ledger.column[here]], budgets)
-            ledger.enter(moment, here, side[here] * fractions[here])
+            ledger.open_positions(moment, here, side[here] * fractions[here])
             for row, text in barred.items():
                 texts[row].append(text)
         cut = (fractions < asked) & (side != 0)
@@ -164,8 +164,10 @@ def _cuts(asked: float, least: float, got: float) -> list[str]:
 class _Ledger:
     """What was staked on each symbol at each moment, at which price, and what came of it; filled in order of time."""
 
-    def __init__(self, proposed: pl.DataFrame, book: Book, horizon: Horizon, segment_of: Callable[[str], str]) -> None:
-        seen = _observations(proposed, book, horizon)
+    def __init__(
+        self, proposed: pl.DataFrame, risk_inputs: RiskInputs, horizon: Horizon, segment_of: Callable[[str], str]
+    ) -> None:
+        seen = _observations(proposed, risk_inputs, horizon)
         moments, symbols = seen["as_of"].unique().sort(), seen["symbol"].unique().sort()
         self.times = _microseconds(moments)
         self.segments = sorted({segment_of(symbol) for symbol in symbols})
@@ -183,7 +185,7 @@ class _Ledger:
         self.column = np.empty(proposed.height, dtype=np.int64)
         self.column[self._rows] = column[own]
         self._moment = place[own]
-        self._factor = _factors(book.actions, symbols.to_list(), self.times, self._price)
+        self._factor = _factors(risk_inputs.actions, symbols.to_list(), self.times, self._price)
         self._last = {name: np.full(len(symbols), np.nan) for name in ("price", "stop", "stake")}
         self._last_until = np.full(len(symbols), _LONG_AGO, dtype=np.int64)
         self.stopped_at = np.full(len(symbols), _LONG_AGO, dtype=np.int64)
@@ -195,8 +197,8 @@ class _Ledger:
         rows: Indices = self._rows[first:last]
         return rows
 
-    def settle(self, moment: int) -> None:
-        """Book what the prices of a moment did to what was held until then."""
+    def mark_to_market(self, moment: int) -> None:
+        """RiskInputs what the prices of a moment did to what was held until then."""
         last, price = self._last, self._price[moment]
         last["price"] *= self._factor[moment]
         last["stop"] *= self._factor[moment]
@@ -210,9 +212,9 @@ class _Ledger:
         self._gains[moment] = np.bincount(self.segment, weights=gain, minlength=groups)
         self._stops[moment] = np.bincount(self.segment, weights=hit, minlength=groups)
 
-    def enter(self, moment: int, rows: Indices, stakes: Floats) -> None:
+    def open_positions(self, moment: int, rows: Indices, prior_positions: Floats) -> None:
         """Hold from a moment on what its signals stake: those just sized, and those of the book."""
-        self._stake[moment, self.column[rows]] = stakes
+        self._stake[moment, self.column[rows]] = prior_positions
         seen = ~np.isnan(self._price[moment])
         for name, source in (("price", self._price), ("stop", self._stop), ("stake", self._stake)):
             self._last[name][seen] = source[moment, seen]
@@ -227,11 +229,11 @@ class _Ledger:
         return np.sum(self._stops[part], axis=0), peak - capital[-1]
 
 
-def _observations(proposed: pl.DataFrame, book: Book, horizon: Horizon) -> pl.DataFrame:
+def _observations(proposed: pl.DataFrame, risk_inputs: RiskInputs, horizon: Horizon) -> pl.DataFrame:
     """The decisions in hand and those of the book, by time and symbol, with stake and how long they hold."""
     key = ["symbol", "as_of"]
     held = pl.col("signal").replace_strict(SIDES, return_dtype=pl.Float64) * pl.col("position_fraction")
-    earlier = book.earlier.filter((pl.col("horizon") == horizon) & (pl.col("as_of") < proposed["as_of"].max()))
+    earlier = risk_inputs.earlier.filter((pl.col("horizon") == horizon) & (pl.col("as_of") < proposed["as_of"].max()))
     earlier = earlier.unique(key, keep="last", maintain_order=True).join(proposed.select(key), on=key, how="anti")
     until = pl.min_horizontal("valid_until", pl.col("as_of") + LONGEST_HOLD[horizon]).alias("until")
     columns = [*key, "price", "stop_loss", "stake", "until", "_place", "_own"]
@@ -278,11 +280,13 @@ def _microseconds(moments: pl.Series) -> Indices:
 class _Guards:
     """Why nothing may be staked on a symbol at a moment."""
 
-    def __init__(self, limits: HorizonLimits, ledger: _Ledger, proposed: pl.DataFrame, halts: pl.DataFrame) -> None:
+    def __init__(
+        self, limits: HorizonLimits, ledger: _Ledger, proposed: pl.DataFrame, quarantined: pl.DataFrame
+    ) -> None:
         self._limits, self._ledger = limits, ledger
         self._turnover = proposed["turnover_20"].fill_null(-1.0).to_numpy()
         self._symbol = proposed["symbol"].to_list()
-        self._halts = halts.sort("known_at")
+        self._halts = quarantined.sort("known_at")
 
     def why(self, moment: int, rows: Indices) -> dict[int, str]:
         """The reason by row; only rows on which nothing may be staked."""

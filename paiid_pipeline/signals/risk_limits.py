@@ -37,7 +37,7 @@ class HorizonLimits:
 
 
 @dataclass(frozen=True)
-class Limits:
+class RiskLimits:
     """Caps on a position as shares of the capital, and how far a stop may lie from the price, as shares of it."""
 
     max_symbol: float
@@ -48,13 +48,13 @@ class Limits:
     horizons: Mapping[Horizon, HorizonLimits]
 
 
-def read_limits(whole: Section) -> Limits:
+def read_limits(whole: Section) -> RiskLimits:
     """The limits of a rules file. Raises ValueError naming the file, the key, the value and the remedy."""
     table = whole.section("risk", (*_SHARES, *HORIZONS))
     max_portfolio = table.number("max_portfolio", 0, 10)
     max_segment = table.number("max_segment", 0, max_portfolio)
     min_stop = table.number("min_stop", 1e-6, 0.5)
-    return Limits(
+    return RiskLimits(
         max_symbol=table.number("max_symbol", 0, min(1.0, max_segment)),
         max_segment=max_segment,
         max_portfolio=max_portfolio,

@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 
 from paiid_pipeline.schemas import INDICATORS
-from paiid_pipeline.signals.risk_limits import Limits, read_limits
+from paiid_pipeline.signals.risk_limits import RiskLimits, read_limits
 from paiid_pipeline.signals.rule_inputs import NUMBERS, SENTIMENT, TRUST, WORDS
 from paiid_pipeline.signals.strict_toml import Section, did_you_mean, read_document
 from paiid_pipeline.technicals.derived import REGIMES
@@ -133,7 +133,7 @@ class Rulebook:
     rules: tuple[Rule, ...]
     classes: Classes
     conflict: Conflict
-    limits: Limits
+    limits: RiskLimits
 
 
 def load_rules(file: Path = OWN_RULES) -> Rulebook:

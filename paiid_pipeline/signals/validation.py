@@ -9,7 +9,7 @@ from functools import reduce
 import polars as pl
 
 from paiid_pipeline.quality import rows as quality
-from paiid_pipeline.signals.risk_limits import Limits
+from paiid_pipeline.signals.risk_limits import RiskLimits
 from paiid_pipeline.signals.rules import Classes, Rulebook, load_rules
 from paiid_pipeline.technicals.indicators import MINIMUM_BARS
 from paiid_pipeline.trading_calendar import Horizon
@@ -72,7 +72,7 @@ def unsound_inputs(max_bar_age: Mapping[Horizon, timedelta] | None) -> pl.Expr:
     return _first(faults)
 
 
-def unsound_signal(limits: Limits, classes: Classes) -> pl.Expr:
+def unsound_signal(limits: RiskLimits, classes: Classes) -> pl.Expr:
     """Why a signal must not be published; null for a sound one.
 
     Over the columns of SIGNALS: numbers finite and in their bounds, a class that its strength and
@@ -85,9 +85,9 @@ def unsound_signal(limits: Limits, classes: Classes) -> pl.Expr:
     coherent = (buy & (stop > 0) & (stop < price) & (price < gain)) | (
         sell & (gain > 0) & (gain < price) & (price < stop)
     )
-    stakes = ("stop_loss", "take_profit", "position_fraction")
-    bare = pl.all_horizontal(_c(name).is_null() for name in stakes)
-    staked = pl.all_horizontal(_c(name).is_finite() for name in stakes)
+    prior_positions = ("stop_loss", "take_profit", "position_fraction")
+    bare = pl.all_horizontal(_c(name).is_null() for name in prior_positions)
+    staked = pl.all_horizontal(_c(name).is_finite() for name in prior_positions)
     return _first(
         [
             (~(price.is_finite() & (price > 0)), pl.format("the price is {}", _shown("price"))),

@@ -3,7 +3,7 @@
 ``fetch`` is the one entry: it asks the source that the settings name, and returns checked rows and refusals.
 """
 
-from paiid_pipeline.sources.base import Wanted
-from paiid_pipeline.sources.fetch import WITHOUT_ACTIONS, Fetched, Kind, Source, fetch, open_source, provided
+from paiid_pipeline.sources.base import DataRequest
+from paiid_pipeline.sources.fetch import WITHOUT_ACTIONS, DataKind, Fetched, Source, fetch, open_source, provided
 
-__all__ = ["WITHOUT_ACTIONS", "Fetched", "Kind", "Source", "Wanted", "fetch", "open_source", "provided"]
+__all__ = ["WITHOUT_ACTIONS", "DataKind", "DataRequest", "Fetched", "Source", "fetch", "open_source", "provided"]

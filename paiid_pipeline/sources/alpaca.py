@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from paiid_pipeline.sources.base import Page, Query, UnexpectedShapeError, Wanted, by_symbol, vendors_spelling
-from paiid_pipeline.sources.http import Access
-from paiid_pipeline.sources.validation import AFTER_EX, BEFORE_EX, Asked, BarShape, Kind, rfc3339
+from paiid_pipeline.sources.base import DataRequest, Page, Query, UnexpectedShapeError, by_symbol, vendors_spelling
+from paiid_pipeline.sources.http import VendorAccess
+from paiid_pipeline.sources.validation import AFTER_EX, BEFORE_EX, BarShape, DataKind, RequestScope, rfc3339
 from paiid_pipeline.trading_calendar import TradingCalendar
 
 _SYMBOLS_A_REQUEST = 100
@@ -35,12 +35,12 @@ class Alpaca:
     """Bars, news and corporate actions; many symbols a request, pages joined by ``next_page_token``."""
 
     name: str
-    access: Access
+    access: VendorAccess
     feed: str
-    provides: frozenset[Kind] = frozenset({"1Min", "1Day", "news", "actions"})
+    provides: frozenset[DataKind] = frozenset({"1Min", "1Day", "news", "actions"})
     separator: str = "."
 
-    def queries(self, wanted: Wanted, calendar: TradingCalendar, now: datetime) -> list[Query]:
+    def queries(self, wanted: DataRequest, calendar: TradingCalendar, now: datetime) -> list[Query]:
         """One query for each hundred symbols."""
         path, params, rows = self._request(wanted, calendar, now)
         symbols = tuple(dict.fromkeys(wanted.symbols))
@@ -52,7 +52,7 @@ class Alpaca:
         page = {} if token is None else {"page_token": token}
         return {**query.params, "symbols": ",".join(vendors_spelling(s, self.separator) for s in query.symbols), **page}
 
-    def read(self, body: Any, query: Query, asked: Asked) -> Page:
+    def read(self, body: Any, query: Query, asked: RequestScope) -> Page:
         """``{"bars": {SYMBOL: [...]}}``, ``{"news": [...]}`` or ``{"corporate_actions": {KIND: [...]}}``."""
         field = {"news": "news", "actions": "corporate_actions"}.get(asked.kind, "bars")
         if not isinstance(body, dict) or field not in body:
@@ -70,7 +70,7 @@ class Alpaca:
         return Page(by_symbol(delivered, asked.symbols), token or None, _BARS)
 
     def _request(
-        self, wanted: Wanted, calendar: TradingCalendar, now: datetime
+        self, wanted: DataRequest, calendar: TradingCalendar, now: datetime
     ) -> tuple[str, dict[str, str], int | None]:
         # Alpaca's `end` is inclusive, ours is not.
         last = wanted.end - timedelta(microseconds=1)

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, Protocol
 
-from paiid_pipeline.sources.http import Access
-from paiid_pipeline.sources.validation import Asked, BarShape, Kind
+from paiid_pipeline.sources.http import VendorAccess
+from paiid_pipeline.sources.validation import BarShape, DataKind, RequestScope
 from paiid_pipeline.symbols import read_symbol
 from paiid_pipeline.trading_calendar import TradingCalendar
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DataRequest:
     """One request to a source: a kind of data, for some symbols, from ``start`` to before ``end`` (UTC).
 
     Bars count by their start, news by ``updated_at``, corporate actions by their ex-date or process date, one of which
@@ -22,7 +22,7 @@ class Wanted:
     company that holds it on ``asof``, under every ticker it had; by default on the last day asked for.
     """
 
-    kind: Kind
+    kind: DataKind
     symbols: tuple[str, ...]
     start: datetime
     end: datetime
@@ -87,12 +87,12 @@ class Vendor(Protocol):
         ...
 
     @property
-    def provides(self) -> frozenset[Kind]:
+    def provides(self) -> frozenset[DataKind]:
         """The kinds of data it has."""
         ...
 
     @property
-    def access(self) -> Access:
+    def access(self) -> VendorAccess:
         """Where it is and how it lets us in."""
         ...
 
@@ -101,7 +101,7 @@ class Vendor(Protocol):
         """What it writes before the class of a share, where our symbols have a dot."""
         ...
 
-    def queries(self, wanted: Wanted, calendar: TradingCalendar, now: datetime) -> list[Query]:
+    def queries(self, wanted: DataRequest, calendar: TradingCalendar, now: datetime) -> list[Query]:
         """The requests that fetch what is wanted."""
         ...
 
@@ -109,6 +109,6 @@ class Vendor(Protocol):
         """The parameters of one page of a query."""
         ...
 
-    def read(self, body: Any, query: Query, asked: Asked) -> Page:
+    def read(self, body: Any, query: Query, asked: RequestScope) -> Page:
         """One answer. Raises UnexpectedShapeError."""
         ...

@@ -16,25 +16,25 @@ import polars as pl
 from pydantic import SecretStr
 
 from paiid_pipeline.schemas import REFUSALS
-from paiid_pipeline.settings import STAND_INS, Settings
+from paiid_pipeline.settings import SIMULATED, Settings
 from paiid_pipeline.sources.alpaca import Alpaca
-from paiid_pipeline.sources.base import Page, Query, UnexpectedShapeError, Vendor, Wanted, vendors_spelling
+from paiid_pipeline.sources.base import DataRequest, Page, Query, UnexpectedShapeError, Vendor, vendors_spelling
 from paiid_pipeline.sources.http import (
-    Access,
     BadRequestError,
     Client,
     DeniedError,
     MalformedError,
-    Tally,
+    RequestStats,
     UnavailableError,
+    VendorAccess,
 )
 from paiid_pipeline.sources.tradier import Tradier
 from paiid_pipeline.sources.validation import (
     KEYS,
     SCHEMAS,
-    Asked,
-    Checked,
-    Kind,
+    DataKind,
+    RequestScope,
+    ValidatedPage,
     check_actions,
     check_bars,
     check_news,
@@ -43,7 +43,7 @@ from paiid_pipeline.sources.validation import (
 )
 from paiid_pipeline.trading_calendar import TradingCalendar
 
-__all__ = ["WITHOUT_ACTIONS", "Fetched", "Kind", "Source", "Wanted", "fetch", "open_source", "provided"]
+__all__ = ["WITHOUT_ACTIONS", "DataKind", "DataRequest", "Fetched", "Source", "fetch", "open_source", "provided"]
 
 WITHOUT_ACTIONS = frozenset(vendor.name for vendor in (Tradier,) if "actions" not in vendor.provides)
 """The sources of bars that tell of no corporate actions: their bars are not to be trusted across a split."""
@@ -52,23 +52,23 @@ _AT_ONCE = 8
 _MOST_PAGES = 2_000
 _REFUSALS_BEFORE_ANY_ANSWER = 8
 
-NewClient = Callable[[Access], Client]
+NewClient = Callable[[VendorAccess], Client]
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What came for one ``Wanted``."""
+    """What came for one ``DataRequest``."""
 
-    wanted: Wanted
+    wanted: DataRequest
     rows: pl.DataFrame
-    """contracts.BARS, NEWS or CORPORATE_ACTIONS: checked, no key twice, sorted by key."""
+    """schemas.BARS, NEWS or CORPORATE_ACTIONS: checked, no key twice, sorted by key."""
     refusals: pl.DataFrame
-    """contracts.REFUSALS."""
+    """schemas.REFUSALS."""
     complete: bool
     """False where something asked for could not be fetched: coverage must not advance for ``failed_symbols``."""
     failed_symbols: tuple[str, ...]
-    silent_symbols: tuple[str, ...]
-    """Asked for, and answered with no row at all."""
+    symbols_without_data: tuple[str, ...]
+    """RequestScope for, and answered with no row at all."""
     errors: tuple[str, ...]
     in_progress: int
     """Bars left out because they had not ended."""
@@ -90,26 +90,26 @@ class Source:
         return self.vendor.name
 
     @property
-    def provides(self) -> frozenset[Kind]:
+    def provides(self) -> frozenset[DataKind]:
         """The kinds of data it has: Tradier has neither news nor corporate actions."""
         return self.vendor.provides
 
 
-def provided(settings: Settings) -> frozenset[Kind]:
+def provided(settings: Settings) -> frozenset[DataKind]:
     """The kinds of data that the source of the settings has; needs none of its keys."""
     return Tradier.provides if settings.source == "tradier" else Alpaca.provides
 
 
 def open_source(settings: Settings) -> Source:
     """The source that ``PAIID_SOURCE`` names. Raises LookupError naming the variable that is missing."""
-    if settings.source in STAND_INS:
+    if settings.source in SIMULATED:
         if settings.source_url is None:
             raise LookupError(
                 f"PAIID_SOURCE_URL is not set: PAIID_SOURCE={settings.source} is served locally; run through "
                 "`paiid with-services …`, or start `python -m paiid_pipeline.sources.simulator.server` and set "
                 "its address"
             )
-        access = Access(settings.source_url, {}, "the local stand-in takes no keys", None)
+        access = VendorAccess(settings.source_url, {}, "the local stand-in takes no keys", None)
         return Source(Alpaca(settings.source, access, settings.alpaca_feed))
     if settings.source == "alpaca":
         variables = "check PAIID_ALPACA_KEY_ID and PAIID_ALPACA_SECRET_KEY, and that the plan has this feed and period"
@@ -118,16 +118,16 @@ def open_source(settings: Settings) -> Source:
             "APCA-API-SECRET-KEY": _needed(settings.alpaca_secret_key, "PAIID_ALPACA_SECRET_KEY", "alpaca"),
         }
         url = settings.source_url or "https://data.alpaca.markets"
-        return Source(Alpaca("alpaca", Access(url, headers, variables, 200), settings.alpaca_feed))
+        return Source(Alpaca("alpaca", VendorAccess(url, headers, variables, 200), settings.alpaca_feed))
     token = _needed(settings.tradier_token, "PAIID_TRADIER_TOKEN", "tradier")
     url = settings.source_url or "https://api.tradier.com"
-    return Source(Tradier(Access(url, {"Authorization": f"Bearer {token}"}, "check PAIID_TRADIER_TOKEN", 120)))
+    return Source(Tradier(VendorAccess(url, {"Authorization": f"Bearer {token}"}, "check PAIID_TRADIER_TOKEN", 120)))
 
 
 def fetch(
-    source: Source | Settings, wanted: Sequence[Wanted], calendar: TradingCalendar, now: datetime
+    source: Source | Settings, wanted: Sequence[DataRequest], calendar: TradingCalendar, now: datetime
 ) -> list[Fetched]:
-    """Ask for everything at once, and return one answer for each ``Wanted``, in their order.
+    """Ask for everything at once, and return one answer for each ``DataRequest``, in their order.
 
     ``now`` is the moment on the pipeline's clock: bars that end after it are left out, and rows dated after it
     refused. Raises ValueError for a kind that the source does not provide, and for the synthetic exchange under a
@@ -144,21 +144,28 @@ def fetch(
     return asyncio.run(_fetch(opened, wanted, calendar, now))
 
 
-async def _fetch(source: Source, wanted: Sequence[Wanted], calendar: TradingCalendar, now: datetime) -> list[Fetched]:
+async def _fetch(
+    source: Source, wanted: Sequence[DataRequest], calendar: TradingCalendar, now: datetime
+) -> list[Fetched]:
     turns = asyncio.Semaphore(_AT_ONCE)
     async with source.new_client(source.vendor.access) as client:
         return list(await asyncio.gather(*(_fetch_one(source, want, calendar, now, client, turns) for want in wanted)))
 
 
 async def _fetch_one(
-    source: Source, want: Wanted, calendar: TradingCalendar, now: datetime, client: Client, turns: asyncio.Semaphore
+    source: Source,
+    want: DataRequest,
+    calendar: TradingCalendar,
+    now: datetime,
+    client: Client,
+    turns: asyncio.Semaphore,
 ) -> Fetched:
-    asked = Asked(source.name, want.kind, frozenset(want.symbols), want.start, want.end, now, calendar)
+    asked = RequestScope(source.name, want.kind, frozenset(want.symbols), want.start, want.end, now, calendar)
     if not want.symbols or want.start >= want.end:
         return _join(asked, want, [])
     sessions = asked.sessions() if want.kind in ("1Min", "1Day") else pl.DataFrame()
     gatherings = [
-        _Gathering(source.vendor, client, turns, asked, sessions, query)
+        _PageReader(source.vendor, client, turns, asked, sessions, query)
         for query in source.vendor.queries(want, calendar, now)
     ]
     await asyncio.gather(*(gathering.run() for gathering in gatherings))
@@ -166,21 +173,21 @@ async def _fetch_one(
 
 
 @dataclass
-class _Gathering:
+class _PageReader:
     """One query, followed through its pages and, where the vendor refuses it, through its symbols."""
 
     vendor: Vendor
     client: Client
     turns: asyncio.Semaphore
-    asked: Asked
+    asked: RequestScope
     sessions: pl.DataFrame
     query: Query
-    checked: list[Checked] = field(default_factory=list)
+    checked: list[ValidatedPage] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     failed: set[str] = field(default_factory=set)
     refused: dict[str, str] = field(default_factory=dict)  # symbol -> the vendor's words
-    heard: set[str] = field(default_factory=set)
-    tally: Tally = field(default_factory=Tally)
+    answered: set[str] = field(default_factory=set)
+    tally: RequestStats = field(default_factory=RequestStats)
     pages: int = 0
 
     async def run(self) -> None:
@@ -257,7 +264,7 @@ class _Gathering:
             checked = check_actions(page.delivered, self.asked)
         else:
             checked = check_bars(page.delivered, page.shape, self.asked, self.sessions)
-        self.heard |= _heard(page, checked)
+        self.answered |= _heard(page, checked)
         self.checked.append(checked)
         return checked.rows.height + checked.refusals.height + checked.in_progress
 
@@ -267,7 +274,7 @@ class _Gathering:
 
     def _refuse(self, reason: str, payload: object) -> None:
         nothing = pl.DataFrame(schema=SCHEMAS[self.asked.kind])
-        self.checked.append(Checked(nothing, refusal(self.asked.source, reason, payload)))
+        self.checked.append(ValidatedPage(nothing, refusal(self.asked.source, reason, payload)))
 
     def _names(self, words: str, symbol: str) -> bool:
         separators = {".", self.vendor.separator}
@@ -278,7 +285,7 @@ class _Gathering:
         self.errors.append(error)
 
 
-def _heard(page: Page, checked: Checked) -> set[str]:
+def _heard(page: Page, checked: ValidatedPage) -> set[str]:
     """The symbols that a page has anything for."""
     if "symbols" in checked.rows.columns:
         return set(checked.rows["symbols"].explode())
@@ -292,8 +299,8 @@ def _names(words: str, symbol: str) -> bool:
     return re.search(rf"(?<![A-Za-z0-9.\-]){re.escape(symbol)}(?![A-Za-z0-9\-])(?!\.[A-Za-z0-9])", words) is not None
 
 
-def _join(asked: Asked, want: Wanted, gatherings: Iterable[_Gathering]) -> Fetched:
-    """All queries of one ``Wanted``: an article about symbols of two queries is one article."""
+def _join(asked: RequestScope, want: DataRequest, gatherings: Iterable[_PageReader]) -> Fetched:
+    """All queries of one ``DataRequest``: an article about symbols of two queries is one article."""
     done = list(gatherings)
     parts = [collapse(gathering.checked, asked) for gathering in done]
     key = list(KEYS[asked.kind])
@@ -302,14 +309,14 @@ def _join(asked: Asked, want: Wanted, gatherings: Iterable[_Gathering]) -> Fetch
         rows = rows.unique(subset=key, keep="last", maintain_order=True)
     refusals = pl.concat([pl.DataFrame(schema=REFUSALS), *(part.refusals for part in parts)])
     failed = set().union(*(gathering.failed for gathering in done))
-    heard = set().union(*(gathering.heard for gathering in done))
+    answered = set().union(*(gathering.answered for gathering in done))
     return Fetched(
         wanted=want,
         rows=rows.sort(key),
         refusals=refusals.unique(maintain_order=True) if asked.kind == "news" else refusals,
         complete=not failed,
         failed_symbols=tuple(symbol for symbol in want.symbols if symbol in failed),
-        silent_symbols=tuple(symbol for symbol in want.symbols if symbol not in heard | failed),
+        symbols_without_data=tuple(symbol for symbol in want.symbols if symbol not in answered | failed),
         errors=tuple(dict.fromkeys(error for gathering in done for error in gathering.errors)),
         in_progress=sum(part.in_progress for part in parts),
         requests=sum(gathering.tally.requests for gathering in done),

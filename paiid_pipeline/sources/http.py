@@ -47,7 +47,7 @@ class MalformedError(Exception):
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long one request is tried: seconds on a monotonic clock."""
 
     budget: float = 75.0  # a rate limit by the minute resets within it
@@ -57,7 +57,7 @@ class Patience:
 
 
 @dataclass(frozen=True)
-class Access:
+class VendorAccess:
     """Where a vendor is and how it lets us in."""
 
     base_url: str
@@ -69,7 +69,7 @@ class Access:
 
 
 @dataclass
-class Pace:
+class RateLimiter:
     """A token bucket of ``per_minute`` requests, which a 429 can hold shut for everyone.
 
     The burst is a tenth of a minute's allowance, so that many short-lived processes stay within it too.
@@ -101,7 +101,7 @@ class Pace:
 
 
 @dataclass
-class Tally:
+class RequestStats:
     """How often a caller's requests went out, and how many of those were repeats."""
 
     requests: int = 0
@@ -112,8 +112,8 @@ class Tally:
 class Client:
     """Fetches JSON from one vendor. Use it as an async context manager."""
 
-    access: Access
-    patience: Patience = field(default_factory=Patience)
+    access: VendorAccess
+    patience: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Clock = field(default_factory=SystemClock)
     """The vendor's wall clock: reset headers are compared with it, never with a replayed moment."""
     monotonic: Callable[[], float] = time.monotonic
@@ -122,7 +122,7 @@ class Client:
     _given_up: int = field(default=0, init=False)
 
     async def __aenter__(self) -> Client:
-        self._pace = Pace(self.access.per_minute, self.monotonic, self.sleep)
+        self._pace = RateLimiter(self.access.per_minute, self.monotonic, self.sleep)
         self._http = httpx.AsyncClient(
             base_url=self.access.base_url,
             headers={**self.access.headers, "Accept": "application/json"},
@@ -135,7 +135,7 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def get(self, path: str, params: Mapping[str, str], tally: Tally) -> Any:
+    async def get(self, path: str, params: Mapping[str, str], tally: RequestStats) -> Any:
         """The JSON that ``path`` answers.
 
         Raises DeniedError (401, 403), BadRequestError (400 and its like), MalformedError (not JSON, three times) and

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from paiid_pipeline.sources.base import Page, Query, UnexpectedShapeError, Wanted, vendors_spelling
-from paiid_pipeline.sources.http import Access
-from paiid_pipeline.sources.validation import Asked, BarShape, Kind, epoch_seconds, local_date
+from paiid_pipeline.sources.base import DataRequest, Page, Query, UnexpectedShapeError, vendors_spelling
+from paiid_pipeline.sources.http import VendorAccess
+from paiid_pipeline.sources.validation import BarShape, DataKind, RequestScope, epoch_seconds, local_date
 from paiid_pipeline.trading_calendar import TradingCalendar
 
 _DAYS = BarShape(start="date", start_type=str, moment=local_date, open="open", high="high", low="low", close="close",
@@ -27,12 +27,12 @@ _MINUTES = BarShape(start="timestamp", start_type=int, moment=epoch_seconds, ope
 class Tradier:
     """Bars only; no pages, so a request answers all it has."""
 
-    access: Access
+    access: VendorAccess
     name: str = "tradier"
-    provides: frozenset[Kind] = frozenset({"1Min", "1Day"})
+    provides: frozenset[DataKind] = frozenset({"1Min", "1Day"})
     separator: str = "/"
 
-    def queries(self, wanted: Wanted, calendar: TradingCalendar, now: datetime) -> list[Query]:
+    def queries(self, wanted: DataRequest, calendar: TradingCalendar, now: datetime) -> list[Query]:
         """One query a symbol."""
         zone = calendar.timezone
         start = wanted.start.astimezone(zone)
@@ -51,7 +51,7 @@ class Tradier:
         """The query's parameters and its symbol."""
         return {**query.params, "symbol": vendors_spelling(query.symbols[0], self.separator)}
 
-    def read(self, body: Any, query: Query, asked: Asked) -> Page:
+    def read(self, body: Any, query: Query, asked: RequestScope) -> Page:
         """``{"history": {"day": [...]}}`` or ``{"series": {"data": [...]}}``."""
         outer, inner, shape = ("history", "day", _DAYS) if asked.kind == "1Day" else ("series", "data", _MINUTES)
         if not isinstance(body, dict) or outer not in body:

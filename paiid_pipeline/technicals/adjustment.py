@@ -45,7 +45,7 @@ def adjust(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str] = ("sy
     """Put every series on the footing of its newest bar, so that no corporate action looks like a move.
 
     ``bars``: sorted by time within each series, with ``keys``, ``bar_end``, ``close`` and any other of
-    open, high, low, vwap (all raw, per share) and volume (shares). ``actions``: `contracts.CORPORATE_ACTIONS`
+    open, high, low, vwap (all raw, per share) and volume (shares). ``actions``: `schemas.CORPORATE_ACTIONS`
     with ``keys``, one row an action, holding only what applies and was known at the moment asked for:
     that choice is the caller's.
 

@@ -25,7 +25,7 @@ class TechnicalAnalyzer:
         self._max_bar_age = max_bar_age or dict.fromkeys(HORIZONS, _NO_LIMIT)
 
     def indicator_panel(self, bars: pl.DataFrame) -> pl.DataFrame:
-        """``bars`` with every value and reading of `contracts.INDICATORS` at every bar; see `panel`.
+        """``bars`` with every value and reading of `schemas.INDICATORS` at every bar; see `panel`.
 
         ``bars``: close, high, low, volume and, where they are known, vwap, adjusted to one footing a series. They are
         sorted by ``bar_start`` where there is one, and are in order otherwise; a series is a symbol and timeframe,

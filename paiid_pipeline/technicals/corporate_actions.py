@@ -32,7 +32,7 @@ def judged(actions: pl.DataFrame, bars: pl.DataFrame, keys: Sequence[str] = ("sy
     multiplied by; null without a price before), ``_misfit`` (how far, as a logarithm, the night is from what the action
     would do; null where it cannot be told) and ``reason`` (why one cannot be, or null).
 
-    ``actions``: `contracts.CORPORATE_ACTIONS` with ``keys``; ``bars``: with ``keys``, ``bar_end`` and raw ``close``.
+    ``actions``: `schemas.CORPORATE_ACTIONS` with ``keys``; ``bars``: with ``keys``, ``bar_end`` and raw ``close``.
     """
     moving = actions.filter(pl.col("kind").is_in([*SHARES, CASH])).sort("effective_at", "action_id")
     closes = bars.select(*keys, "bar_end", "close").drop_nulls().sort("bar_end")

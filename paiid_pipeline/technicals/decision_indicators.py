@@ -34,10 +34,10 @@ def decide_indicators(
     max_bar_age: Mapping[Horizon, timedelta],
     without_actions: Collection[str] = (),
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Indicators as of each decision: (`contracts.INDICATORS`, `contracts.WITHHELD`), a row in one of them.
+    """Indicators as of each decision: (`schemas.INDICATORS`, `schemas.WITHHELD`), a row in one of them.
 
-    ``versions``: `contracts.STORED_BARS`, all versions that may matter, in any order; ``actions``:
-    `contracts.STORED_CORPORATE_ACTIONS`, likewise; ``decisions``: `contracts.DECISIONS`. What a decision
+    ``versions``: `schemas.STORED_BARS`, all versions that may matter, in any order; ``actions``:
+    `schemas.STORED_CORPORATE_ACTIONS`, likewise; ``decisions``: `schemas.DECISIONS`. What a decision
     may see is said in :func:`take_snapshots`; prices are adjusted as of it. A decision is withheld, with
     the reason in words, where it sees no bars, where its newest bar ended more than ``max_bar_age`` of its
     horizon before it, where a bar is in doubt (see `doubt`), with fewer than ``MINIMUM_BARS`` bars, where the price

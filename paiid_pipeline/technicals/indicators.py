@@ -151,7 +151,7 @@ def with_readings(frame: pl.DataFrame) -> pl.DataFrame:
     macd_histogram, bb_upper and bb_lower at the bar before. Adds ``macd_cross`` (bullish: the line rises
     through its signal), ``bb_percent_b`` ((price - lower) / (upper - lower); null for flat bands),
     ``bb_bandwidth`` ((upper - lower) / middle), ``bb_position`` (above | upper | lower | below, null for
-    flat bands) and ``bb_cross`` (none for flat bands), as `contracts.INDICATORS` says.
+    flat bands) and ``bb_cross`` (none for flat bands), as `schemas.INDICATORS` says.
     """
     width = pl.col("bb_upper") - pl.col("bb_lower")
     bandwidth = width / pl.col("bb_middle")

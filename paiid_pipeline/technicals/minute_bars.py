@@ -38,7 +38,7 @@ def session_minutes(versions: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataF
     """symbol, bar_end (of the daily bar), and of the minutes of its session: lowest and highest, and sound_low and
     sound_high, those of the minutes that are not themselves out of line (null without any). Raw prices.
 
-    ``versions``: `contracts.STORED_BARS` of both timeframes, every version; ``decisions``: daily ones of one session,
+    ``versions``: `schemas.STORED_BARS` of both timeframes, every version; ``decisions``: daily ones of one session,
     or none are found. A session has a row where its minutes lie in at least 80 % of its half hours, its length being
     that of the decisions' session.
     """

@@ -50,7 +50,7 @@ def prices_of(rows: pl.DataFrame) -> Prices:
 
 
 def indicator_panel(bars: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """``bars`` with every value and reading of `contracts.INDICATORS` at every bar.
+    """``bars`` with every value and reading of `schemas.INDICATORS` at every bar.
 
     ``bars``: sorted by ``keys`` and time, each series in one piece, with Float64 ``close``, ``high``, ``low``,
     ``volume`` and, if it is known, ``vwap``, adjusted to one footing a series; ``price`` is the close. Null

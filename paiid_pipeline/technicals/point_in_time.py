@@ -52,9 +52,9 @@ def take_snapshots(
 ) -> Snapshots:
     """The snapshots for ``decisions`` that share one history (see ``ONE_HISTORY``), in their order.
 
-    ``versions``: `contracts.STORED_BARS`, every version, in any order; a version whose close, high or low
+    ``versions``: `schemas.STORED_BARS`, every version, in any order; a version whose close, high or low
     is null, not finite or not above 0, or whose volume is null, not finite or below 0, is ignored.
-    ``actions``: `contracts.STORED_CORPORATE_ACTIONS`, every version. Only rows with known_at <= known_by
+    ``actions``: `schemas.STORED_CORPORATE_ACTIONS`, every version. Only rows with known_at <= known_by
     count, bars with anchor < bar_end <= as_of, and actions with effective_at <= session_open; nothing
     that was known before a source put its history on another footing counts once that is known.
     ``without_actions``: the sources of bars that tell of no corporate actions.

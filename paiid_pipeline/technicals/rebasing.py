@@ -16,7 +16,7 @@ _AGREE = 0.8
 def rebased(stored: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
     """symbol and ratio (new shares per old one) of each symbol whose bars came on another footing.
 
-    ``stored``, ``came``: `contracts.BARS` of one timeframe, a version a bar. A symbol is rebased where the oldest bars
+    ``stored``, ``came``: `schemas.BARS` of one timeframe, a version a bar. A symbol is rebased where the oldest bars
     that are in both, ``LEAST_BARS`` or more, have all prices at one ratio that is no 1, within what rounding does; the
     newest may be as they were. One bar in five may be at odds, being corrected besides. Volumes are not looked at: not
     every source restates them.

@@ -7,7 +7,7 @@ from paiid_pipeline.warehouse.tables import NEWS_ARTICLES
 _COLUMNS = ", ".join((*NEWS_ARTICLES.columns, "known_at", "nominal"))
 
 
-def wordings(which: str) -> str:
+def versions_query(which: str) -> str:
     """A query for the wordings of the articles that the condition ``which`` on news_articles selects.
 
     Columns: those of news_articles; ``place``, their number in the article, from 1; and ``until``, since when a newer

@@ -37,8 +37,8 @@ import polars as pl
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from paiid_pipeline.warehouse.bulk_copy import copy_in
-from paiid_pipeline.warehouse.coverage import Span, cover
-from paiid_pipeline.warehouse.tables import CORPORATE_ACTIONS, MARKET_BARS, NEWS_ARTICLES, Table, Written
+from paiid_pipeline.warehouse.coverage import CoveredRange, cover
+from paiid_pipeline.warehouse.tables import CORPORATE_ACTIONS, MARKET_BARS, NEWS_ARTICLES, Table, WriteResult
 
 _WATCHING = timedelta(minutes=10)
 _LOCKS = 512  # rows a table, as the migration that made write_locks has it
@@ -83,7 +83,7 @@ class Receipt:
     at: datetime
     live: bool
     feed_delay: timedelta
-    settle: timedelta
+    decision_lag: timedelta
     asof: date | None = None
     """The day whose companies the symbols of bars mean."""
 
@@ -92,15 +92,17 @@ class Receipt:
             raise ValueError(f"a feed delay of {self.feed_delay} would have rows known before they are: give 0 or more")
 
 
-def write_raw(cursor: Cursor, table: Table, frame: pl.DataFrame, receipt: Receipt, covers: Sequence[Span]) -> Written:
+def write_raw(
+    cursor: Cursor, table: Table, frame: pl.DataFrame, receipt: Receipt, covers: Sequence[CoveredRange]
+) -> WriteResult:
     """Store the rows of a checked frame that say something new, and then what they cover. See the module's rules."""
-    written = _write_rows(cursor, _OF[table.name], frame, receipt) if frame.height else Written(0, 0, 0)
+    written = _write_rows(cursor, _OF[table.name], frame, receipt) if frame.height else WriteResult(0, 0, 0)
     if covers:
         cover(cursor, covers)
     return written
 
 
-def _write_rows(cursor: Cursor, raw: _Raw, frame: pl.DataFrame, receipt: Receipt) -> Written:
+def _write_rows(cursor: Cursor, raw: _Raw, frame: pl.DataFrame, receipt: Receipt) -> WriteResult:
     table = raw.table
     frame = _without_repeats(frame, table)
     parameters = _parameters(raw, frame, receipt)
@@ -109,7 +111,7 @@ def _write_rows(cursor: Cursor, raw: _Raw, frame: pl.DataFrame, receipt: Receipt
     if large and is_untouched(cursor, frame, parameters):
         moments = pl.col(raw.moment) + receipt.feed_delay
         copy_in(cursor, table.name, frame.with_columns(known_at=moments, nominal=True), binary=True)
-        return Written(frame.height, 0, 0)
+        return WriteResult(frame.height, 0, 0)
     cursor.execute(
         f"CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {_list(table.columns)} FROM {table.name} WITH NO DATA"
     )
@@ -117,13 +119,13 @@ def _write_rows(cursor: Cursor, raw: _Raw, frame: pl.DataFrame, receipt: Receipt
     cursor.execute("ANALYZE incoming")
     known, restated = _find_newest(cursor, table, parameters)
     if known == frame.height and not restated:
-        return Written(0, 0, known)
+        return WriteResult(0, 0, known)
     _find_receipts(cursor, raw, parameters)
     cursor.execute(_insert(raw), parameters)
     added = cursor.rowcount
     if table is CORPORATE_ACTIONS:
         _forget_coverage(cursor)
-    return Written(added - restated, restated, frame.height - added)
+    return WriteResult(added - restated, restated, frame.height - added)
 
 
 def _without_repeats(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
@@ -148,11 +150,11 @@ def _parameters(raw: _Raw, frame: pl.DataFrame, receipt: Receipt) -> dict[str, A
     return {
         "lowest": frame[partition].min() if partition else None,
         "highest": frame[partition].max() if partition else None,
-        "decided_from": earliest + receipt.feed_delay - receipt.settle,
+        "decided_from": earliest + receipt.feed_delay - receipt.decision_lag,
         "received_at": receipt.at,
         "live": receipt.live,
         "delay": receipt.feed_delay,
-        "settle": receipt.settle,
+        "settle": receipt.decision_lag,
         "watching": _WATCHING,
         "asof": receipt.asof,
     }

@@ -16,7 +16,7 @@ from paiid_pipeline.warehouse.tables import Schema
 _CHUNK = 1 << 20
 
 
-def checked(frame: pl.DataFrame, schema: Schema, table: str, never_null: Sequence[str] = ()) -> pl.DataFrame:
+def validated(frame: pl.DataFrame, schema: Schema, table: str, never_null: Sequence[str] = ()) -> pl.DataFrame:
     """The frame with the schema's columns in their order.
 
     Raises ValueError for a missing column, another type, a null in ``never_null``, or a number that is not

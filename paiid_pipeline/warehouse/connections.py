@@ -1,4 +1,4 @@
-"""Connections that are kept for the next statement, and transactions whose errors name their table."""
+"""ConnectionPool that are kept for the next statement, and transactions whose errors name their table."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _REMEDY = {
 }
 
 
-class Connections:
+class ConnectionPool:
     """A stack of idle connections to one address. Safe to use from several threads."""
 
     def __init__(self, url: str) -> None:

@@ -9,11 +9,11 @@ from typing import Literal
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-Kind = Literal["1Min", "1Day", "news", "actions"]
+DataKind = Literal["1Min", "1Day", "news", "actions"]
 
 
 @dataclass(frozen=True)
-class Span:
+class CoveredRange:
     """A span [start, end) of one kind of data about some symbols, as asked of one source.
 
     It holds a bar whose last microsecond it holds, so a bar that ends at ``end`` is within; an article
@@ -21,15 +21,15 @@ class Span:
     """
 
     source: str
-    kind: Kind
+    kind: DataKind
     symbols: tuple[str, ...]
     start: datetime
     end: datetime
 
 
 def missing(
-    cursor: Cursor, source: str, kind: Kind, symbols: Sequence[str], start: datetime, end: datetime
-) -> list[Span]:
+    cursor: Cursor, source: str, kind: DataKind, symbols: Sequence[str], start: datetime, end: datetime
+) -> list[CoveredRange]:
     """What of [start, end) is not covered, in order of time; symbols with the same gap come together."""
     if start >= end:
         return []
@@ -44,10 +44,10 @@ def missing(
         """,
         {"symbols": list(symbols), "source": source, "kind": kind, "start": start, "end": end},
     )
-    return [Span(source, kind, tuple(group), first, last) for first, last, group in cursor.fetchall()]
+    return [CoveredRange(source, kind, tuple(group), first, last) for first, last, group in cursor.fetchall()]
 
 
-def covered_to(cursor: Cursor, kinds: Sequence[Kind]) -> dict[str, datetime]:
+def covered_to(cursor: Cursor, kinds: Sequence[DataKind]) -> dict[str, datetime]:
     """Of each symbol the end of the newest span that was answered of any of some kinds."""
     cursor.execute(
         "SELECT symbol, max(upper(spans)) FROM coverage WHERE kind = ANY(%s) AND NOT isempty(spans) GROUP BY symbol",
@@ -56,7 +56,7 @@ def covered_to(cursor: Cursor, kinds: Sequence[Kind]) -> dict[str, datetime]:
     return dict(cursor.fetchall())
 
 
-def cover(cursor: Cursor, spans: Sequence[Span]) -> None:
+def cover(cursor: Cursor, spans: Sequence[CoveredRange]) -> None:
     """Add spans to the coverage. Raises ValueError for a span that ends before it starts."""
     rows = []
     for span in spans:

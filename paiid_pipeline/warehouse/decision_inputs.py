@@ -7,13 +7,15 @@ from datetime import datetime
 import polars as pl
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from paiid_pipeline.decisions import Reach
+from paiid_pipeline.decisions import ReadRange
 from paiid_pipeline.technicals.minute_bars import BACK, EVENING, QUESTIONED
 from paiid_pipeline.trading_calendar import TIMEFRAME, Horizon
 from paiid_pipeline.warehouse.readers import bar_versions
 
 
-def bars_to_decide(cursor: Cursor, span: Reach, horizon: Horizon, end: datetime, known_by: datetime) -> pl.DataFrame:
+def bars_to_decide(
+    cursor: Cursor, span: ReadRange, horizon: Horizon, end: datetime, known_by: datetime
+) -> pl.DataFrame:
     """All versions known by ``known_by`` that decisions may read of the bars that end by ``end``.
 
     For daily ones with the minutes of the sessions, from `minutes.BACK` before the first of them on, that may settle

@@ -10,10 +10,10 @@ import polars as pl
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from paiid_pipeline.schemas import (
-    HALTS,
     INDICATORS,
     MODEL_EVALUATIONS,
-    STAKES,
+    PRIOR_POSITIONS,
+    QUARANTINED_BARS,
     STORED_ARTICLE_SENTIMENT,
     STORED_BARS,
     STORED_CORPORATE_ACTIONS,
@@ -23,7 +23,7 @@ from paiid_pipeline.schemas import (
     empty,
 )
 from paiid_pipeline.trading_calendar import HORIZONS, Horizon, Timeframe
-from paiid_pipeline.warehouse.article_versions import wordings
+from paiid_pipeline.warehouse.article_versions import versions_query
 from paiid_pipeline.warehouse.bulk_copy import copy_out, copy_out_binary
 from paiid_pipeline.warehouse.tables import Schema, Table
 
@@ -172,7 +172,7 @@ def article_versions(cursor: Cursor, articles: Sequence[str], start: datetime, e
     ).sort("article_id", "known_at", "updated_at")
 
 
-def news_to_score(
+def unscored_versions(
     cursor: Cursor, start: datetime, end: datetime, model: str, model_version: str, followed: Sequence[str] | None
 ) -> pl.DataFrame:
     """The wordings published in [start, end) whose newest score for some followed symbol is not of this version.
@@ -187,7 +187,7 @@ def news_to_score(
     return copy_out(
         cursor,
         f"""
-        WITH wordings AS ({wordings("published_at >= %(start)s AND published_at < %(end)s")})
+        WITH wordings AS ({versions_query("published_at >= %(start)s AND published_at < %(end)s")})
         SELECT DISTINCT ON (article_id, content_hash) {", ".join(STORED_NEWS)} FROM wordings n
         WHERE EXISTS (
             SELECT FROM unnest(n.symbols) AS about(symbol)
@@ -245,7 +245,7 @@ def signals(
     return _decisions(cursor, "signals", STORED_SIGNALS, symbols, horizon, first, last)
 
 
-def stakes(
+def prior_positions(
     cursor: Cursor, symbols: Sequence[str], horizon: Horizon, engine: str, after: datetime, before: datetime
 ) -> pl.DataFrame:
     """What an engine's signals with a decision time in (after, before] staked, oldest writing first."""
@@ -254,7 +254,7 @@ def stakes(
         "SELECT * FROM signals WHERE symbol = ANY(%(symbols)s) AND horizon = %(horizon)s AND engine = %(engine)s"
         " AND as_of > %(after)s AND as_of <= %(before)s ORDER BY as_of, symbol, seq",
         {"symbols": list(symbols), "horizon": horizon, "engine": engine, "after": after, "before": before},
-        STAKES,
+        PRIOR_POSITIONS,
     )
 
 
@@ -273,7 +273,7 @@ def quarantined_bars(cursor: Cursor, symbols: Sequence[str], after: datetime, be
         " AND reason NOT IN ('duplicate_bar', 'open_outside_range')) refused"
         " WHERE symbol = ANY(%(symbols)s) ORDER BY received_at, digest",
         {"symbols": list(symbols), "after": after, "before": before},
-        HALTS,
+        QUARANTINED_BARS,
     )
 
 

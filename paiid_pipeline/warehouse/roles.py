@@ -36,14 +36,14 @@ def ensure_database(url: str, name: str) -> None:
         except errors.InsufficientPrivilege:
             role = urlsplit(url).username
             raise PermissionError(
-                f"role {role!r} may not create database {name!r} on {masked(url)}: create it yourself "
+                f"role {role!r} may not create database {name!r} on {without_password(url)}: create it yourself "
                 f'(create database "{name}" owner "{role}"), or grant the role CREATEDB'
             ) from None
         # By default every role of the server may connect, and make temporary tables.
         cursor.execute(sql.SQL("revoke all on database {} from public").format(sql.Identifier(name)))
 
 
-def let_in(url: str, role: str, password: str) -> None:
+def allow_login(url: str, role: str, password: str) -> None:
     """Allow ``role`` to log in with ``password``. Raises PermissionError with the remedy where we may not."""
     from psycopg2 import errors, sql
     from psycopg2.extensions import encrypt_password
@@ -55,7 +55,7 @@ def let_in(url: str, role: str, password: str) -> None:
             cursor.execute(sql.SQL("alter role {} login password %s").format(sql.Identifier(role)), (verifier,))
         except errors.InsufficientPrivilege:
             raise PermissionError(
-                f"{urlsplit(url).username!r} may not set the password of {role!r} on {masked(url)}: "
+                f"{urlsplit(url).username!r} may not set the password of {role!r} on {without_password(url)}: "
                 "set it yourself and unset PAIID_ANALYST_PASSWORD, or connect as a role with CREATEROLE"
             ) from None
 
@@ -71,7 +71,7 @@ def _administrate(url: str) -> Iterator[psycopg2.extensions.cursor]:
     try:
         connection = psycopg2.connect(url)
     except psycopg2.OperationalError as error:
-        raise ConnectionError(f"no connection to {masked(url)}: {' '.join(str(error).split())}") from None
+        raise ConnectionError(f"no connection to {without_password(url)}: {' '.join(str(error).split())}") from None
     except psycopg2.Error:
         raise ConnectionError(unreadable) from None
     try:
@@ -94,7 +94,7 @@ def with_login(url: str, user: str, password: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{quote(user, safe='')}:{quote(password, safe='')}@{location}"))
 
 
-def masked(url: str) -> str:
+def without_password(url: str) -> str:
     """``url`` with its password, if it has one, replaced by ``***``, however it is written."""
     scheme, mark, rest = url.partition("://")
     login, at, place = rest.rpartition("@")
@@ -129,7 +129,7 @@ def close_to_public(url: str, *names: str) -> list[str]:
     return [name for name, ours in found if not ours]
 
 
-def reach(url: str) -> None:
+def check_reachable(url: str) -> None:
     """Raises ConnectionError, the password masked, where the PostgreSQL of ``url`` does not let us in."""
     with _administrate(url):
         pass

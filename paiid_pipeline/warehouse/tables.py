@@ -74,12 +74,14 @@ PARTITIONED = (
 
 
 @dataclass(frozen=True)
-class Written:
+class WriteResult:
     """How many rows of a batch were new, said something else than what was stored, or said nothing new."""
 
     inserted: int
     restated: int
     unchanged: int
 
-    def __add__(self, other: Written) -> Written:
-        return Written(self.inserted + other.inserted, self.restated + other.restated, self.unchanged + other.unchanged)
+    def __add__(self, other: WriteResult) -> WriteResult:
+        return WriteResult(
+            self.inserted + other.inserted, self.restated + other.restated, self.unchanged + other.unchanged
+        )

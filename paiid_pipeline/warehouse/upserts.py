@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 import polars as pl
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from paiid_pipeline.warehouse.article_versions import wordings
+from paiid_pipeline.warehouse.article_versions import versions_query
 from paiid_pipeline.warehouse.bitemporal import lock_keys
 from paiid_pipeline.warehouse.bulk_copy import copy_in
-from paiid_pipeline.warehouse.tables import ARTICLE_SENTIMENT, Table, Written
+from paiid_pipeline.warehouse.tables import ARTICLE_SENTIMENT, Table, WriteResult
 
 
-def upsert(cursor: Cursor, table: Table, frame: pl.DataFrame) -> Written:
+def upsert(cursor: Cursor, table: Table, frame: pl.DataFrame) -> WriteResult:
     """Store rows by their key; a stored row changes only where a value is distinct."""
     _stage(cursor, table, frame)
     columns, key = ", ".join(table.columns), ", ".join(table.key)
@@ -31,10 +31,10 @@ def upsert(cursor: Cursor, table: Table, frame: pl.DataFrame) -> Written:
         """
     )
     inserted = frame.height - known
-    return Written(inserted, cursor.rowcount - inserted, frame.height - cursor.rowcount)
+    return WriteResult(inserted, cursor.rowcount - inserted, frame.height - cursor.rowcount)
 
 
-def append(cursor: Cursor, table: Table, frame: pl.DataFrame) -> Written:
+def append(cursor: Cursor, table: Table, frame: pl.DataFrame) -> WriteResult:
     """Add the rows whose key is not stored yet."""
     _stage(cursor, table, frame)
     columns = ", ".join(table.columns)
@@ -42,10 +42,10 @@ def append(cursor: Cursor, table: Table, frame: pl.DataFrame) -> Written:
         f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM incoming "
         f"ORDER BY {', '.join(table.key)} ON CONFLICT DO NOTHING"
     )
-    return Written(cursor.rowcount, 0, frame.height - cursor.rowcount)
+    return WriteResult(cursor.rowcount, 0, frame.height - cursor.rowcount)
 
 
-def append_newest(cursor: Cursor, table: Table, frame: pl.DataFrame, version: str, order: str) -> Written:
+def append_newest(cursor: Cursor, table: Table, frame: pl.DataFrame, version: str, order: str) -> WriteResult:
     """Add the rows that say something else than the newest stored row, by ``order``, of their key without ``version``.
 
     ``version``: the column of the key that tells. What an earlier row said is said again, as by a run that goes back.
@@ -65,7 +65,7 @@ def append_newest(cursor: Cursor, table: Table, frame: pl.DataFrame, version: st
         """,
         _ends(table, frame),
     )
-    return Written(cursor.rowcount, 0, frame.height - cursor.rowcount)
+    return WriteResult(cursor.rowcount, 0, frame.height - cursor.rowcount)
 
 
 _OBSERVED = """
@@ -83,9 +83,9 @@ def write_article_sentiment(
     frame: pl.DataFrame,
     scored_at: datetime,
     live: bool,
-    settle: timedelta,
+    decision_lag: timedelta,
     lookback: timedelta | None = None,
-) -> Written:
+) -> WriteResult:
     """Add the scores that say something else than the newest of their wording, each known from its article on.
 
     Known from ``scored_at`` instead where the article was received live (and this is live too), or where
@@ -96,7 +96,7 @@ def write_article_sentiment(
     _stage(cursor, ARTICLE_SENTIMENT, frame)
     lock_keys(cursor, ARTICLE_SENTIMENT, frame)
     ends = _ends(ARTICLE_SENTIMENT, frame)
-    of_these = wordings(f"{_between(ARTICLE_SENTIMENT)} AND article_id IN (SELECT article_id FROM incoming)")
+    of_these = versions_query(f"{_between(ARTICLE_SENTIMENT)} AND article_id IN (SELECT article_id FROM incoming)")
     cursor.execute(f"CREATE TEMP TABLE wordings ON COMMIT DROP AS {of_these}", ends)
     _refuse_unknown_wordings(cursor, ends)
     columns = ", ".join(ARTICLE_SENTIMENT.columns)
@@ -125,9 +125,9 @@ def write_article_sentiment(
                 AND l.content_hash = s.content_hash AND l.known_at <= s.known_at))
         ORDER BY {", ".join(ARTICLE_SENTIMENT.key)}
         """,
-        {**ends, "scored_at": scored_at, "live": live, "settle": settle, "lookback": lookback},
+        {**ends, "scored_at": scored_at, "live": live, "settle": decision_lag, "lookback": lookback},
     )
-    return Written(cursor.rowcount, 0, frame.height - min(cursor.rowcount, frame.height))
+    return WriteResult(cursor.rowcount, 0, frame.height - min(cursor.rowcount, frame.height))
 
 
 def end_dropped_scores(
@@ -136,7 +136,7 @@ def end_dropped_scores(
     end: datetime,
     scored_at: datetime,
     live: bool,
-    settle: timedelta,
+    decision_lag: timedelta,
     lookback: timedelta | None = None,
 ) -> list[str]:
     """End the scores of articles published in [start, end) for symbols that a newer wording is not about any more.
@@ -156,7 +156,7 @@ def end_dropped_scores(
                    o.observed,
                    greatest(CASE WHEN o.observed THEN greatest(w.known_at, %(scored_at)s) ELSE w.known_at END,
                             i.known_at + {_INSTANT}) AS moment
-            FROM ({wordings("published_at >= %(low)s AND published_at < %(high)s")}) w
+            FROM ({versions_query("published_at >= %(low)s AND published_at < %(high)s")}) w
             CROSS JOIN LATERAL (
                 SELECT DISTINCT ON (s.symbol, s.model) s.* FROM article_sentiment s
                 WHERE s.article_id = w.article_id AND s.published_at >= %(low)s AND s.published_at < %(high)s
@@ -168,7 +168,7 @@ def end_dropped_scores(
         ORDER BY {", ".join(ARTICLE_SENTIMENT.key)}
         ON CONFLICT DO NOTHING RETURNING symbol
         """,
-        {"low": start, "high": end, "scored_at": scored_at, "live": live, "settle": settle, "lookback": lookback},
+        {"low": start, "high": end, "scored_at": scored_at, "live": live, "settle": decision_lag, "lookback": lookback},
     )
     return sorted({symbol for (symbol,) in cursor.fetchall()})
 

@@ -9,14 +9,14 @@ from types import TracebackType
 import polars as pl
 
 from paiid_pipeline import schemas
-from paiid_pipeline.decisions import Reach
+from paiid_pipeline.decisions import ReadRange
 from paiid_pipeline.trading_calendar import Horizon, Timeframe
-from paiid_pipeline.universe import SETTLE
+from paiid_pipeline.universe import DECISION_LAG
 from paiid_pipeline.warehouse import coverage, decision_inputs, partitions, readers, upserts
 from paiid_pipeline.warehouse.bitemporal import Receipt, write_raw
-from paiid_pipeline.warehouse.bulk_copy import checked
-from paiid_pipeline.warehouse.connections import Connections
-from paiid_pipeline.warehouse.coverage import Kind, Span
+from paiid_pipeline.warehouse.bulk_copy import validated
+from paiid_pipeline.warehouse.connections import ConnectionPool
+from paiid_pipeline.warehouse.coverage import CoveredRange, DataKind
 from paiid_pipeline.warehouse.readers import DecisionTable
 from paiid_pipeline.warehouse.tables import (
     ARTICLE_SENTIMENT,
@@ -30,10 +30,10 @@ from paiid_pipeline.warehouse.tables import (
     SYMBOL_SENTIMENT,
     TECHNICAL_INDICATORS,
     Table,
-    Written,
+    WriteResult,
 )
 
-_NOTHING = Written(0, 0, 0)
+_NOTHING = WriteResult(0, 0, 0)
 
 
 class Warehouse:
@@ -44,9 +44,9 @@ class Warehouse:
     ValueError for a frame that does not have the columns of its contract or holds NaN.
     """
 
-    def __init__(self, url: str, settle: timedelta = SETTLE) -> None:
-        self._connections = Connections(url)
-        self._settle = settle
+    def __init__(self, url: str, decision_lag: timedelta = DECISION_LAG) -> None:
+        self._connections = ConnectionPool(url)
+        self._decision_lag = decision_lag
 
     def __enter__(self) -> Warehouse:
         return self
@@ -68,9 +68,9 @@ class Warehouse:
         received_at: datetime,
         live: bool = False,
         feed_delay: timedelta = timedelta(0),
-        covers: Sequence[Span] = (),
+        covers: Sequence[CoveredRange] = (),
         asof: date | None = None,
-    ) -> Written:
+    ) -> WriteResult:
         """Store bars (schema BARS), and in the same transaction that ``covers`` has been answered.
 
         ``received_at``: when the answer came. ``live``: whether that moment is the wall's own.
@@ -86,8 +86,8 @@ class Warehouse:
         received_at: datetime,
         live: bool = False,
         feed_delay: timedelta = timedelta(0),
-        covers: Sequence[Span] = (),
-    ) -> Written:
+        covers: Sequence[CoveredRange] = (),
+    ) -> WriteResult:
         """Store versions of articles (schema NEWS); as :meth:`write_bars`."""
         return self._write_raw(NEWS_ARTICLES, frame, received_at, live, feed_delay, covers)
 
@@ -97,30 +97,32 @@ class Warehouse:
         received_at: datetime,
         live: bool = False,
         feed_delay: timedelta = timedelta(0),
-        covers: Sequence[Span] = (),
-    ) -> Written:
+        covers: Sequence[CoveredRange] = (),
+    ) -> WriteResult:
         """Store corporate actions (schema CORPORATE_ACTIONS); as :meth:`write_bars`."""
         return self._write_raw(CORPORATE_ACTIONS, frame, received_at, live, feed_delay, covers)
 
     def quarantine(self, refusals: pl.DataFrame, received_at: datetime) -> int:
         """Keep what a source refused (schema REFUSALS); how many rows are new. What is kept keeps its first receipt."""
-        frame = checked(refusals, schemas.REFUSALS, "quarantine")
+        frame = validated(refusals, schemas.REFUSALS, "quarantine")
         if frame.is_empty():
             return 0
         with self._connections.transaction("quarantine") as cursor:
             return upserts.quarantine(cursor, frame, received_at)
 
-    def cover(self, spans: Sequence[Span]) -> None:
+    def cover(self, spans: Sequence[CoveredRange]) -> None:
         """Note that spans have been asked for and answered in full."""
         with self._connections.transaction("coverage") as cursor:
             coverage.cover(cursor, spans)
 
-    def missing(self, source: str, kind: Kind, symbols: Sequence[str], start: datetime, end: datetime) -> list[Span]:
+    def missing(
+        self, source: str, kind: DataKind, symbols: Sequence[str], start: datetime, end: datetime
+    ) -> list[CoveredRange]:
         """The parts of [start, end) that a source has not answered yet; symbols with the same gap together."""
         with self._connections.transaction("coverage") as cursor:
             return coverage.missing(cursor, source, kind, symbols, start, end)
 
-    def covered_to(self, *kinds: Kind) -> dict[str, datetime]:
+    def covered_to(self, *kinds: DataKind) -> dict[str, datetime]:
         """Of each symbol that was asked for the end of the newest span answered, of any of some kinds."""
         with self._connections.transaction("coverage") as cursor:
             return coverage.covered_to(cursor, kinds)
@@ -139,7 +141,7 @@ class Warehouse:
         with self._connections.transaction("market_bars") as cursor:
             return readers.bar_versions(cursor, symbols, timeframe, start, end, known_by)
 
-    def bars_to_decide(self, span: Reach, horizon: Horizon, end: datetime, known_by: datetime) -> pl.DataFrame:
+    def bars_to_decide(self, span: ReadRange, horizon: Horizon, end: datetime, known_by: datetime) -> pl.DataFrame:
         """STORED_BARS: all that decisions of one horizon may read of bars, of those that end by ``end``.
 
         Daily bars, and the minutes that settle what is questionable in one.
@@ -176,7 +178,7 @@ class Warehouse:
         with self._connections.transaction("news_articles") as cursor:
             return readers.news(cursor, symbols, start, end, known_by)
 
-    def wordings(self, articles: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
+    def article_versions(self, articles: Sequence[str], start: datetime, end: datetime) -> pl.DataFrame:
         """STORED_NEWS: every version of some articles (ids) published in [start, end)."""
         with self._connections.transaction("news_articles") as cursor:
             return readers.article_versions(cursor, articles, start, end)
@@ -191,7 +193,7 @@ class Warehouse:
 
     # What is computed
 
-    def news_to_score(
+    def unscored_versions(
         self, start: datetime, end: datetime, model: str, model_version: str, followed: Sequence[str] | None = None
     ) -> pl.DataFrame:
         """STORED_NEWS: each wording published in [start, end) whose newest score is not of this model version.
@@ -199,11 +201,11 @@ class Warehouse:
         Its score for some of its symbols that are ``followed``; for any symbol by default.
         """
         with self._connections.transaction("news_articles") as cursor:
-            return readers.news_to_score(cursor, start, end, model, model_version, followed)
+            return readers.unscored_versions(cursor, start, end, model, model_version, followed)
 
     def write_article_sentiment(
         self, frame: pl.DataFrame, scored_at: datetime, live: bool = False, lookback: timedelta | None = None
-    ) -> Written:
+    ) -> WriteResult:
         """Store scores (schema ARTICLE_SENTIMENT); what is stored never changes.
 
         A score is known when its article is; or, where a decision was made without it or both came live,
@@ -215,7 +217,7 @@ class Warehouse:
         if rows.is_empty():
             return _NOTHING
         with self._connections.transaction(ARTICLE_SENTIMENT.name) as cursor:
-            return upserts.write_article_sentiment(cursor, rows, scored_at, live, self._settle, lookback)
+            return upserts.write_article_sentiment(cursor, rows, scored_at, live, self._decision_lag, lookback)
 
     def end_dropped_scores(
         self,
@@ -230,9 +232,9 @@ class Warehouse:
         Known as a score of that wording would be: see :meth:`write_article_sentiment`. Returns the symbols.
         """
         with self._connections.transaction(ARTICLE_SENTIMENT.name) as cursor:
-            return upserts.end_dropped_scores(cursor, start, end, scored_at, live, self._settle, lookback)
+            return upserts.end_dropped_scores(cursor, start, end, scored_at, live, self._decision_lag, lookback)
 
-    def write_article_standings(self, frame: pl.DataFrame) -> Written:
+    def write_article_standings(self, frame: pl.DataFrame) -> WriteResult:
         """Store which articles count now (schema ARTICLE_STANDINGS); a row changes only where a value is distinct."""
         return self._upsert(ARTICLE_STANDINGS, frame)
 
@@ -243,28 +245,28 @@ class Warehouse:
         with self._connections.transaction("article_sentiment") as cursor:
             return readers.article_sentiment(cursor, symbols, model, start, end, known_by)
 
-    def write_symbol_sentiment(self, frame: pl.DataFrame) -> Written:
+    def write_symbol_sentiment(self, frame: pl.DataFrame) -> WriteResult:
         """Store aggregates (schema SYMBOL_SENTIMENT); a stored row changes only where a value is distinct."""
         return self._upsert(SYMBOL_SENTIMENT, frame)
 
-    def write_indicators(self, frame: pl.DataFrame) -> Written:
+    def write_indicators(self, frame: pl.DataFrame) -> WriteResult:
         """Store indicators (schema INDICATORS); a stored row changes only where a value is distinct."""
         return self._upsert(TECHNICAL_INDICATORS, frame)
 
-    def write_signals(self, frame: pl.DataFrame, run_id: str) -> Written:
+    def write_signals(self, frame: pl.DataFrame, run_id: str) -> WriteResult:
         """Add signals (schema SIGNALS) made by a run, but for those that rest on the same inputs as the newest stored.
 
         What an earlier run said is said again, where a later one said something else in between.
         """
         rows = self._prepared(
-            SIGNALS, checked(frame, schemas.SIGNALS, SIGNALS.name).with_columns(run_id=pl.lit(run_id))
+            SIGNALS, validated(frame, schemas.SIGNALS, SIGNALS.name).with_columns(run_id=pl.lit(run_id))
         )
         if rows.is_empty():
             return _NOTHING
         with self._connections.transaction(SIGNALS.name) as cursor:
             return upserts.append_newest(cursor, SIGNALS, rows, "inputs_hash", "seq")
 
-    def write_evaluations(self, frame: pl.DataFrame) -> Written:
+    def write_evaluations(self, frame: pl.DataFrame) -> WriteResult:
         """Keep measurements of models (schema MODEL_EVALUATIONS); one whose key is stored is left as it is."""
         rows = self._prepared(MODEL_EVALUATIONS, frame)
         if rows.is_empty():
@@ -299,12 +301,12 @@ class Warehouse:
         with self._connections.transaction("signals") as cursor:
             return readers.signals(cursor, symbols, horizon, first, last)
 
-    def stakes(
+    def prior_positions(
         self, symbols: Sequence[str], horizon: Horizon, engine: str, after: datetime, before: datetime
     ) -> pl.DataFrame:
         """STAKES: what an engine's signals with a decision time in (after, before] staked, oldest writing first."""
         with self._connections.transaction("signals") as cursor:
-            return readers.stakes(cursor, symbols, horizon, engine, after, before)
+            return readers.prior_positions(cursor, symbols, horizon, engine, after, before)
 
     def quarantined_bars(self, symbols: Sequence[str], after: datetime, before: datetime) -> pl.DataFrame:
         """HALTS: the bars that were refused in (after, before], but for copies of good ones."""
@@ -360,17 +362,17 @@ class Warehouse:
         received_at: datetime,
         live: bool,
         feed_delay: timedelta,
-        covers: Sequence[Span],
+        covers: Sequence[CoveredRange],
         asof: date | None = None,
-    ) -> Written:
+    ) -> WriteResult:
         rows = self._prepared(table, frame)
         if rows.is_empty() and not covers:
             return _NOTHING
-        receipt = Receipt(received_at, live, feed_delay, self._settle, asof)
+        receipt = Receipt(received_at, live, feed_delay, self._decision_lag, asof)
         with self._connections.transaction(table.name) as cursor:
             return write_raw(cursor, table, rows, receipt, covers)
 
-    def _upsert(self, table: Table, frame: pl.DataFrame) -> Written:
+    def _upsert(self, table: Table, frame: pl.DataFrame) -> WriteResult:
         rows = self._prepared(table, frame)
         if rows.is_empty():
             return _NOTHING
@@ -378,7 +380,7 @@ class Warehouse:
             return upserts.upsert(cursor, table, rows)
 
     def _prepared(self, table: Table, frame: pl.DataFrame) -> pl.DataFrame:
-        rows = checked(frame, table.schema, table.name, table.never_null)
+        rows = validated(frame, table.schema, table.name, table.never_null)
         if table.partition and rows.height:
             self._ensure(table, partitions.months_of(rows, table.partition))
         return rows

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.backtest.prices import market
+from paiid_pipeline.backtest.prices import price_panel
 from paiid_pipeline.backtest.triple_barrier import Barriers, label
 from paiid_pipeline.schemas import STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline_tests.signals.markets import DAY, FIRST, action, daily_bars, random_bars, signals
 
-SETTLE = timedelta(seconds=15)
+DECISION_LAG = timedelta(seconds=15)
 NO_ACTIONS = empty(STORED_CORPORATE_ACTIONS)
 
 
@@ -26,8 +26,8 @@ def decisions(count: int, volatility: float | None = 0.05, symbol: str = "A") ->
 
 def labelled(opens: list[float | None], closes: list[float | None], bars: int = 2) -> list[dict[str, object]]:
     """The labels of all decisions on one symbol, barriers 10 % away."""
-    grid = market(daily_bars("A", opens, closes), NO_ACTIONS)
-    return label(decisions(len(opens)), grid, SETTLE, Barriers(bars=bars)).to_dicts()
+    grid = price_panel(daily_bars("A", opens, closes), NO_ACTIONS)
+    return label(decisions(len(opens)), grid, DECISION_LAG, Barriers(bars=bars)).to_dicts()
 
 
 def test_the_forward_return_runs_from_the_next_open_and_never_from_the_decisions_own_bar() -> None:
@@ -55,8 +55,8 @@ def test_the_first_barrier_met_counts(opens: list[float], closes: list[float], b
 
 def test_a_bar_that_meets_both_barriers_counts_as_the_lower() -> None:
     wide = daily_bars("A", [100.0] * 4, [100.0] * 4).with_columns(high=pl.lit(130.0), low=pl.lit(70.0))
-    assert label(decisions(1), market(wide, NO_ACTIONS), SETTLE)["barrier"].to_list() == [None]
-    found = label(decisions(1), market(wide, NO_ACTIONS), SETTLE, Barriers(bars=2))
+    assert label(decisions(1), price_panel(wide, NO_ACTIONS), DECISION_LAG)["barrier"].to_list() == [None]
+    found = label(decisions(1), price_panel(wide, NO_ACTIONS), DECISION_LAG, Barriers(bars=2))
     assert found["barrier"].to_list() == [-1]
 
 
@@ -64,12 +64,15 @@ def test_what_is_not_over_yet_or_cannot_be_bought_has_no_label() -> None:
     rows = labelled([100, 100, 100, 100], [100, 100, 100, 100])
     assert [row["barrier"] for row in rows] == [0, None, None, None]
     assert [row["label_end"] is None for row in rows] == [False, True, True, True]
-    grid = market(
+    grid = price_panel(
         pl.concat([daily_bars("A", [1, None, 1, 1], [1, None, 1, 1]), daily_bars("B", [1] * 4, [1] * 4)]), NO_ACTIONS
     )
-    assert label(decisions(1), grid, SETTLE, Barriers(bars=1))["forward_return"].to_list() == [None]
+    assert label(decisions(1), grid, DECISION_LAG, Barriers(bars=1))["forward_return"].to_list() == [None]
     unknown = label(
-        decisions(1, volatility=None), market(daily_bars("A", [1] * 4, [1] * 4), NO_ACTIONS), SETTLE, Barriers(1)
+        decisions(1, volatility=None),
+        price_panel(daily_bars("A", [1] * 4, [1] * 4), NO_ACTIONS),
+        DECISION_LAG,
+        Barriers(1),
     )
     assert unknown["barrier"].to_list() == [None]
 
@@ -77,7 +80,7 @@ def test_what_is_not_over_yet_or_cannot_be_bought_has_no_label() -> None:
 def test_a_split_is_no_move_and_a_crash_is_one() -> None:
     bars = daily_bars("A", [700, 700, 100, 100], [700, 700, 100, 100])
     split, crash = (
-        label(decisions(1), market(bars, actions), SETTLE, Barriers(bars=2)).row(0, named=True)
+        label(decisions(1), price_panel(bars, actions), DECISION_LAG, Barriers(bars=2)).row(0, named=True)
         for actions in (action("A", "split", 2, ratio=7.0), NO_ACTIONS)
     )
     assert (split["barrier"], split["forward_return"]) == (0, pytest.approx(0.0))
@@ -90,15 +93,15 @@ def test_a_label_is_known_when_it_says_so(seed: int, bars: int) -> None:
     """All labels that ended by a moment are the same, to the bit, from the bars that had ended by then."""
     stored = random_bars(3, 40, seed=seed)
     made = stored.select("symbol", as_of="bar_end").with_columns(volatility=pl.lit(0.01))
-    full = label(made, market(stored, NO_ACTIONS), SETTLE, Barriers(bars=bars))
+    full = label(made, price_panel(stored, NO_ACTIONS), DECISION_LAG, Barriers(bars=bars))
     moment = stored["bar_end"].unique().sort()[25]
-    known = market(stored.filter(pl.col("bar_end") <= moment), NO_ACTIONS)
-    then = label(made, known, SETTLE, Barriers(bars=bars))
+    known = price_panel(stored.filter(pl.col("bar_end") <= moment), NO_ACTIONS)
+    then = label(made, known, DECISION_LAG, Barriers(bars=bars))
     ended = (pl.col("label_end") <= moment).fill_null(False)
     assert full.filter(ended).height > 0
     assert then.filter(ended).equals(full.filter(ended))
     assert full["entry"].drop_nulls().is_between(FIRST, FIRST + 40 * DAY).all()
-    assert (full.drop_nulls("entry")["entry"] >= full.drop_nulls("entry")["as_of"] + SETTLE).all()
+    assert (full.drop_nulls("entry")["entry"] >= full.drop_nulls("entry")["as_of"] + DECISION_LAG).all()
     assert np.isin(full["barrier"].drop_nulls().to_numpy(), [-1, 0, 1]).all()
 
 

@@ -29,7 +29,7 @@ from paiid_pipeline.ml.registry import installed
 from paiid_pipeline.ml.signing import KeySource, key_of
 from paiid_pipeline.ml.text.onnx_runtime import load_served
 from paiid_pipeline.ml.text.scoring import load_member
-from paiid_pipeline.sentiment.base import Reading
+from paiid_pipeline.sentiment.base import TextInput
 from paiid_pipeline.sentiment.labels import INDEX
 from paiid_pipeline.sentiment.text.language import is_english
 from paiid_pipeline.sentiment.text.normalise import normalise
@@ -155,7 +155,7 @@ OTHER_ATTACKS: dict[str, Way] = {
 }
 
 
-def opinions(count: int) -> list[str]:
+def predictions(count: int) -> list[str]:
     """Sentences that are positive or negative: those that an attacker would want to turn."""
     return phrasebank().filter(pl.col("label") != "neutral").sample(count, seed=3)["text"].to_list()
 
@@ -167,7 +167,9 @@ def phrasebank() -> pl.DataFrame:
 
 
 def labels(member: Transformer, given: Sequence[str]) -> np.ndarray:
-    return np.array([np.argmax(opinion.probabilities) for opinion in member.score([Reading(text) for text in given])])
+    return np.array(
+        [np.argmax(prediction.probabilities) for prediction in member.score([TextInput(text) for text in given])]
+    )
 
 
 def cleaned(given: Sequence[str]) -> list[str]:
@@ -179,7 +181,7 @@ def flips(models: Path, key: KeySource, count: int, seeds: Sequence[int]) -> lis
     defended = load_member("custom_bert", models, key)
     public = key().public
     plain = replace(defended, encode=load_served(folder_of(models, public), public).encode)
-    given = opinions(count)
+    given = predictions(count)
     ours, theirs = labels(defended, cleaned(given)), labels(plain, given)
     rows = []
     for name, attack in (GOAL_ATTACKS | OTHER_ATTACKS).items():

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.backtest.prices import Market, market
+from paiid_pipeline.backtest.prices import PricePanel, price_panel
 from paiid_pipeline.backtest.simulation import Backtest, Options, backtest, place_all
 from paiid_pipeline.schemas import STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline_tests.benchmarks.table import Row, show
@@ -41,10 +41,10 @@ def inputs(symbols: int, days: int) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 def whole(bars: pl.DataFrame, signals: pl.DataFrame) -> Backtest:
     """From frames to the report."""
-    return backtest(signals, market(bars, empty(STORED_CORPORATE_ACTIONS)), OPTIONS)
+    return backtest(signals, price_panel(bars, empty(STORED_CORPORATE_ACTIONS)), OPTIONS)
 
 
-def plain_account(grid: Market, targets: list[list[float]], rate: float) -> list[float]:
+def plain_account(grid: PricePanel, targets: list[list[float]], rate: float) -> list[float]:
     """The equity at each close of one account without shorts' borrow, symbol by symbol."""
     opens, closes = grid.opens.tolist(), grid.closes.tolist()
     cash, shares, curve = 1.0, [0.0] * len(grid.symbols), []
@@ -72,10 +72,10 @@ def main() -> None:
     """Measure and print the table."""
     symbols, days = (100, 756) if os.environ.get("BENCH") == "full" else (50, 252)
     bars, signals = inputs(symbols, days)
-    placed = place_all(signals, market(bars, empty(STORED_CORPORATE_ACTIONS)), OPTIONS)
+    placed = place_all(signals, price_panel(bars, empty(STORED_CORPORATE_ACTIONS)), OPTIONS)
     targets = placed.targets["signals"].tolist()
     free = Options(costs=type(OPTIONS.costs)(commission_bp=(5.0,), slippage_bp=0.0, borrow_rate=0.0), draws=1)
-    same = backtest(signals, market(bars, empty(STORED_CORPORATE_ACTIONS)), free).curves
+    same = backtest(signals, price_panel(bars, empty(STORED_CORPORATE_ACTIONS)), free).curves
     np.testing.assert_allclose(
         same.filter(pl.col("strategy") == "signals")["equity"], plain_account(placed.grid, targets, 5e-4), rtol=1e-9
     )

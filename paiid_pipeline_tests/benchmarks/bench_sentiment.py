@@ -29,7 +29,7 @@ from paiid_pipeline.ml.signing import SigningKey, sign_folder
 from paiid_pipeline.ml.text.classifier import TOKENIZER, bundled_base, load_tokenizer, new_network, save_network
 from paiid_pipeline.ml.text.export import export_model
 from paiid_pipeline.ml.text.scoring import cores, load_member
-from paiid_pipeline.sentiment.base import Reading
+from paiid_pipeline.sentiment.base import TextInput
 from paiid_pipeline.sentiment.labels import LABELS
 from paiid_pipeline.sentiment.text.normalise import normalise
 from paiid_pipeline_tests.benchmarks.bench_startup import BARE, cpu_seconds
@@ -51,7 +51,7 @@ from paiid_pipeline.ml.signing import SigningKey
 from paiid_pipeline.ml.text.scoring import open_analyzer
 analyzer = open_analyzer(Path({models!r}), key=lambda: SigningKey({secret!r}))
 assert not analyzer.analyze_sentiment("Profit rose to EUR 3 mn.").flags == (), "FinBERT is missing, and said to be"
-assert "custom_bert" not in analyzer.route.left_out, analyzer.route.left_out
+assert "custom_bert" not in analyzer.route.unavailable, analyzer.route.unavailable
 """
 
 
@@ -85,7 +85,7 @@ def ours(models: Path) -> Build:
 
     def build(threads: int) -> Score:
         scorer = replace(member, threads=threads)
-        return lambda given: scorer.score([Reading(normalise(text).text) for text in given])
+        return lambda given: scorer.score([TextInput(normalise(text).text) for text in given])
 
     return build
 

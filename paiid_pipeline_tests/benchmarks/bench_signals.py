@@ -17,9 +17,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.schemas import INDICATORS, STAKES, SYMBOL_SENTIMENT, Schema, empty
+from paiid_pipeline.schemas import INDICATORS, PRIOR_POSITIONS, SYMBOL_SENTIMENT, Schema, empty
 from paiid_pipeline.signals.generator import SignalGenerator
-from paiid_pipeline.signals.risk import Book
+from paiid_pipeline.signals.risk import RiskInputs
 from paiid_pipeline.technicals.indicators import indicators
 from paiid_pipeline.technicals.panel import indicator_panel
 from paiid_pipeline_tests.benchmarks.table import Row, show
@@ -87,12 +87,12 @@ def main() -> None:
     show(f"All indicators and readings: {symbols:,} symbols x {BARS:,} bars, frame to frame", [row])
 
     engine = SignalGenerator(segments={f"S{i:04d}": f"segment {i % 10}" for i in range(SYMBOLS)})
-    earlier, last = empty(STAKES), decisions(bars(SYMBOLS))
+    earlier, last = empty(PRIOR_POSITIONS), decisions(bars(SYMBOLS))
     for rows, news in last[:-1]:
-        earlier = pl.concat([earlier, engine.decide(rows, news, Book(earlier))[0].select(earlier.columns)])
-    signals, _ = engine.decide(*last[-1], Book(earlier))
+        earlier = pl.concat([earlier, engine.decide(rows, news, RiskInputs(earlier))[0].select(earlier.columns)])
+    signals, _ = engine.decide(*last[-1], RiskInputs(earlier))
     assert signals.height == SYMBOLS
-    took = median(lambda: engine.decide(*last[-1], Book(earlier)))
+    took = median(lambda: engine.decide(*last[-1], RiskInputs(earlier)))
     row = Row("rules, risk, validation", f"{took * 1e3:.0f} ms", f"{GOAL * 1e3:.0f} ms", took / GOAL, "<= 1")
     show(f"Signals for {SYMBOLS} symbols at one decision time, warm", [row])
 

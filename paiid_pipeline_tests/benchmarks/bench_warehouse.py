@@ -33,7 +33,7 @@ import psycopg2
 
 from paiid_pipeline.local.servers import start_postgres
 from paiid_pipeline.schemas import BARS, INDICATORS
-from paiid_pipeline.warehouse import Span, Warehouse, migrate
+from paiid_pipeline.warehouse import CoveredRange, Warehouse, migrate
 from paiid_pipeline.warehouse.roles import ensure_database
 from paiid_pipeline_tests.benchmarks.table import Row, show
 
@@ -201,7 +201,7 @@ def fill(warehouse: Warehouse, size: Size, older: list[datetime], recent: list[d
     )  # fmt: skip
     lacking = [pl.lit(None, kind).alias(name) for name, kind in INDICATORS.items() if name not in decided.columns]
     warehouse.write_indicators(decided.with_columns(lacking).select(list(INDICATORS)))
-    warehouse.cover([Span("bench", "1Min", names, closes[0], recent[-1] + (LENGTH - size.minutes) * MINUTE)])
+    warehouse.cover([CoveredRange("bench", "1Min", names, closes[0], recent[-1] + (LENGTH - size.minutes) * MINUTE)])
 
 
 def refresh(warehouse: Warehouse, size: Size, start: datetime, anchor: datetime) -> dict[str, float]:

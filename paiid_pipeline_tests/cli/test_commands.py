@@ -22,7 +22,7 @@ import redis
 
 from paiid_pipeline.console import table
 from paiid_pipeline.local import processes
-from paiid_pipeline.local.home import OccupiedError, attach, own, profile_of, redis_database, running
+from paiid_pipeline.local.home import OccupiedError, lock, profile_of, redis_database, running, share
 from paiid_pipeline.local.stack import free_port
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.warehouse import migrate
@@ -468,28 +468,28 @@ def test_a_database_that_dies_again_and_again_ends_the_whole(environment: dict[s
 
 
 def test_a_home_has_one_owner_at_a_time(tmp_path: Path) -> None:
-    with own(tmp_path, "up") as lease:
+    with lock(tmp_path, "up") as lease:
         lease.publish(web="http://127.0.0.1:3000")
         said = rf"`paiid up` \(pid {os.getpid()}.*UI at http://127.0.0.1:3000"
-        with pytest.raises(OccupiedError, match=said), own(tmp_path, "demo"):
+        with pytest.raises(OccupiedError, match=said), lock(tmp_path, "demo"):
             pass
     assert running(tmp_path) is None
-    with own(tmp_path, "demo"), attach(tmp_path / "other") as state:
+    with lock(tmp_path, "demo"), share(tmp_path / "other") as state:
         assert state is None
 
 
 def test_a_state_file_without_its_owner_counts_for_nothing(tmp_path: Path) -> None:
-    with own(tmp_path, "up") as lease:
+    with lock(tmp_path, "up") as lease:
         lease.publish(environment={"PAIID_POSTGRES_URL": "x"})
         stale = (tmp_path / "run" / "state.json").read_text()
         assert running(tmp_path) is not None
     (tmp_path / "run" / "state.json").write_text(stale)
-    with attach(tmp_path) as state:
+    with share(tmp_path) as state:
         assert state is None
 
 
 def test_the_state_file_is_private_and_its_passwords_stay_out_of_reprs(tmp_path: Path) -> None:
-    with own(tmp_path, "up") as lease:
+    with lock(tmp_path, "up") as lease:
         lease.publish(environment={"PAIID_POSTGRES_URL": "postgresql://a:very-secret@h/d"})
         assert (tmp_path / "run" / "state.json").stat().st_mode & 0o077 == 0
         assert "very-secret" not in repr(running(tmp_path)) + str(running(tmp_path))

@@ -15,7 +15,7 @@ from paiid_pipeline.ml.signing import KEY_VARIABLE, SigningKey, sign_folder
 from paiid_pipeline.ml.text import scoring
 from paiid_pipeline.ml.text.scoring import save_blend
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
-from paiid_pipeline.sentiment.ensemble import SEED, Blend, route
+from paiid_pipeline.sentiment.ensemble import DEFAULT_WEIGHTS, EnsembleWeights, select_models
 from paiid_pipeline.sentiment.transformer import Transformer
 from paiid_pipeline.sentiment.vader import Vader
 from paiid_pipeline_tests.defs.world import START, World, metadata
@@ -69,7 +69,7 @@ def test_a_new_version_of_the_ensemble_scores_again_and_keeps_what_was(world: Wo
     score(world)
     before = world.rows("article_sentiment")
     blend = models / "ensemble"
-    save_blend(Blend("fitted.x", {"vader": 1.0}, 2.0), blend)
+    save_blend(EnsembleWeights("fitted.x", {"vader": 1.0}, 2.0), blend)
     unsigned = score(world)
     assert "signature.json" in str(unsigned["missing members"])
     assert world.rows("article_sentiment") == before
@@ -127,7 +127,7 @@ def test_a_member_that_fails_while_scoring_is_counted_with_its_reason(
 
     guarded = scoring._guarded("finbert", no_memory)
     finbert = Transformer("finbert", "1", encode=guarded, forward=no_memory, columns=(0, 1, 2))
-    broken = SentimentAnalyzer(route([Vader(), finbert], {}, SEED))
+    broken = SentimentAnalyzer(select_models([Vader(), finbert], {}, DEFAULT_WEIGHTS))
     monkeypatch.setattr(assets, "installed_analyzer", lambda *_given, **_named: broken)
     reported = score(world)
     scored = world.rows("article_sentiment", where="model = 'ensemble'")

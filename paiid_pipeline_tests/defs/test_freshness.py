@@ -15,7 +15,7 @@ from paiid_pipeline.schemas import WITHHELD
 from paiid_pipeline.serving.hot_results import KINDS, MAKING, envelopes, replaced_after
 from paiid_pipeline.settings import TTL, CacheKind, load_settings
 from paiid_pipeline.trading_calendar import INTRADAY_STEP
-from paiid_pipeline.universe import SETTLE
+from paiid_pipeline.universe import DECISION_LAG
 from paiid_pipeline_tests.defs.world import START, World
 from paiid_pipeline_tests.warehouse.rows import signal, signals
 
@@ -82,13 +82,13 @@ def test_a_vendor_that_has_stopped_shows_in_every_key_and_in_the_check(world: Wo
 @pytest.mark.parametrize("delay", [0, 1, 60, 90, 299, 300, 900, 901])
 def test_a_signal_holds_until_a_pipeline_that_is_well_has_published_the_next(delay: int) -> None:
     """And, where the next one does not come, no longer than a refresh takes."""
-    late, settle = timedelta(seconds=delay), load_settings({"PAIID_FEED_DELAY_SECONDS": str(delay)}).settle
+    late, decision_lag = timedelta(seconds=delay), load_settings({"PAIID_FEED_DELAY_SECONDS": str(delay)}).decision_lag
     ticks = [START + INTRADAY_STEP * step for step in range(9)]
     asked = next(tick for tick in ticks if tick - late >= START)
-    published = max(asked, START + settle) + MAKING
-    valid_until = START + settle - SETTLE
+    published = max(asked, START + decision_lag) + MAKING
+    valid_until = START + decision_lag - DECISION_LAG
     assert valid_until + replaced_after(late) >= published
-    assert replaced_after(late) <= INTRADAY_STEP + SETTLE + MAKING
+    assert replaced_after(late) <= INTRADAY_STEP + DECISION_LAG + MAKING
     if late % INTRADAY_STEP == timedelta(0):
         assert valid_until + replaced_after(late) == published
 

@@ -24,9 +24,9 @@ ENVIRONMENT = {"PAIID_SOURCE": "synthetic", "PAIID_CLOCK": f"replay:{START.isofo
 with patch.dict(os.environ, ENVIRONMENT):
     # The partitions come from the settings of the process that loads the definitions.
     from paiid_pipeline.definitions import defs
-    from paiid_pipeline.defs.cadence import ops
+    from paiid_pipeline.defs.cadence import op_config
     from paiid_pipeline.defs.partitions import run_tags
-    from paiid_pipeline.defs.resources import Pipeline
+    from paiid_pipeline.defs.resources import PipelineResource
 
 TABLES = (
     "market_bars", "news_articles", "corporate_actions", "article_sentiment", "symbol_sentiment",
@@ -37,7 +37,7 @@ DATA = tuple(table for table in TABLES if table != "coverage")
 DERIVED = ("symbol_sentiment", "technical_indicators", "signals")
 
 
-class PipelineAt(Pipeline):
+class PipelineAt(PipelineResource):
     """The pipeline at a moment that the test chooses."""
 
     moment: str
@@ -90,7 +90,7 @@ class World:
             instance=self.instance,
             resources={"pipeline": self.pipeline(at)},
             tags=run_tags(first, last or first, by_segment=by_segment),
-            run_config={**ops(**config), "loggers": {"progress": {}}},
+            run_config={**op_config(**config), "loggers": {"progress": {}}},
             raise_on_error=False,
         )
 

@@ -12,7 +12,7 @@ import pytest
 from paiid_pipeline import universe_snapshot
 from paiid_pipeline.cli import access, main
 from paiid_pipeline.clock import SystemClock
-from paiid_pipeline.local.home_settings import chosen, first_partition, reach_back
+from paiid_pipeline.local.home_settings import chosen, extend_back, first_partition
 from paiid_pipeline.settings import Settings, SettingsError, load_settings
 from paiid_pipeline_tests.defs.world import START
 
@@ -53,10 +53,10 @@ def test_a_history_moves_the_first_partition_back_and_never_forth(
             first_partition(settings)
             (settings.home / "dagster" / "synthetic").mkdir(parents=True)
         expected = {"PAIID_PARTITIONS_START": first or "2026-03-09"}
-        assert reach_back(settings, date.fromisoformat(asked)) == expected
+        assert extend_back(settings, date.fromisoformat(asked)) == expected
         assert first_partition(settings) == expected
         with pytest.raises(SettingsError, match="PAIID_PARTITIONS_START"):
-            reach_back(settings, date(1970, 1, 1))
+            extend_back(settings, date(1970, 1, 1))
         assert first_partition(settings) == expected
 
 
@@ -86,7 +86,7 @@ def test_what_was_asked_for_a_replay_and_an_older_home_keep_theirs(variables: di
     assert first_partition(start(variables, PAIID_CLOCK="replay:2014-06-09T15:00:00-04:00@1")) == {}
     settings = start(variables)
     (settings.home / "dagster" / "synthetic").mkdir(parents=True)
-    assert first_partition(settings) == reach_back(settings, date(2026, 1, 5)) == {}
+    assert first_partition(settings) == extend_back(settings, date(2026, 1, 5)) == {}
 
 
 def test_all_processes_get_the_same_copy_of_the_universe(variables: dict[str, str]) -> None:

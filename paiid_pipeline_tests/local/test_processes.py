@@ -112,8 +112,8 @@ def test_a_child_that_ends_too_often_may_not_start_again(tmp_path: Path) -> None
         allowed += 1
     assert allowed == 4
     assert child.ended()
-    assert "clerk ended with status 1" in child.obituary()
-    assert "out of ink" in child.obituary()
+    assert "clerk ended with status 1" in child.exit_report()
+    assert "out of ink" in child.exit_report()
 
 
 def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from redis.retry import Retry
 
 from paiid_pipeline.local import processes, servers
 from paiid_pipeline.local.servers import RunningServer, start_postgres, start_redis
-from paiid_pipeline.warehouse.roles import close_to_public, ensure_database, masked, with_database
+from paiid_pipeline.warehouse.roles import close_to_public, ensure_database, with_database, without_password
 
 
 @pytest.fixture
@@ -329,7 +329,7 @@ def test_no_part_of_a_password_is_shown_of_an_address_that_cannot_be_read(url: s
     ],
 )
 def test_a_masked_address_shows_all_but_the_password(url: str, shown: str) -> None:
-    assert masked(url) == shown
+    assert without_password(url) == shown
 
 
 def test_with_database_keeps_the_rest_of_the_address() -> None:

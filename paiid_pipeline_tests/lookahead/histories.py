@@ -15,7 +15,7 @@ import polars as pl
 
 from paiid_pipeline.schemas import (
     DECISIONS,
-    STAKES,
+    PRIOR_POSITIONS,
     STORED_ARTICLE_SENTIMENT,
     STORED_BARS,
     STORED_CORPORATE_ACTIONS,
@@ -25,12 +25,12 @@ from paiid_pipeline.schemas import (
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.signals.generator import SignalGenerator
-from paiid_pipeline.signals.risk import Book
+from paiid_pipeline.signals.risk import RiskInputs
 from paiid_pipeline.signals.rules import load_rules
 from paiid_pipeline.technicals.decision_indicators import decide_indicators
 
 OPEN = datetime(2014, 6, 9, 0, 0, tzinfo=UTC)
-SETTLE = timedelta(seconds=15)
+DECISION_LAG = timedelta(seconds=15)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 MAX_AGE = {"intraday": timedelta(minutes=15), "daily": timedelta(0)}
 RULES = load_rules()
@@ -39,20 +39,22 @@ WORDS = ["gain", "profit", "loss", "fraud", "great", "bad", "the", "shares", "re
 
 @dataclass(frozen=True)
 class History:
-    """Everything that was ever stored (`contracts.STORED_*`), and the decisions to make from it."""
+    """Everything that was ever stored (`schemas.STORED_*`), and the decisions to make from it."""
 
     bars: pl.DataFrame
     actions: pl.DataFrame
     news: pl.DataFrame
     decisions: pl.DataFrame
-    stakes: pl.DataFrame = field(default_factory=lambda: empty(STAKES))
+    prior_positions: pl.DataFrame = field(default_factory=lambda: empty(PRIOR_POSITIONS))
     """What the decisions before these staked, as it was stored."""
 
-    def known_by(self, moment: datetime, signals: pl.DataFrame) -> History:
+    def as_known_by(self, moment: datetime, signals: pl.DataFrame) -> History:
         """What had been stored by then, of ``signals`` those made before then, and the decisions of then."""
         stored = (frame.filter(pl.col("known_at") <= moment) for frame in (self.bars, self.actions, self.news))
-        earlier = signals.filter(pl.col("as_of") < moment - SETTLE)
-        return History(*stored, self.decisions.filter(pl.col("known_by") == moment), earlier.select(STAKES.keys()))
+        earlier = signals.filter(pl.col("as_of") < moment - DECISION_LAG)
+        return History(
+            *stored, self.decisions.filter(pl.col("known_by") == moment), earlier.select(PRIOR_POSITIONS.keys())
+        )
 
 
 Output = dict[str, pl.DataFrame]
@@ -66,7 +68,9 @@ def decide_all(history: History) -> Output:
     scores = SentimentAnalyzer().score_articles(history.news)
     scores = scores.join(versions, on=["article_id", "content_hash"]).select(STORED_ARTICLE_SENTIMENT.keys())
     sentiment = aggregate(scores, history.decisions, timedelta(days=3), timedelta(hours=12))
-    signals, undecided = SignalGenerator(RULES).decide(indicators, sentiment, Book(history.stakes, history.actions))
+    signals, undecided = SignalGenerator(RULES).decide(
+        indicators, sentiment, RiskInputs(history.prior_positions, history.actions)
+    )
     return {
         "indicators": indicators,
         "withheld": withheld,
@@ -82,7 +86,7 @@ def leaks(pipeline: Pipeline, history: History) -> list[str]:
     full = {name: _by_decision(frame) for name, frame in output.items()}
     found = []
     for moment in history.decisions["known_by"].unique().sort():
-        then = history.known_by(moment, output["signals"])
+        then = history.as_known_by(moment, output["signals"])
         asked = then.decisions.select("symbol", "horizon", "as_of").rows()
         for name, frame in pipeline(then).items():
             alone = _by_decision(frame)
@@ -124,10 +128,12 @@ def _decisions(names: list[str], count: int) -> pl.DataFrame:
         for step in range(1, count + 1):
             moment = OPEN + timedelta(minutes=5) * step
             anchor = OPEN - timedelta(minutes=290)
-            rows.append((name, "intraday", moment, moment + SETTLE, OPEN.date(), OPEN, anchor))
+            rows.append((name, "intraday", moment, moment + DECISION_LAG, OPEN.date(), OPEN, anchor))
         for day in (-1, 0, 1, 2):
             opens = OPEN + DAY * day
-            rows.append((name, "daily", opens + DAY, opens + DAY + SETTLE, opens.date(), opens, opens - DAY * 270))
+            rows.append(
+                (name, "daily", opens + DAY, opens + DAY + DECISION_LAG, opens.date(), opens, opens - DAY * 270)
+            )
     return pl.DataFrame(rows, schema=DECISIONS, orient="row")
 
 

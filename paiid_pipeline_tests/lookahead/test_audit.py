@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from paiid_pipeline.decisions import due_decisions
+from paiid_pipeline.decisions import decision_grid
 from paiid_pipeline.lookahead.audit import (
     ELSEWHERE,
     RECOMPUTED,
@@ -17,21 +17,21 @@ from paiid_pipeline.lookahead.audit import (
     ROW,
     STORED,
     UNKNOWN,
-    Report,
+    AuditReport,
     audit,
     audit_scores,
     too_early,
 )
-from paiid_pipeline.lookahead.decision_path import History, Output, pipeline_of
+from paiid_pipeline.lookahead.decision_path import History, Output, decision_path
 from paiid_pipeline.schemas import MOMENT, STORED_ARTICLE_SENTIMENT, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
-from paiid_pipeline.sentiment.base import Member, Opinion, Reading
-from paiid_pipeline.sentiment.ensemble import Blend, route
+from paiid_pipeline.sentiment.base import Prediction, SentimentModel, TextInput
+from paiid_pipeline.sentiment.ensemble import EnsembleWeights, select_models
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.trading_calendar import TradingCalendar
 from paiid_pipeline_tests.lookahead.histories import random_history
 
-PIPELINE = pipeline_of(load_settings({}))
+PIPELINE = decision_path(load_settings({}))
 BAR = ["symbol", "timeframe", "bar_start"]
 Plant = Callable[[History], Output]
 
@@ -276,14 +276,14 @@ class Elsewhere:
     def __init__(self, kind: str, off: float = 0.0) -> None:
         self.version, self._off = f"abc/onnx@{kind}", off
 
-    def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+    def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
         shares = (0.38 + self._off, 0.2, 0.42 - self._off)
-        return [Opinion(shares, max(shares)) for _ in readings]
+        return [Prediction(shares, max(shares)) for _ in readings]
 
 
-def analyzer_of(member: Member) -> SentimentAnalyzer:
-    blend = Blend("b", {"custom_bert": 1.0}, 1.0)
-    return SentimentAnalyzer(route([member], {}, blend), blend)
+def analyzer_of(member: SentimentModel) -> SentimentAnalyzer:
+    blend = EnsembleWeights("b", {"custom_bert": 1.0}, 1.0)
+    return SentimentAnalyzer(select_models([member], {}, blend), blend)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_what_no_rounding_explains_is_a_difference_on_any_processor(kind: str, o
 
 
 def test_reports_add_up() -> None:
-    one, other = Report(2, {"A"}, {"x": 1}, 5, {"n": 1}), Report(3, {"B"}, {"x": 2, "y": 1}, 6)
+    one, other = AuditReport(2, {"A"}, {"x": 1}, 5, {"n": 1}), AuditReport(3, {"B"}, {"x": 2, "y": 1}, 6)
     one.merge(other)
     assert (one.decisions, one.symbols, one.rows, one.values, one.notes) == (
         5,
@@ -362,7 +362,7 @@ def real_history(data_dir: Path, names: list[str], calendar: TradingCalendar) ->
     }
     bars = bars.with_columns(**given).select(pl.col(name).cast(kind) for name, kind in STORED_BARS.items())
     days = [session.day for session in calendar.sessions(date(2014, 6, 2), date(2014, 6, 17))]
-    decisions = due_decisions(names, days, calendar, load_settings({}), datetime(2020, 1, 1, tzinfo=UTC))
+    decisions = decision_grid(names, days, calendar, load_settings({}), datetime(2020, 1, 1, tzinfo=UTC))
     return History(
         bars, empty(STORED_CORPORATE_ACTIONS), posts(data_dir, names), decisions.filter(pl.col("horizon") == "daily")
     )

@@ -28,9 +28,9 @@ def test_one_decision_at_a_time_gives_the_rows_of_a_whole_day_at_once(seed: int)
     """
     history = random_history(seed)
     whole = decide_all(history)
-    parts, made = [], history.stakes
+    parts, made = [], history.prior_positions
     for one in history.decisions.sort("as_of").partition_by("horizon", "as_of", maintain_order=True):
-        part = decide_all(replace(history, decisions=one, stakes=made))
+        part = decide_all(replace(history, decisions=one, prior_positions=made))
         parts.append(part)
         made = pl.concat([made, part["signals"].select(made.columns)])
     for name, frame in whole.items():

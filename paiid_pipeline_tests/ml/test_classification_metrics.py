@@ -18,7 +18,7 @@ from paiid_pipeline.ml.classification_metrics import (
     mcnemar,
     temper,
 )
-from paiid_pipeline.ml.text.comparison import judge
+from paiid_pipeline.ml.text.comparison import compare
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(4000, 3)) * 2
@@ -97,14 +97,14 @@ def test_better_by_noise_is_not_better() -> None:
 
 def test_the_gate_needs_every_rival_beaten_and_says_by_how_much() -> None:
     naive = majority_baseline(DRAWN, len(DRAWN))
-    assert judge(DRAWN, TRUE, {"majority": naive}).promote
-    verdict = judge(DRAWN, TRUE, {"majority": naive, "champion": TRUE})
+    assert compare(DRAWN, TRUE, {"majority": naive}).promote
+    verdict = compare(DRAWN, TRUE, {"majority": naive, "champion": TRUE})
     assert not verdict.promote
     assert verdict.reasons[0].startswith("better than majority: 0.")
     assert verdict.reasons[1].startswith("not better than champion: 0.")
-    assert not judge(DRAWN, naive, {"champion": TRUE}).promote
+    assert not compare(DRAWN, naive, {"champion": TRUE}).promote
     with pytest.raises(ValueError, match="nothing to compare"):
-        judge(DRAWN, TRUE, {})
+        compare(DRAWN, TRUE, {})
 
 
 def test_empty_or_misshapen_input_is_refused_by_name() -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from paiid_pipeline.ml.model_metrics import performance
 from paiid_pipeline.ml.registry import Version
-from paiid_pipeline.ml.verdict import Verdict
+from paiid_pipeline.ml.verdict import GateResult
 from paiid_pipeline.schemas import MODEL_EVALUATIONS
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
@@ -18,7 +18,7 @@ VERSION = Version("custom_bert", 3, "d", "sha", "run", (), AT, METRICS, {}, ())
 
 
 def test_a_metric_is_a_row_with_its_bounds_and_its_own_rows() -> None:
-    found = performance(VERSION, Verdict(False, ("not better than VADER", "nor the champion")), AT, "r1")
+    found = performance(VERSION, GateResult(False, ("not better than VADER", "nor the champion")), AT, "r1")
     assert found.schema == MODEL_EVALUATIONS
     numbers = found.select("metric", "value", "low", "high", "row_count").sort("metric").rows()
     assert numbers == [

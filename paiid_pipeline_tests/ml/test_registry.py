@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from paiid_pipeline.ml.registry import Interface, Registry, RegistryError, Version, installed
+from paiid_pipeline.ml.registry import ModelSignature, Registry, RegistryError, Version, installed
 from paiid_pipeline.ml.signing import SigningKey, UntrustedModelError, verify_folder
 from paiid_pipeline.ml.text.signature import TEXTS
-from paiid_pipeline.ml.verdict import Verdict
+from paiid_pipeline.ml.verdict import GateResult
 
-YES, NO = Verdict(True, ("better than majority",)), Verdict(False, ("not better than champion",))
+YES, NO = GateResult(True, ("better than majority",)), GateResult(False, ("not better than champion",))
 
 
 def _model(tmp_path: Path, content: str) -> Path:
@@ -51,7 +51,7 @@ def test_a_version_carries_its_signature_example_evaluation_data_and_digest(
 def test_a_model_of_another_kind_says_what_it_reads_and_answers(
     registry: Registry, key: SigningKey, tmp_path: Path
 ) -> None:
-    interface = Interface(
+    interface = ModelSignature(
         {"rsi_14": "double", "note": "string"}, ["p_up"], {"rsi_14": 31.5, "note": "x"}, frozenset({"note"})
     )
     made = registry.register(

@@ -74,12 +74,16 @@ def test_without_articles_there_is_a_row_and_no_score() -> None:
 
 
 def test_only_what_was_published_and_known_counts() -> None:
-    settle = timedelta(seconds=15)
-    inside = [scored("a", 0.1, T), scored("b", 0.1, T - LOOKBACK + MINUTE), scored("c", 0.1, T - HOUR, T + settle)]
+    decision_lag = timedelta(seconds=15)
+    inside = [
+        scored("a", 0.1, T),
+        scored("b", 0.1, T - LOOKBACK + MINUTE),
+        scored("c", 0.1, T - HOUR, T + decision_lag),
+    ]
     outside = [
         scored("d", 0.9, T + timedelta(seconds=1)),
         scored("e", 0.9, T - LOOKBACK),
-        scored("f", 0.9, T - HOUR, T + settle + timedelta(microseconds=1)),
+        scored("f", 0.9, T - HOUR, T + decision_lag + timedelta(microseconds=1)),
         scored("g", 0.9, T - HOUR, symbol="S1"),
         scored("h", 0.9, T - HOUR, model="other"),
         scored("i", 0.9, T - HOUR, confidence=0.0),

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from paiid_pipeline.quality.rows import ARTICLE_SENTIMENT as RULES
 from paiid_pipeline.schemas import ARTICLE_SENTIMENT, NEWS, empty
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
-from paiid_pipeline.sentiment.base import Failure, MemberError, Opinion, Reading
-from paiid_pipeline.sentiment.ensemble import SEED, route
+from paiid_pipeline.sentiment.base import Failure, ModelError, Prediction, TextInput
+from paiid_pipeline.sentiment.ensemble import DEFAULT_WEIGHTS, select_models
 from paiid_pipeline.sentiment.vader import UNINFORMED, Vader, model_version
 
 AT = datetime(2014, 6, 9, 14, tzinfo=UTC)
@@ -27,20 +27,20 @@ class Scripted:
     """A member that says of a text, or of an entity in it, what the test wrote down."""
 
     name: str
-    says: dict[str, Opinion]
+    says: dict[str, Prediction]
     version: str = "7"
     cost_ms: float = 10.0
 
-    def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+    def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
         return [self.says.get(r.entity or "", self.says["*"]) for r in readings]
 
 
 class Broken(Scripted):
-    def score(self, readings: Sequence[Reading]) -> list[Opinion]:
-        raise MemberError(f"cannot score {len(readings)}")
+    def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
+        raise ModelError(f"cannot score {len(readings)}")
 
 
-GLAD, SAD = Opinion((0.1, 0.2, 0.7), 0.7), Opinion((0.8, 0.1, 0.1), 0.8)
+GLAD, SAD = Prediction((0.1, 0.2, 0.7), 0.7), Prediction((0.8, 0.1, 0.1), 0.8)
 
 
 def article(
@@ -51,7 +51,7 @@ def article(
 
 
 def with_members(*members: Scripted, names: dict[str, list[str]] | None = None) -> SentimentAnalyzer:
-    return SentimentAnalyzer(route([Vader(), *members], {}, SEED), names=names or {})
+    return SentimentAnalyzer(select_models([Vader(), *members], {}, DEFAULT_WEIGHTS), names=names or {})
 
 
 def ensemble_rows(frame: pl.DataFrame) -> pl.DataFrame:
@@ -146,8 +146,8 @@ def test_the_formula_with_two_members() -> None:
 
 def test_why_a_member_failed_is_told_in_one_line_without_personal_data() -> None:
     class Talkative(Scripted):
-        def score(self, readings: Sequence[Reading]) -> list[Opinion]:
-            raise MemberError(f"cannot read {len(readings)}\n  'mail ann@example.com' " + "x" * 10_000)
+        def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
+            raise ModelError(f"cannot read {len(readings)}\n  'mail ann@example.com' " + "x" * 10_000)
 
     failed: dict[str, Failure] = {}
     with_members(Talkative("finbert", {})).analyze_batch(["Up", "Down"], failed=failed)
@@ -170,18 +170,18 @@ NAN, INF = float("nan"), float("inf")
 @pytest.mark.parametrize(
     "prediction",
     [
-        Opinion((NAN, NAN, NAN), NAN),
-        Opinion((0.2, 0.3, 0.5), NAN),
-        Opinion((INF, 0.0, 0.0), 1.0),
-        Opinion((-0.5, 0.5, 1.0), 1.0),
-        Opinion((0.9, 0.9, 0.9), 0.9),
-        Opinion((0.5, 0.5), 0.5),  # type: ignore[arg-type]
+        Prediction((NAN, NAN, NAN), NAN),
+        Prediction((0.2, 0.3, 0.5), NAN),
+        Prediction((INF, 0.0, 0.0), 1.0),
+        Prediction((-0.5, 0.5, 1.0), 1.0),
+        Prediction((0.9, 0.9, 0.9), 0.9),
+        Prediction((0.5, 0.5), 0.5),  # type: ignore[arg-type]
         None,
     ],
 )
-def test_what_is_no_prediction_is_missing_for_its_text_alone(prediction: Opinion) -> None:
+def test_what_is_no_prediction_is_missing_for_its_text_alone(prediction: Prediction) -> None:
     class Odd(Scripted):
-        def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+        def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
             return [prediction if "odd" in reading.text else GLAD for reading in readings]
 
     failed: dict[str, Failure] = {}
@@ -197,10 +197,10 @@ def test_what_is_no_prediction_is_missing_for_its_text_alone(prediction: Opinion
     assert failed["finbert"].texts == 1
 
 
-@pytest.mark.parametrize("error", [MemberError("no"), ValueError("bad"), IndexError("out"), MemoryError("full")])
+@pytest.mark.parametrize("error", [ModelError("no"), ValueError("bad"), IndexError("out"), MemoryError("full")])
 def test_a_text_on_which_a_member_fails_costs_the_others_nothing(error: Exception) -> None:
     class Touchy(Scripted):
-        def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+        def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
             if any("odd" in reading.text for reading in readings):
                 raise error
             return [GLAD for _ in readings]
@@ -212,9 +212,9 @@ def test_a_text_on_which_a_member_fails_costs_the_others_nothing(error: Exceptio
 
 
 @pytest.mark.parametrize("answers", [[], [GLAD] * 3])
-def test_a_member_that_answers_for_another_number_of_texts_is_missing(answers: list[Opinion]) -> None:
+def test_a_member_that_answers_for_another_number_of_texts_is_missing(answers: list[Prediction]) -> None:
     class Short(Scripted):
-        def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+        def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
             return answers[: len(readings) + 1]
 
     assert all("missing:finbert" in one.flags for one in with_members(Short("finbert", {})).analyze_batch(["a", "b"]))
@@ -222,10 +222,10 @@ def test_a_member_that_answers_for_another_number_of_texts_is_missing(answers: l
 
 def test_where_no_member_predicts_the_score_counts_for_nothing() -> None:
     class Blind(Vader):
-        def score(self, readings: Sequence[Reading]) -> list[Opinion]:
-            return [Opinion((NAN, NAN, NAN), NAN) for _ in readings]
+        def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
+            return [Prediction((NAN, NAN, NAN), NAN) for _ in readings]
 
-    result = SentimentAnalyzer(route([Blind()], {}, SEED)).analyze_sentiment("Great profit")
+    result = SentimentAnalyzer(select_models([Blind()], {}, DEFAULT_WEIGHTS)).analyze_sentiment("Great profit")
     assert (result.score, result.confidence, result.members) == (0.0, 0.0, ())
     assert {"missing:vader", "missing:finbert"} <= set(result.flags)
 
@@ -267,7 +267,7 @@ def test_personal_data_reaches_no_member() -> None:
     seen: list[str] = []
 
     class Curious(Scripted):
-        def score(self, readings: Sequence[Reading]) -> list[Opinion]:
+        def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
             seen.extend(reading.text for reading in readings)
             return super().score(readings)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from paiid_pipeline.sentiment.base import NOTHING, MemberError, Reading
+from paiid_pipeline.sentiment.base import NOTHING, ModelError, TextInput
 from paiid_pipeline.sentiment.transformer import Tokens, Transformer
 
 
@@ -39,11 +39,11 @@ def member(model: Model, **other: object) -> Transformer:
 
 
 def test_columns_are_put_in_order() -> None:
-    (opinion,) = member(Model()).score([Reading("a")])
+    (prediction,) = member(Model()).score([TextInput("a")])
     (logits,) = Model().forward([[97]], [[0]])
     shares = np.exp(logits) / np.exp(logits).sum()
-    assert opinion.probabilities == pytest.approx((shares[2], shares[0], shares[1]))
-    assert opinion.confidence == max(opinion.probabilities)
+    assert prediction.probabilities == pytest.approx((shares[2], shares[0], shares[1]))
+    assert prediction.confidence == max(prediction.probabilities)
 
 
 def test_a_text_that_was_cut_is_flagged_and_no_other() -> None:
@@ -51,27 +51,27 @@ def test_a_text_that_was_cut_is_flagged_and_no_other() -> None:
         def encode(self, texts: Sequence[tuple[str, str | None]]) -> list[Tokens]:  # type: ignore[override]
             return [Tokens([ord(c) for c in text[:4]], [0] * len(text[:4]), len(text) > 4) for text, _ in texts]
 
-    said = member(Short()).score([Reading("abcd"), Reading("abcde"), Reading("a")])
+    said = member(Short()).score([TextInput("abcd"), TextInput("abcde"), TextInput("a")])
     assert [each.flags for each in said] == [(), ("truncated",), ()]
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (1, 5), (0, 3), (2, 3), (3,)])
 def test_logits_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     broken = Transformer("custom_bert", "1", Model().encode, lambda _i, _t: np.zeros(shape), (2, 0, 1))
-    with pytest.raises(MemberError, match="logits of shape"):
-        broken.score([Reading("a")])
+    with pytest.raises(ModelError, match="logits of shape"):
+        broken.score([TextInput("a")])
 
 
 def test_each_distinct_text_is_run_once_and_an_empty_one_never() -> None:
     model = Model()
-    said = member(model).score([Reading("b"), Reading(""), Reading("abc"), Reading("b")])
+    said = member(model).score([TextInput("b"), TextInput(""), TextInput("abc"), TextInput("b")])
     assert said[0] == said[3]
     assert said[1] == NOTHING
     assert model.seen == [(97, 98, 99), (98,)]  # the longest first
 
 
 def test_an_entity_is_read_by_those_who_can_and_its_clause_by_the_others() -> None:
-    reading = Reading("a; b", "b", "b")
+    reading = TextInput("a; b", "b", "b")
     knowing, other = Model(), Model()
     member(knowing, reads_entities=True).score([reading])
     member(other).score([reading])
@@ -81,7 +81,7 @@ def test_an_entity_is_read_by_those_who_can_and_its_clause_by_the_others() -> No
 
 def test_texts_of_one_length_are_run_together_up_to_the_tokens_of_a_batch() -> None:
     model = Model()
-    member(model, batch_tokens=6).score([Reading(text) for text in ("ab", "c", "de", "fg", "hi", "abcdefgh")])
+    member(model, batch_tokens=6).score([TextInput(text) for text in ("ab", "c", "de", "fg", "hi", "abcdefgh")])
     assert model.batches == [1, 3, 1, 1]  # of 8 tokens, of 2 twice, and of 1
 
 
@@ -89,5 +89,5 @@ def test_texts_of_one_length_are_run_together_up_to_the_tokens_of_a_batch() -> N
 def test_scores_come_in_order_and_do_not_depend_on_the_batch_or_the_threads(
     texts: list[str], threads: int, batch_tokens: int
 ) -> None:
-    batch = member(Model(), threads=threads, batch_tokens=batch_tokens).score([Reading(text) for text in texts])
-    assert batch == [member(Model()).score([Reading(text)])[0] for text in texts]
+    batch = member(Model(), threads=threads, batch_tokens=batch_tokens).score([TextInput(text) for text in texts])
+    assert batch == [member(Model()).score([TextInput(text)])[0] for text in texts]

@@ -59,7 +59,7 @@ def test_the_articles_of_the_days_asked_for_are_scored_as_known_now(warehouse: W
 
 def test_what_the_graph_has_scored_is_not_scored_again(warehouse: Warehouse) -> None:
     analyzer = SentimentAnalyzer()
-    scored = analyzer.score_articles(warehouse.news_to_score(T0, NOW, analyzer.model, analyzer.model_version))
+    scored = analyzer.score_articles(warehouse.unscored_versions(T0, NOW, analyzer.model, analyzer.model_version))
     warehouse.write_article_sentiment(scored, NOW - MINUTE)
     expected = opened(warehouse, NOWHERE, FixedClock(NOW)).get_sentiment_analysis_sync("AAPL")
 

@@ -66,7 +66,7 @@ def signals(symbol: str, strengths: Sequence[float | None], fraction: float | No
 
 
 def signals_of(decisions: pl.DataFrame, fraction: float | None = None) -> pl.DataFrame:
-    """symbol, as_of and strength made into `contracts.SIGNALS`."""
+    """symbol, as_of and strength made into `schemas.SIGNALS`."""
     strength = pl.col("strength")
     side = pl.when(strength >= 0.15).then(pl.lit("BUY")).when(strength <= -0.15).then(pl.lit("SELL"))
     given = {

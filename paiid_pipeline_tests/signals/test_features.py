@@ -6,14 +6,14 @@ import numpy as np
 import polars as pl
 import pytest
 
-from paiid_pipeline.backtest.prices import market
+from paiid_pipeline.backtest.prices import price_panel
 from paiid_pipeline.backtest.return_statistics import block_bootstrap, rank_ic
 from paiid_pipeline.backtest.triple_barrier import Barriers, label
 from paiid_pipeline.lookahead.audit import audit
 from paiid_pipeline.lookahead.decision_path import History, Output
 from paiid_pipeline.schemas import STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.signals.features import FEATURES, KEY, features
-from paiid_pipeline_tests.lookahead.histories import SETTLE
+from paiid_pipeline_tests.lookahead.histories import DECISION_LAG
 from paiid_pipeline_tests.test_lookahead import PIPELINE, history
 
 
@@ -25,13 +25,13 @@ def with_features(history: History) -> Output:
 def with_tomorrow(history: History) -> Output:
     """The plant: a feature that is what came of the decision."""
     made = with_features(history)
-    grid = market(
+    grid = price_panel(
         history.bars.filter(pl.col("timeframe") == "1Min")
         .sort("known_at")
         .unique(["symbol", "bar_start"], keep="last", maintain_order=True),
         empty(STORED_CORPORATE_ACTIONS),
     )
-    came = label(made["features"].select(*KEY, volatility=pl.lit(0.01)), grid, SETTLE, Barriers(bars=3))
+    came = label(made["features"].select(*KEY, volatility=pl.lit(0.01)), grid, DECISION_LAG, Barriers(bars=3))
     return {**made, "features": made["features"].with_columns(came["forward_return"].alias("heard"))}
 
 

@@ -29,7 +29,7 @@ class Fixed:
         self.features = tuple(weights)
         self._weights = np.array(list(weights.values()))
 
-    def odds(self, values: Floats) -> Floats:
+    def logits(self, values: Floats) -> Floats:
         up = sum(np.nan_to_num(values[:, place]) * weight for place, weight in enumerate(self._weights))
         return np.stack([0 * up, 0 * up, up + 0.01], axis=1)
 
@@ -46,8 +46,8 @@ def signal(model: Fixed, frame: pl.DataFrame, sentiment: pl.DataFrame = NO_NEWS)
 
 def test_strength_and_confidence_are_what_the_odds_say() -> None:
     row = signal(Fixed(rsi=-1.5, heard=1.0), indicators(rsi_14=20.0))
-    odds = 1.5 * 0.6 + 0.01
-    up = 1 / (1 + math.exp(-odds))
+    logits = 1.5 * 0.6 + 0.01
+    up = 1 / (1 + math.exp(-logits))
     assert row["engine"] == "ml"
     assert row["strength"] == pytest.approx(2 * up - 1)
     assert row["confidence"] == pytest.approx(up)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.schemas import HALTS, STAKES, STORED_CORPORATE_ACTIONS
-from paiid_pipeline.signals.risk import SIDES, Book, RiskManager
+from paiid_pipeline.schemas import PRIOR_POSITIONS, QUARANTINED_BARS, STORED_CORPORATE_ACTIONS
+from paiid_pipeline.signals.risk import SIDES, RiskInputs, RiskManager
 from paiid_pipeline.signals.rules import load_rules
 
 LIMITS = load_rules().limits
@@ -34,14 +34,14 @@ def row(symbol: str = "S0", at: int = 0, signal: str = "BUY", **other: Any) -> d
 
 
 def size(
-    *rows: dict[str, Any], book: Book | None = None, segments: dict[str, str] | None = None
+    *rows: dict[str, Any], risk_inputs: RiskInputs | None = None, segments: dict[str, str] | None = None
 ) -> list[dict[str, Any]]:
     frame = pl.DataFrame(list(rows), schema=SCHEMA)
-    return RiskManager(LIMITS, segments).size(frame, book or Book()).to_dicts()
+    return RiskManager(LIMITS, segments).size(frame, risk_inputs or RiskInputs()).to_dicts()
 
 
 def stored(rows: list[dict[str, Any]]) -> pl.DataFrame:
-    return pl.DataFrame(rows).select(pl.col(name).cast(kind) for name, kind in STAKES.items())
+    return pl.DataFrame(rows).select(pl.col(name).cast(kind) for name, kind in PRIOR_POSITIONS.items())
 
 
 def test_the_fraction_loses_the_risk_asked_for_at_the_stop() -> None:
@@ -144,7 +144,7 @@ def test_of_two_writings_of_an_earlier_signal_the_last_counts() -> None:
     [staked] = size(row())
     bare = staked | {"position_fraction": 0.0}
     for writings, stopped in (([staked, bare], False), ([bare, staked], True)):
-        [now] = size(row(at=1, price=90.0), book=Book(earlier=stored(writings)))
+        [now] = size(row(at=1, price=90.0), risk_inputs=RiskInputs(earlier=stored(writings)))
         assert (now["position_fraction"] == 0) == stopped
 
 
@@ -166,8 +166,10 @@ def test_a_drawdown_stops_the_segment_until_it_is_out_of_the_window() -> None:
 
 
 def test_a_quarantined_bar_halts_its_symbol_from_when_it_is_known() -> None:
-    halts = pl.DataFrame([("S0", T + STEP, "high_below_low")], schema=HALTS, orient="row")
-    sized = size(*(row(at=at) for at in (0, 1, 12, 13)), row("S1", at=1), book=Book(halts=halts))
+    quarantined = pl.DataFrame([("S0", T + STEP, "high_below_low")], schema=QUARANTINED_BARS, orient="row")
+    sized = size(
+        *(row(at=at) for at in (0, 1, 12, 13)), row("S1", at=1), risk_inputs=RiskInputs(quarantined=quarantined)
+    )
     assert [one["position_fraction"] > 0 for one in sized] == [True, False, False, True, True]
     assert sized[1]["limited"] == ["No position: a bar was quarantined (high_below_low)"]
 
@@ -197,7 +199,7 @@ def test_a_split_over_night_is_no_stop_and_a_crash_is(known: pl.DataFrame, price
         row(valid_until=T + day, **common),
         row(price=price, **common) | {"as_of": T + day, "valid_until": T + 2 * day},
     ]
-    sized = size(*rows, book=Book(actions=known))
+    sized = size(*rows, risk_inputs=RiskInputs(actions=known))
     assert (sized[1]["position_fraction"] == 0) == stopped
 
 
@@ -209,13 +211,13 @@ def named(name: str, known: pl.DataFrame) -> pl.DataFrame:
 def test_an_event_under_two_ids_moves_a_stop_once(second: pl.DataFrame) -> None:
     """Counted twice, the stop of a crash to half would lie at a quarter and never be hit."""
     day, common = timedelta(days=1), {"horizon": "daily", "atr_percent": 0.02}
-    book = Book(actions=pl.concat([action("split", T, ratio=2.0), named("b", second)]))
+    risk_inputs = RiskInputs(actions=pl.concat([action("split", T, ratio=2.0), named("b", second)]))
     for price, stopped in ((50.0, False), (35.0, True)):
         rows = [
             row(valid_until=T + day, **common),
             row(price=price, **common) | {"as_of": T + day, "valid_until": T + 2 * day},
         ]
-        assert (size(*rows, book=book)[1]["position_fraction"] == 0) == stopped
+        assert (size(*rows, risk_inputs=risk_inputs)[1]["position_fraction"] == 0) == stopped
 
 
 def test_a_history_put_on_another_footing_is_no_stop() -> None:
@@ -224,7 +226,7 @@ def test_a_history_put_on_another_footing_is_no_stop() -> None:
         row(valid_until=T + day, **common),
         row(price=25.0, **common) | {"as_of": T + day, "valid_until": T + 2 * day},
     ]
-    assert size(*rows, book=Book(actions=action("rebased", T, ratio=4.0)))[1]["position_fraction"] > 0
+    assert size(*rows, risk_inputs=RiskInputs(actions=action("rebased", T, ratio=4.0)))[1]["position_fraction"] > 0
     assert size(*rows)[1]["position_fraction"] == 0
 
 
@@ -260,7 +262,11 @@ def test_one_moment_at_a_time_on_what_was_stored_equals_all_at_once_to_the_bit(s
             own = [r for r in rows if segments[r["symbol"]] == segment]
             now = rows[0]["as_of"]
             past = [one for one in made if now - reach < one["as_of"] < now]
-            sized = size(*own, book=Book(earlier=stored(past)) if past else Book(), segments=segments) if own else []
+            sized = (
+                size(*own, risk_inputs=RiskInputs(earlier=stored(past)) if past else RiskInputs(), segments=segments)
+                if own
+                else []
+            )
             assert sized == [whole[tuple(r[k] for k in key)] for r in own]
             made += sized
     texts = " ".join(text for one in whole.values() for text in one["limited"])

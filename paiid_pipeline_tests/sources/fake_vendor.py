@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 import uvicorn
 
-from paiid_pipeline.sources.http import Access, Client, Patience
+from paiid_pipeline.sources.http import Client, RetryPolicy, VendorAccess
 
 SECRET = "sk-very-secret-0123456789"
 
@@ -124,13 +124,13 @@ class WallClock:
         raise AssertionError(f"nothing here may wait on the wall clock, not even until {moment}")
 
 
-def access(url: str, per_minute: int | None = None) -> Access:
+def access(url: str, per_minute: int | None = None) -> VendorAccess:
     """An access that carries a secret."""
-    return Access(url, {"Authorization": f"Bearer {SECRET}"}, "check PAIID_TEST_TOKEN", per_minute)
+    return VendorAccess(url, {"Authorization": f"Bearer {SECRET}"}, "check PAIID_TEST_TOKEN", per_minute)
 
 
 def client(url: str, time: FakeTime, per_minute: int | None = None, **patience: float) -> Client:
     """A client for which no time passes."""
     return Client(
-        access(url, per_minute), Patience(**patience), WallClock(), time.monotonic, time.sleep, chance=lambda: 1.0
+        access(url, per_minute), RetryPolicy(**patience), WallClock(), time.monotonic, time.sleep, chance=lambda: 1.0
     )

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from paiid_pipeline.settings import load_settings
-from paiid_pipeline.sources import Fetched, Source, Wanted, fetch, open_source
+from paiid_pipeline.sources import DataRequest, Fetched, Source, fetch, open_source
 from paiid_pipeline.sources.alpaca import Alpaca
-from paiid_pipeline.sources.http import Access
+from paiid_pipeline.sources.http import VendorAccess
 from paiid_pipeline.sources.tradier import Tradier
 from paiid_pipeline.trading_calendar import TradingCalendar
 from paiid_pipeline_tests.sources.fake_vendor import SECRET, Asking, FakeTime, Reply, Vendor, client, serving
@@ -21,15 +21,15 @@ from paiid_pipeline_tests.sources.fake_vendor import SECRET, Asking, FakeTime, R
 XNYS = TradingCalendar("XNYS")
 NOW = datetime(2014, 6, 9, 19, 0, tzinfo=UTC)
 OPEN = datetime(2014, 6, 9, 13, 30, tzinfo=UTC)
-BARS = Wanted("1Min", ("AAPL", "TWX"), OPEN, NOW)
-DAYS = Wanted("1Day", ("AAPL",), datetime(2014, 6, 2, tzinfo=UTC), NOW)
-NEWS = Wanted("news", ("AAPL", "TWX"), OPEN, NOW)
-ACTIONS = Wanted("actions", ("AAPL", "TWX"), datetime(2014, 6, 2, 4, tzinfo=UTC), NOW)
+BARS = DataRequest("1Min", ("AAPL", "TWX"), OPEN, NOW)
+DAYS = DataRequest("1Day", ("AAPL",), datetime(2014, 6, 2, tzinfo=UTC), NOW)
+NEWS = DataRequest("news", ("AAPL", "TWX"), OPEN, NOW)
+ACTIONS = DataRequest("actions", ("AAPL", "TWX"), datetime(2014, 6, 2, 4, tzinfo=UTC), NOW)
 
 
 def ask(
     answer: Callable[[Asking], Reply],
-    *wanted: Wanted,
+    *wanted: DataRequest,
     vendor: str = "alpaca",
     now: datetime = NOW,
     calendar: TradingCalendar = XNYS,
@@ -37,7 +37,7 @@ def ask(
     """Fetch from a scripted vendor, in no time."""
     scripted, time = Vendor(answer), FakeTime()
     with serving(scripted) as url:
-        access = Access(url, {"Authorization": f"Bearer {SECRET}"}, "check PAIID_X", None)
+        access = VendorAccess(url, {"Authorization": f"Bearer {SECRET}"}, "check PAIID_X", None)
         opened = Tradier(access) if vendor == "tradier" else Alpaca("alpaca", access, "iex")
         source = Source(opened, lambda a: client(a.base_url, time, a.per_minute, budget=5.0))
         return fetch(source, wanted, calendar, now), scripted
@@ -90,14 +90,14 @@ def test_ever_new_tokens_over_the_same_rows_stop_too() -> None:
 
 def test_one_query_carries_many_symbols_and_all_that_the_vendor_needs_to_know() -> None:
     many = tuple(f"S{i}" for i in range(250))
-    (got,), vendor = ask(lambda _: bars(), Wanted("1Min", many, OPEN, NOW))
+    (got,), vendor = ask(lambda _: bars(), DataRequest("1Min", many, OPEN, NOW))
     assert sorted(len(asking.params["symbols"].split(",")) for asking in vendor.asked) == [50, 100, 100]
     params = vendor.asked[0].params
     assert params["end"] == "2014-06-09T18:59:59.999999Z"
     assert (params["adjustment"], params["feed"], params["limit"], params["sort"]) == ("raw", "iex", "10000", "asc")
     assert params["asof"] == "2014-06-09"
     assert got.complete
-    assert got.silent_symbols == many
+    assert got.symbols_without_data == many
 
 
 def test_an_unknown_symbol_that_the_vendor_names_costs_one_more_request() -> None:
@@ -122,7 +122,7 @@ def test_an_unknown_symbol_that_the_vendor_does_not_name_is_found_by_halves(stat
             return Reply({"message": "bad request"}, status=status)
         return bars(**{symbol: [bar(0)] for symbol in named})
 
-    (got,), vendor = ask(answer, Wanted("1Min", many, OPEN, NOW))
+    (got,), vendor = ask(answer, DataRequest("1Min", many, OPEN, NOW))
     refused = [json.loads(payload)["symbol"] for payload in got.refusals["payload"]]
     assert sorted(refused) == ["S17", "S31"]
     assert got.rows["symbol"].n_unique() == 38
@@ -136,7 +136,7 @@ def test_a_symbol_whose_letters_are_part_of_another_is_not_blamed_for_it() -> No
             return Reply({"message": "invalid symbol: BRK.B"}, status=400)
         return bars(BRK=[bar(0)], B=[bar(0)])
 
-    (got,), _ = ask(answer, Wanted("1Min", ("B", "BRK", "BRK.B"), OPEN, NOW))
+    (got,), _ = ask(answer, DataRequest("1Min", ("B", "BRK", "BRK.B"), OPEN, NOW))
     assert sorted(got.rows["symbol"]) == ["B", "BRK"]
 
 
@@ -149,7 +149,7 @@ def test_a_request_that_is_refused_for_every_symbol_is_an_error_and_no_list_of_u
 
 def test_a_request_that_is_refused_for_each_of_many_symbols_is_given_up_early() -> None:
     many = tuple(f"S{i:02}" for i in range(100))
-    (got,), vendor = ask(lambda _: Reply({"message": "no"}, status=400), Wanted("1Min", many, OPEN, NOW))
+    (got,), vendor = ask(lambda _: Reply({"message": "no"}, status=400), DataRequest("1Min", many, OPEN, NOW))
     assert got.failed_symbols == many
     assert len(vendor.asked) < 30
 
@@ -186,7 +186,7 @@ def test_json_of_another_shape_is_filed_whole(body: Any) -> None:
 
 def test_no_bars_may_be_spelled_as_null() -> None:
     (got,), _ = ask(lambda _: Reply({"bars": None, "next_page_token": None}), BARS)
-    assert (got.complete, got.refusals.height, got.silent_symbols) == (True, 0, ("AAPL", "TWX"))
+    assert (got.complete, got.refusals.height, got.symbols_without_data) == (True, 0, ("AAPL", "TWX"))
 
 
 def test_a_page_with_nan_in_it_loses_only_that_row() -> None:
@@ -209,7 +209,7 @@ def test_one_failing_batch_of_symbols_does_not_fail_the_others() -> None:
         named = asking.params["symbols"].split(",")
         return Reply(status=503) if "S149" in named else bars(**{symbol: [bar(0)] for symbol in named})
 
-    (got,), _ = ask(answer, Wanted("1Min", many, OPEN, NOW))
+    (got,), _ = ask(answer, DataRequest("1Min", many, OPEN, NOW))
     assert got.rows["symbol"].n_unique() == 100
     assert got.failed_symbols == many[100:]
 
@@ -231,7 +231,7 @@ def test_an_article_about_symbols_of_two_batches_is_one_article_and_no_duplicate
         "source": "w",
         "created_at": "2014-06-09T14:00:00Z",
     }
-    (got,), _ = ask(lambda _: Reply({"news": [item], "next_page_token": None}), Wanted("news", many, OPEN, NOW))
+    (got,), _ = ask(lambda _: Reply({"news": [item], "next_page_token": None}), DataRequest("news", many, OPEN, NOW))
     assert (got.rows.height, got.refusals.height) == (1, 0)
 
 
@@ -264,19 +264,21 @@ def test_kinds_and_symbols_are_asked_for_at_once() -> None:
             await super().__call__(scope, receive, send)
 
     with serving(Waiting(answer)) as url:
-        source = Source(Alpaca("alpaca", Access(url, {}, "none", None), "iex"))
+        source = Source(Alpaca("alpaca", VendorAccess(url, {}, "none", None), "iex"))
         assert all(got.complete for got in fetch(source, [BARS, NEWS, ACTIONS], XNYS, NOW))
 
 
 def test_an_empty_wish_asks_nothing() -> None:
-    answers, vendor = ask(lambda _: Reply(status=500), Wanted("1Min", (), OPEN, NOW), Wanted("news", ("A",), NOW, NOW))
+    answers, vendor = ask(
+        lambda _: Reply(status=500), DataRequest("1Min", (), OPEN, NOW), DataRequest("news", ("A",), NOW, NOW)
+    )
     assert [got.complete for got in answers] == [True, True]
     assert vendor.asked == []
 
 
 def test_a_moment_without_an_offset_is_refused() -> None:
     with pytest.raises(ValueError, match="UTC offset"):
-        Wanted("1Min", ("A",), datetime(2014, 6, 9), NOW)  # noqa: DTZ001
+        DataRequest("1Min", ("A",), datetime(2014, 6, 9), NOW)  # noqa: DTZ001
 
 
 # --- opening
@@ -325,7 +327,7 @@ def sample(data_dir: Path, name: str) -> Any:
 
 def test_alpacas_sample_of_bars(data_dir: Path) -> None:
     page = {**sample(data_dir, "alpaca_v2_stocks_bars.json"), "next_page_token": None}
-    wanted = Wanted("1Day", ("AAPL",), datetime(2022, 2, 1, 5, tzinfo=UTC), datetime(2022, 2, 3, 5, tzinfo=UTC))
+    wanted = DataRequest("1Day", ("AAPL",), datetime(2022, 2, 1, 5, tzinfo=UTC), datetime(2022, 2, 3, 5, tzinfo=UTC))
     (got,), _ = ask(lambda _: Reply(page), wanted, now=datetime(2022, 3, 1, tzinfo=UTC))
     assert got.rows["close"].to_list() == [174.61, 175.84]
     assert got.rows["bar_end"][0] == datetime(2022, 2, 1, 21, tzinfo=UTC)
@@ -339,7 +341,7 @@ def test_alpacas_sample_of_news_over_two_pages(data_dir: Path) -> None:
     def answer(asking: Asking) -> Reply:
         return Reply(second if asking.params.get("page_token") == first["next_page_token"] else first)
 
-    wanted = Wanted("news", ("QCOM", "CWAN"), datetime(2024, 8, 1, tzinfo=UTC), datetime(2024, 12, 1, tzinfo=UTC))
+    wanted = DataRequest("news", ("QCOM", "CWAN"), datetime(2024, 8, 1, tzinfo=UTC), datetime(2024, 12, 1, tzinfo=UTC))
     (got,), _ = ask(answer, wanted, now=datetime(2025, 1, 1, tzinfo=UTC))
     assert got.rows["article_id"].to_list() == ["benzinga:41799100", "source:40432158"]
     assert (got.complete, got.pages) == (True, 2)
@@ -351,7 +353,9 @@ def test_alpacas_sample_of_corporate_actions(data_dir: Path) -> None:
         value for rows in page["corporate_actions"].values() for row in rows for key, value in row.items()
         if key.endswith("symbol")
     }  # fmt: skip
-    wanted = Wanted("actions", tuple(sorted(named)), datetime(2023, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC))
+    wanted = DataRequest(
+        "actions", tuple(sorted(named)), datetime(2023, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)
+    )
     (got,), _ = ask(lambda _: Reply(page), wanted, now=datetime(2025, 1, 1, tzinfo=UTC))
     assert got.refusals.is_empty()
     assert got.rows["kind"].n_unique() == 12  # of 13 in the sample: both directions of a split are one
@@ -364,7 +368,7 @@ def test_alpacas_sample_of_corporate_actions(data_dir: Path) -> None:
     assert moves["EXR"] == moves["LSI"] == ("stock_merger", None, None)
 
 
-TRADIER_DAYS = Wanted("1Day", ("AAPL",), datetime(2019, 1, 1, tzinfo=UTC), datetime(2019, 1, 31, tzinfo=UTC))
+TRADIER_DAYS = DataRequest("1Day", ("AAPL",), datetime(2019, 1, 1, tzinfo=UTC), datetime(2019, 1, 31, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(("suffix", "closes"), [("", [157.92, 142.19]), ("_one_day", [157.92]), ("_empty", [])])
@@ -373,7 +377,7 @@ def test_tradiers_samples_of_history(data_dir: Path, suffix: str, closes: list[f
     (got,), vendor = ask(lambda _: Reply(page), TRADIER_DAYS, vendor="tradier", now=datetime(2020, 1, 1, tzinfo=UTC))
     assert got.rows["close"].to_list() == closes
     assert (got.complete, got.refusals.height) == (True, 0)
-    assert got.silent_symbols == (() if closes else ("AAPL",))
+    assert got.symbols_without_data == (() if closes else ("AAPL",))
     assert vendor.asked[0].params == {
         "interval": "daily", "start": "2018-12-31", "end": "2019-01-30", "symbol": "AAPL"}  # fmt: skip
     assert vendor.asked[0].headers["accept"] == "application/json"
@@ -382,13 +386,13 @@ def test_tradiers_samples_of_history(data_dir: Path, suffix: str, closes: list[f
 @pytest.mark.parametrize("empty", [None, "null", {"day": None}, {"day": []}])
 def test_tradier_has_many_words_for_nothing(empty: Any) -> None:
     (got,), _ = ask(lambda _: Reply({"history": empty}), TRADIER_DAYS, vendor="tradier")
-    assert (got.complete, got.silent_symbols) == (True, ("AAPL",))
+    assert (got.complete, got.symbols_without_data) == (True, ("AAPL",))
 
 
 def test_tradiers_sample_of_timesales(data_dir: Path) -> None:
     page = sample(data_dir, "tradier_v1_markets_timesales.json")
     start = datetime(2019, 5, 9, 13, 30, tzinfo=UTC)
-    wanted = Wanted("1Min", ("AAPL",), start, start + timedelta(hours=6.5))
+    wanted = DataRequest("1Min", ("AAPL",), start, start + timedelta(hours=6.5))
     (got,), vendor = ask(lambda _: Reply(page), wanted, vendor="tradier", now=datetime(2020, 1, 1, tzinfo=UTC))
     assert got.rows["bar_start"].to_list() == [start, start + timedelta(minutes=1)]
     assert got.rows["vwap"][0] == 199.77806
@@ -403,7 +407,7 @@ def test_one_unknown_symbol_at_tradier_costs_nobody_else() -> None:
         return Reply({"history": {"day": {"date": "2019-01-02", **dict.fromkeys(("open", "high", "low", "close"), 5.0),
                                           "volume": 1}}})  # fmt: skip
 
-    wanted = Wanted("1Day", ("AAPL", "NOPE"), TRADIER_DAYS.start, TRADIER_DAYS.end)
+    wanted = DataRequest("1Day", ("AAPL", "NOPE"), TRADIER_DAYS.start, TRADIER_DAYS.end)
     (got,), _ = ask(answer, wanted, vendor="tradier", now=datetime(2020, 1, 1, tzinfo=UTC))
     assert (got.rows.height, reasons(got), got.complete) == (1, ["unknown_symbol"], True)
 

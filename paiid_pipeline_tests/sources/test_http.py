@@ -13,15 +13,17 @@ from paiid_pipeline.sources.http import (
     BadRequestError,
     DeniedError,
     MalformedError,
-    Pace,
-    Tally,
+    RateLimiter,
+    RequestStats,
     UnavailableError,
     parse_json,
 )
 from paiid_pipeline_tests.sources.fake_vendor import SECRET, Asking, FakeTime, Reply, Vendor, client, serving
 
 
-def get(answer: Callable[[Asking], Reply], time: FakeTime, times: int = 1, **patience: float) -> tuple[Any, Tally]:
+def get(
+    answer: Callable[[Asking], Reply], time: FakeTime, times: int = 1, **patience: float
+) -> tuple[Any, RequestStats]:
     """Ask a scripted vendor; the last answer and the tally."""
 
     async def ask(url: str) -> Any:
@@ -31,7 +33,7 @@ def get(answer: Callable[[Asking], Reply], time: FakeTime, times: int = 1, **pat
                     await asking.get("/x", {}, tally)
             return await asking.get("/x", {}, tally)
 
-    tally = Tally()
+    tally = RequestStats()
     with serving(Vendor(answer)) as url:
         return asyncio.run(ask(url)), tally
 
@@ -106,10 +108,10 @@ def test_a_source_that_is_down_is_not_asked_for_ever() -> None:
         async with client(url, time, budget=1.0) as asking:
             for _ in range(3):
                 with pytest.raises(UnavailableError, match="HTTP 500"):
-                    await asking.get("/x", {}, Tally())
+                    await asking.get("/x", {}, RequestStats())
             before = len(vendor.asked)
             with pytest.raises(UnavailableError, match="not tried"):
-                await asking.get("/x", {}, Tally())
+                await asking.get("/x", {}, RequestStats())
             assert len(vendor.asked) == before
 
     with serving(vendor) as url:
@@ -119,7 +121,7 @@ def test_a_source_that_is_down_is_not_asked_for_ever() -> None:
 def test_a_closed_port_is_unavailable() -> None:
     async def ask() -> None:
         async with client("http://127.0.0.1:1", FakeTime(), budget=1.0) as asking:
-            await asking.get("/x", {}, Tally())
+            await asking.get("/x", {}, RequestStats())
 
     with pytest.raises(UnavailableError, match="ConnectError"):
         asyncio.run(ask())
@@ -131,7 +133,7 @@ def test_denial_names_the_variables_and_is_not_retried(status: int) -> None:
 
     async def ask(url: str) -> None:
         async with client(url, FakeTime()) as asking:
-            await asking.get("/x", {}, Tally())
+            await asking.get("/x", {}, RequestStats())
 
     with serving(vendor) as url, pytest.raises(DeniedError, match=f"{status}.*forbidden.*PAIID_TEST_TOKEN"):
         asyncio.run(ask(url))
@@ -164,7 +166,7 @@ def test_no_secret_in_any_error_repr_or_log(caplog: pytest.LogCaptureFixture) ->
 
 def test_the_pace_keeps_to_the_minute_after_a_burst_of_a_tenth() -> None:
     time = FakeTime()
-    pace = Pace(120, time.monotonic, time.sleep)
+    pace = RateLimiter(120, time.monotonic, time.sleep)
     started = time.now
 
     async def go() -> list[float]:
@@ -178,7 +180,7 @@ def test_the_pace_keeps_to_the_minute_after_a_burst_of_a_tenth() -> None:
 
 def test_a_held_pace_holds_everyone() -> None:
     time = FakeTime()
-    pace = Pace(None, time.monotonic, time.sleep)
+    pace = RateLimiter(None, time.monotonic, time.sleep)
     pace.hold(30.0)
 
     async def go() -> None:

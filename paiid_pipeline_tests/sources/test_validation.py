@@ -18,9 +18,9 @@ from paiid_pipeline.quality.rows import broken
 from paiid_pipeline.schemas import BARS, CORPORATE_ACTIONS, NEWS, REFUSALS
 from paiid_pipeline.sources.alpaca import _BARS as ALPACA
 from paiid_pipeline.sources.validation import (
-    Asked,
-    Checked,
-    Kind,
+    DataKind,
+    RequestScope,
+    ValidatedPage,
     as_json,
     check_actions,
     check_bars,
@@ -35,10 +35,10 @@ DAY = date(2014, 6, 9)
 START, NOW = datetime(2014, 6, 9, 4, tzinfo=UTC), datetime(2014, 6, 9, 19, 0, 30, tzinfo=UTC)
 
 
-def asked(kind: Kind = "1Min", **changes: Any) -> Asked:
+def asked(kind: DataKind = "1Min", **changes: Any) -> RequestScope:
     given_: dict[str, Any] = {"source": "test", "kind": kind, "symbols": frozenset({"AAPL", "TWX"}), "start": START,
                               "end": START + timedelta(days=1), "now": NOW, "calendar": XNYS}  # fmt: skip
-    return Asked(**{**given_, **changes})
+    return RequestScope(**{**given_, **changes})
 
 
 def bar(at: str = "2014-06-09T14:00:00Z", **changes: Any) -> dict[str, Any]:
@@ -46,12 +46,12 @@ def bar(at: str = "2014-06-09T14:00:00Z", **changes: Any) -> dict[str, Any]:
     return {key: value for key, value in {**good, **changes}.items() if value != "absent"}
 
 
-def check(*rows: object, of: Asked | None = None) -> Checked:
+def check(*rows: object, of: RequestScope | None = None) -> ValidatedPage:
     yardstick = of or asked()
     return check_bars({"AAPL": list(rows)}, ALPACA, yardstick, yardstick.sessions())
 
 
-def reasons(checked: Checked) -> list[str]:
+def reasons(checked: ValidatedPage) -> list[str]:
     return checked.refusals["reason"].to_list()
 
 

@@ -12,7 +12,7 @@ from paiid_pipeline.schemas import CORPORATE_ACTIONS
 
 
 def actions_of(folder: Path, symbol: str) -> pl.DataFrame:
-    """`contracts.CORPORATE_ACTIONS` of one symbol.
+    """`schemas.CORPORATE_ACTIONS` of one symbol.
 
     A row holds up to and including its date, so what changes after it applies from the next.
     """

@@ -16,7 +16,7 @@ from paiid_pipeline.schemas import DECISIONS, INDICATORS, STORED_BARS, STORED_CO
 from paiid_pipeline.technicals.adjustment import adjust
 from paiid_pipeline.technicals.decision_indicators import decide_indicators
 from paiid_pipeline.trading_calendar import TradingCalendar
-from paiid_pipeline_tests.lookahead.histories import MAX_AGE, MINUTE, OPEN, SETTLE, random_history
+from paiid_pipeline_tests.lookahead.histories import DECISION_LAG, MAX_AGE, MINUTE, OPEN, random_history
 from paiid_pipeline_tests.technicals.factor_files import actions_of
 
 NEW_YORK = "America/New_York"
@@ -43,7 +43,7 @@ def minute_bars(closes: list[float | None], symbol: str = "S0", end: datetime = 
 
 
 def decisions_at(*moments: datetime, symbol: str = "S0", anchor: datetime = OPEN - 10_000 * MINUTE) -> pl.DataFrame:
-    rows = [(symbol, "intraday", moment, moment + SETTLE, OPEN.date(), OPEN, anchor) for moment in moments]
+    rows = [(symbol, "intraday", moment, moment + DECISION_LAG, OPEN.date(), OPEN, anchor) for moment in moments]
     return pl.DataFrame(rows, schema=DECISIONS, orient="row")
 
 
@@ -266,7 +266,7 @@ def test_the_split_and_the_spin_off_of_2014_06_09_are_no_crash(data_dir: Path, s
     assert session is not None
     anchor = calendar.session_back(session.day, 2).open
     rows = [
-        (symbol, "intraday", moment, moment + SETTLE, session.day, session.open, anchor)
+        (symbol, "intraday", moment, moment + DECISION_LAG, session.day, session.open, anchor)
         for moment in calendar.decision_times(session, "intraday")
     ]
     decisions = pl.DataFrame(rows, schema=DECISIONS, orient="row")

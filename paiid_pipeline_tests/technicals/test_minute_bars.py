@@ -13,7 +13,7 @@ from paiid_pipeline.schemas import DECISIONS, STORED_BARS
 from paiid_pipeline.technicals.decision_indicators import decide_indicators
 from paiid_pipeline.technicals.minute_bars import QUESTIONED
 from paiid_pipeline.technicals.suspect_bars import LATER_BARS
-from paiid_pipeline_tests.lookahead.histories import MAX_AGE, OPEN, SETTLE
+from paiid_pipeline_tests.lookahead.histories import DECISION_LAG, MAX_AGE, OPEN
 from paiid_pipeline_tests.technicals.test_suspect_bars import COUNT, DAY, NO_ACTIONS, bars
 
 BAD = 258
@@ -57,7 +57,7 @@ def minutes(bar: int = BAD, *, first: int = 0, late: timedelta = timedelta(0), *
 
 def decisions() -> pl.DataFrame:
     moments = [start(bar) for bar in range(BAD, LAST + 1)]
-    rows = [("S0", "daily", at, at + SETTLE, (at - DAY).date(), at - DAY, OPEN - 900 * DAY) for at in moments]
+    rows = [("S0", "daily", at, at + DECISION_LAG, (at - DAY).date(), at - DAY, OPEN - 900 * DAY) for at in moments]
     return pl.DataFrame(rows, schema=DECISIONS, orient="row")
 
 

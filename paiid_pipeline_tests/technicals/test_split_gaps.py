@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from paiid_pipeline.schemas import DECISIONS, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.technicals.decision_indicators import decide_indicators
 from paiid_pipeline.technicals.indicators import MINIMUM_BARS
-from paiid_pipeline_tests.lookahead.histories import MAX_AGE, OPEN, SETTLE
+from paiid_pipeline_tests.lookahead.histories import DECISION_LAG, MAX_AGE, OPEN
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 NONE = empty(STORED_CORPORATE_ACTIONS)
@@ -59,7 +59,8 @@ def decide(
     """What each decision reads and why others are withheld, by how many bars had ended."""
     ends = bars["bar_end"].unique().sort()
     rows = [
-        ("S0", horizon, at, at + SETTLE, ends[-1].date(), ends[-1], ends[0] - 2 * DAY) for at in ends[first - 1 :: step]
+        ("S0", horizon, at, at + DECISION_LAG, ends[-1].date(), ends[-1], ends[0] - 2 * DAY)
+        for at in ends[first - 1 :: step]
     ]
     decisions = pl.DataFrame(rows, schema=DECISIONS, orient="row")
     read, withheld = decide_indicators(bars, actions, decisions, MAX_AGE, WITHOUT)

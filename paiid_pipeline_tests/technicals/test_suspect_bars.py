@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from paiid_pipeline.schemas import DECISIONS, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.technicals.decision_indicators import decide_indicators
 from paiid_pipeline.technicals.suspect_bars import LATER_BARS
-from paiid_pipeline_tests.lookahead.histories import MAX_AGE, OPEN, SETTLE
+from paiid_pipeline_tests.lookahead.histories import DECISION_LAG, MAX_AGE, OPEN
 
 DAY = timedelta(days=1)
 COUNT = 300
@@ -59,7 +59,7 @@ def bars(change: Change, times: dict[int, float] | None = None, count: int = COU
 def decisions(last: int = COUNT, first: int = 255) -> pl.DataFrame:
     """A decision at the end of each bar from the ``first`` to the ``last``, all sharing one history."""
     moments = [OPEN + DAY * (bar - COUNT) for bar in range(first, last + 1)]
-    rows = [("S0", "daily", at, at + SETTLE, OPEN.date(), OPEN + DAY, OPEN - 900 * DAY) for at in moments]
+    rows = [("S0", "daily", at, at + DECISION_LAG, OPEN.date(), OPEN + DAY, OPEN - 900 * DAY) for at in moments]
     return pl.DataFrame(rows, schema=DECISIONS, orient="row")
 
 
@@ -183,7 +183,7 @@ def test_each_decision_comes_to_what_it_came_to_from_the_bars_known_then(data: s
     frame, every = bars(change, times), decisions()
     read, withheld = decide_indicators(frame, NO_ACTIONS, every, MAX_AGE)
     for at in every["as_of"].to_list()[::9]:
-        then = frame.filter(pl.col("known_at") <= at + SETTLE)
+        then = frame.filter(pl.col("known_at") <= at + DECISION_LAG)
         alone = decide_indicators(then, NO_ACTIONS, every.filter(pl.col("as_of") == at), MAX_AGE)
         assert alone[0].equals(read.filter(pl.col("as_of") == at))
         assert alone[1].equals(withheld.filter(pl.col("as_of") == at))

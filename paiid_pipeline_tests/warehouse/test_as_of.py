@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.warehouse import Span, Warehouse, Written, bitemporal
+from paiid_pipeline.warehouse import CoveredRange, Warehouse, WriteResult, bitemporal
 from paiid_pipeline_tests.warehouse.rows import MINUTE, T0, bar, bars, indicator, indicators
 
 TICK = timedelta(microseconds=1)
-SETTLE = timedelta(seconds=15)
+DECISION_LAG = timedelta(seconds=15)
 WATCHING = timedelta(minutes=10)
 
 BARS = 8
@@ -53,7 +53,7 @@ class Model:
     covered: set[int] = field(default_factory=set)
     decided: set[datetime] = field(default_factory=set)
 
-    def write(self, batch: Batch) -> Written:
+    def write(self, batch: Batch) -> WriteResult:
         counts = {"inserted": 0, "restated": 0, "unchanged": 0}
         dated = {number: self._dated(number, close, batch) for number, close in batch.closes.items()}
         for number, (outcome, version) in dated.items():
@@ -62,7 +62,7 @@ class Model:
                 self.versions.setdefault(number, []).append(version)
         if batch.cover:
             self.covered.update(range(*batch.cover))
-        return Written(**counts)
+        return WriteResult(**counts)
 
     def as_of(self, known_by: datetime) -> list[tuple[datetime, float]]:
         newest = {
@@ -90,7 +90,7 @@ class Model:
         end = T0 + (max(self.covered) + 1) * MINUTE if self.covered else None
         after = not self.covered or number > max(self.covered)
         watched = batch.live and end is not None and abs(batch.received - end) <= WATCHING
-        seen = any(nominal <= moment + SETTLE and moment <= batch.received for moment in self.decided)
+        seen = any(nominal <= moment + DECISION_LAG and moment <= batch.received for moment in self.decided)
         return after and (watched or seen)
 
 
@@ -139,5 +139,5 @@ def test_what_was_known_stays_known(warehouse: Warehouse, sequence: Sequence[Bat
         seen[moment] = warehouse.bars([symbol], "1Min", T0, T0 + BARS * MINUTE, moment)
 
 
-def span(symbol: str, ends: tuple[int, int]) -> Span:
-    return Span("test", "1Min", (symbol,), T0 + ends[0] * MINUTE, T0 + ends[1] * MINUTE)
+def span(symbol: str, ends: tuple[int, int]) -> CoveredRange:
+    return CoveredRange("test", "1Min", (symbol,), T0 + ends[0] * MINUTE, T0 + ends[1] * MINUTE)

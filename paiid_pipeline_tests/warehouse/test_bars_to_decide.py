@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from paiid_pipeline.decisions import Reach
+from paiid_pipeline.decisions import ReadRange
 from paiid_pipeline.technicals.minute_bars import BACK
 from paiid_pipeline.warehouse import Warehouse
 from paiid_pipeline_tests.warehouse.rows import LATER, MINUTE, T0, bar, bars
@@ -24,7 +24,7 @@ def daily(number: int, symbol: str, **other: Any) -> dict[str, Any]:
 
 
 def handed(warehouse: Warehouse, horizon: Any = "daily", known_by: datetime = LATER) -> pl.DataFrame:
-    span = Reach(SYMBOLS, CLOSE - DAY * 300, CLOSE, CLOSE, known_by)
+    span = ReadRange(SYMBOLS, CLOSE - DAY * 300, CLOSE, CLOSE, known_by)
     return warehouse.bars_to_decide(span, horizon, CLOSE, known_by)
 
 

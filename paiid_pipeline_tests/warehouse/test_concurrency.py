@@ -15,17 +15,17 @@ from datetime import timedelta
 import polars as pl
 import psycopg2
 
-from paiid_pipeline.warehouse import Span, Warehouse, Written, migrate
+from paiid_pipeline.warehouse import CoveredRange, Warehouse, WriteResult, migrate
 from paiid_pipeline_tests.warehouse.rows import LATER, MINUTE, T0, article, bar, bars, news, sentiment, sentiments
 
 MONTH = timedelta(days=31)
 
 
-def at_once(*calls: Callable[[], Written]) -> list[Written]:
+def at_once(*calls: Callable[[], WriteResult]) -> list[WriteResult]:
     """Run calls in threads that start together."""
     gate = threading.Barrier(len(calls))
 
-    def run(call: Callable[[], Written]) -> Written:
+    def run(call: Callable[[], WriteResult]) -> WriteResult:
         gate.wait()
         return call()
 
@@ -34,7 +34,7 @@ def at_once(*calls: Callable[[], Written]) -> list[Written]:
 
 
 def test_identical_live_batches_at_once_are_stored_once(warehouse: Warehouse) -> None:
-    warehouse.cover([Span("test", "1Min", ("AAPL",), T0 - MINUTE, T0)])
+    warehouse.cover([CoveredRange("test", "1Min", ("AAPL",), T0 - MINUTE, T0)])
     rows = bars(*(bar(T0 + step * MINUTE) for step in range(500)))
     received = [T0 + 8 * MINUTE + timedelta(seconds=number) for number in range(4)]
     done = at_once(*(lambda at=at: warehouse.write_bars(rows, at, live=True) for at in received))  # type: ignore[misc]
@@ -58,11 +58,11 @@ def test_the_same_article_in_two_segments_at_once_is_stored_once(warehouse: Ware
 
 
 def test_partitions_that_several_need_at_once_are_made_once(warehouse: Warehouse) -> None:
-    def rows(symbol: str) -> Callable[[], Written]:
+    def rows(symbol: str) -> Callable[[], WriteResult]:
         frame = sentiments(*(sentiment(T0 + number * MONTH, symbol) for number in range(12)))
         return lambda: warehouse.write_symbol_sentiment(frame)
 
-    assert at_once(*(rows(symbol) for symbol in "ABCD")) == [Written(12, 0, 0)] * 4
+    assert at_once(*(rows(symbol) for symbol in "ABCD")) == [WriteResult(12, 0, 0)] * 4
 
 
 def test_migrations_at_once_make_one_schema(postgres_url: str) -> None:
@@ -94,8 +94,8 @@ def many() -> pl.DataFrame:
     return one.with_columns(bar_start=one["bar_start"] + step, bar_end=one["bar_end"] + step)
 
 
-def whole() -> Span:
-    return Span("test", "1Min", ("AAPL",), T0, T0 + COUNT * MINUTE)
+def whole() -> CoveredRange:
+    return CoveredRange("test", "1Min", ("AAPL",), T0, T0 + COUNT * MINUTE)
 
 
 def test_a_writer_killed_in_the_middle_leaves_nothing_and_the_next_one_writes_all(
@@ -118,7 +118,7 @@ def test_a_writer_killed_in_the_middle_leaves_nothing_and_the_next_one_writes_al
     rival.close()
     assert warehouse.bar_versions(["AAPL"], "1Min", T0, LATER, LATER).is_empty()
     assert len(warehouse.missing("test", "1Min", ["AAPL"], T0, T0 + COUNT * MINUTE)) == 1
-    assert warehouse.write_bars(rows, LATER, covers=[whole()]) == Written(COUNT, 0, 0)
+    assert warehouse.write_bars(rows, LATER, covers=[whole()]) == WriteResult(COUNT, 0, 0)
     assert warehouse.missing("test", "1Min", ["AAPL"], T0, T0 + COUNT * MINUTE) == []
 
 

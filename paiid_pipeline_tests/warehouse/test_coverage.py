@@ -8,22 +8,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.warehouse import Span, Warehouse
+from paiid_pipeline.warehouse import CoveredRange, Warehouse
 from paiid_pipeline_tests.warehouse.rows import LATER, MINUTE, T0, bar, bars
 from paiid_pipeline_tests.warehouse.test_as_of import symbol_of_its_own
 
 
 def test_symbols_with_the_same_gap_come_together(warehouse: Warehouse) -> None:
-    warehouse.cover([Span("s", "1Day", ("A", "B"), T0, T0 + 5 * MINUTE), Span("s", "1Day", ("C",), T0, T0 + MINUTE)])
+    warehouse.cover(
+        [CoveredRange("s", "1Day", ("A", "B"), T0, T0 + 5 * MINUTE), CoveredRange("s", "1Day", ("C",), T0, T0 + MINUTE)]
+    )
     assert warehouse.missing("s", "1Day", ["C", "B", "A", "D"], T0, T0 + 9 * MINUTE) == [
-        Span("s", "1Day", ("D",), T0, T0 + 9 * MINUTE),
-        Span("s", "1Day", ("C",), T0 + MINUTE, T0 + 9 * MINUTE),
-        Span("s", "1Day", ("A", "B"), T0 + 5 * MINUTE, T0 + 9 * MINUTE),
+        CoveredRange("s", "1Day", ("D",), T0, T0 + 9 * MINUTE),
+        CoveredRange("s", "1Day", ("C",), T0 + MINUTE, T0 + 9 * MINUTE),
+        CoveredRange("s", "1Day", ("A", "B"), T0 + 5 * MINUTE, T0 + 9 * MINUTE),
     ]
 
 
 def test_sources_and_kinds_are_covered_apart(warehouse: Warehouse) -> None:
-    warehouse.cover([Span("s", "news", ("A",), T0, T0 + MINUTE)])
+    warehouse.cover([CoveredRange("s", "news", ("A",), T0, T0 + MINUTE)])
     assert warehouse.missing("s", "news", ["A"], T0, T0 + MINUTE) == []
     assert len(warehouse.missing("other", "news", ["A"], T0, T0 + MINUTE)) == 1
     assert len(warehouse.missing("s", "actions", ["A"], T0, T0 + MINUTE)) == 1
@@ -36,18 +38,18 @@ def test_nothing_is_missing_of_an_empty_span_or_for_no_symbols(warehouse: Wareho
 
 def test_a_span_that_ends_before_it_starts_is_refused(warehouse: Warehouse) -> None:
     with pytest.raises(ValueError, match=r"coverage: the span .* ends before it starts"):
-        warehouse.cover([Span("s", "news", ("A",), LATER, T0)])
+        warehouse.cover([CoveredRange("s", "news", ("A",), LATER, T0)])
 
 
 def test_rows_that_fail_leave_no_coverage(warehouse: Warehouse) -> None:
-    span = Span("s", "1Min", ("AAPL",), T0, T0 + MINUTE)
+    span = CoveredRange("s", "1Min", ("AAPL",), T0, T0 + MINUTE)
     with pytest.raises(RuntimeError, match="market_bars"):
         warehouse.write_bars(bars(bar(bar_end=T0 + 5 * MINUTE)), LATER, covers=[span])
     assert warehouse.missing("s", "1Min", ["AAPL"], T0, T0 + MINUTE) == [span]
 
 
 def test_an_answer_without_rows_is_an_answer(warehouse: Warehouse) -> None:
-    warehouse.write_bars(bars(), LATER, covers=[Span("s", "1Min", ("AAPL",), T0, T0 + MINUTE)])
+    warehouse.write_bars(bars(), LATER, covers=[CoveredRange("s", "1Min", ("AAPL",), T0, T0 + MINUTE)])
     assert warehouse.missing("s", "1Min", ["AAPL"], T0, T0 + MINUTE) == []
 
 
@@ -59,7 +61,7 @@ spans = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)).map(sorted), 
 def test_the_gaps_are_what_was_never_covered(warehouse: Warehouse, covered: list[list[int]], asked: list[int]) -> None:
     symbol = symbol_of_its_own()
     for first, last in covered:
-        warehouse.cover([Span("s", "1Min", (symbol,), T0 + first * MINUTE, T0 + last * MINUTE)])
+        warehouse.cover([CoveredRange("s", "1Min", (symbol,), T0 + first * MINUTE, T0 + last * MINUTE)])
     gaps = warehouse.missing("s", "1Min", [symbol], T0 + asked[0] * MINUTE, T0 + asked[1] * MINUTE)
     found = {
         minute for gap in gaps for minute in range(asked[0], asked[1])

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from paiid_pipeline import schemas
-from paiid_pipeline.warehouse import Warehouse, Written, bitemporal
+from paiid_pipeline.warehouse import Warehouse, WriteResult, bitemporal
 from paiid_pipeline_tests.warehouse.rows import (
     LATER,
     MINUTE,
@@ -91,8 +91,8 @@ def test_a_headline_of_ten_megabytes_is_stored(warehouse: Warehouse) -> None:
 
 
 def test_empty_frames_and_no_symbols_are_fine(warehouse: Warehouse) -> None:
-    assert warehouse.write_bars(schemas.empty(schemas.BARS), LATER) == Written(0, 0, 0)
-    assert warehouse.write_signals(schemas.empty(schemas.SIGNALS), "run") == Written(0, 0, 0)
+    assert warehouse.write_bars(schemas.empty(schemas.BARS), LATER) == WriteResult(0, 0, 0)
+    assert warehouse.write_signals(schemas.empty(schemas.SIGNALS), "run") == WriteResult(0, 0, 0)
     assert warehouse.quarantine(schemas.empty(schemas.REFUSALS), LATER) == 0
     assert warehouse.bars([], "1Min", T0, LATER, LATER).schema == pl.Schema(schemas.STORED_BARS)
     assert warehouse.news([], T0, LATER, LATER).schema == pl.Schema(schemas.STORED_NEWS)
@@ -143,17 +143,19 @@ def test_every_column_of_every_contract_comes_back(warehouse: Warehouse) -> None
 
 def test_an_upsert_changes_only_what_is_distinct(warehouse: Warehouse) -> None:
     rows = indicators(indicator(T0, rsi_14=30.0), indicator(T0 + MINUTE, rsi_14=None))
-    assert warehouse.write_indicators(rows) == Written(2, 0, 0)
-    assert warehouse.write_indicators(rows) == Written(0, 0, 2)
+    assert warehouse.write_indicators(rows) == WriteResult(2, 0, 0)
+    assert warehouse.write_indicators(rows) == WriteResult(0, 0, 2)
     more = indicators(indicator(T0, rsi_14=31.0), indicator(T0 + MINUTE), indicator(T0 + 2 * MINUTE))
-    assert warehouse.write_indicators(more) == Written(1, 1, 1)
+    assert warehouse.write_indicators(more) == WriteResult(1, 1, 1)
     assert warehouse.indicators(["AAPL"], "intraday", T0, LATER)["rsi_14"].to_list() == [31.0, None, None]
 
 
 def test_signals_are_added_and_never_changed(warehouse: Warehouse) -> None:
     warehouse.write_signals(signals(signal(T0, signal="BUY")), "first")
-    assert warehouse.write_signals(signals(signal(T0, signal="SELL")), "second") == Written(0, 0, 1)
-    assert warehouse.write_signals(signals(signal(T0, signal="SELL", inputs_hash="other")), "third") == Written(1, 0, 0)
+    assert warehouse.write_signals(signals(signal(T0, signal="SELL")), "second") == WriteResult(0, 0, 1)
+    assert warehouse.write_signals(signals(signal(T0, signal="SELL", inputs_hash="other")), "third") == WriteResult(
+        1, 0, 0
+    )
     found = warehouse.signals(["AAPL"], "intraday", T0, T0)
     assert found.select("signal", "run_id").rows() == [("BUY", "first"), ("SELL", "third")]
 
@@ -176,13 +178,13 @@ def test_what_earlier_signals_staked_comes_back_in_the_order_of_writing(warehous
     staked = {"stop_loss": 90.0, "take_profit": 99.0, "position_fraction": 0.05}
     warehouse.write_signals(signals(signal(T0), signal(later, **staked), signal(later, "MSFT", engine="ml")), "first")
     warehouse.write_signals(signals(signal(later, inputs_hash="i", position_fraction=0.0)), "second")
-    found = warehouse.stakes(["AAPL", "MSFT"], "intraday", "rules", T0, later)
-    assert found.schema == pl.Schema(schemas.STAKES)
+    found = warehouse.prior_positions(["AAPL", "MSFT"], "intraday", "rules", T0, later)
+    assert found.schema == pl.Schema(schemas.PRIOR_POSITIONS)
     assert found.select("symbol", "as_of", "stop_loss", "position_fraction").rows() == [
         ("AAPL", later, 90.0, 0.05),
         ("AAPL", later, None, 0.0),
     ]
-    assert warehouse.stakes(["AAPL"], "daily", "rules", T0, later).is_empty()
+    assert warehouse.prior_positions(["AAPL"], "daily", "rules", T0, later).is_empty()
 
 
 def test_bars_that_were_refused_are_found_by_symbol_and_moment(warehouse: Warehouse) -> None:
@@ -197,7 +199,7 @@ def test_bars_that_were_refused_are_found_by_symbol_and_moment(warehouse: Wareho
     rows = [{"source": "s", "reason": reason, "payload": payload} for reason, payload in payloads]
     warehouse.quarantine(frame(schemas.REFUSALS, rows), LATER)
     found = warehouse.quarantined_bars(["AAPL", "MSFT"], LATER - MINUTE, LATER)
-    assert found.schema == pl.Schema(schemas.HALTS)
+    assert found.schema == pl.Schema(schemas.QUARANTINED_BARS)
     assert found.rows() == [("AAPL", LATER, "high_below_low")]
     assert warehouse.quarantined_bars(["AAPL"], LATER, LATER + MINUTE).is_empty()
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import psycopg2
 import pytest
 
-from paiid_pipeline.warehouse import Span, Warehouse, Written
+from paiid_pipeline.warehouse import CoveredRange, Warehouse, WriteResult
 from paiid_pipeline_tests.warehouse.rows import (
     LATER,
     MINUTE,
@@ -35,12 +35,12 @@ def known(warehouse: Warehouse, symbol: str = "AAPL") -> list[tuple[float, datet
     return found.select("close", "known_at", "nominal").rows()
 
 
-def covered(start: datetime, end: datetime, symbol: str = "AAPL", kind: str = "1Min") -> Span:
-    return Span("test", kind, (symbol,), start, end)  # type: ignore[arg-type]
+def covered(start: datetime, end: datetime, symbol: str = "AAPL", kind: str = "1Min") -> CoveredRange:
+    return CoveredRange("test", kind, (symbol,), start, end)  # type: ignore[arg-type]
 
 
 def test_history_is_known_when_it_would_have_been_available(warehouse: Warehouse) -> None:
-    assert warehouse.write_bars(bars(bar()), LATER, feed_delay=2 * SECOND) == Written(1, 0, 0)
+    assert warehouse.write_bars(bars(bar()), LATER, feed_delay=2 * SECOND) == WriteResult(1, 0, 0)
     assert known(warehouse) == [(100.0, END + 2 * SECOND, True)]
 
 
@@ -197,9 +197,9 @@ def test_a_decision_after_the_receipt_could_have_seen_the_row(warehouse: Warehou
 
 def test_the_same_again_is_no_row_and_a_difference_is_a_restatement(warehouse: Warehouse) -> None:
     warehouse.write_bars(bars(bar(close=1.0)), LATER)
-    assert warehouse.write_bars(bars(bar(close=1.0)), LATER + MINUTE) == Written(0, 0, 1)
-    assert warehouse.write_bars(bars(bar(close=2.0)), LATER + 2 * MINUTE) == Written(0, 1, 0)
-    assert warehouse.write_bars(bars(bar(close=1.0)), LATER + 3 * MINUTE) == Written(0, 1, 0)
+    assert warehouse.write_bars(bars(bar(close=1.0)), LATER + MINUTE) == WriteResult(0, 0, 1)
+    assert warehouse.write_bars(bars(bar(close=2.0)), LATER + 2 * MINUTE) == WriteResult(0, 1, 0)
+    assert warehouse.write_bars(bars(bar(close=1.0)), LATER + 3 * MINUTE) == WriteResult(0, 1, 0)
     assert known(warehouse) == [
         (1.0, END, True), (2.0, LATER + 2 * MINUTE, False), (1.0, LATER + 3 * MINUTE, False),
     ]  # fmt: skip
@@ -207,9 +207,9 @@ def test_the_same_again_is_no_row_and_a_difference_is_a_restatement(warehouse: W
 
 def test_a_null_that_becomes_a_number_is_a_restatement_and_another_source_is_not(warehouse: Warehouse) -> None:
     warehouse.write_bars(bars(bar()), LATER)
-    assert warehouse.write_bars(bars(bar(source="other")), LATER) == Written(0, 0, 1)
-    assert warehouse.write_bars(bars(bar(vwap=5.0)), LATER) == Written(0, 1, 0)
-    assert warehouse.write_bars(bars(bar(vwap=5.0)), LATER) == Written(0, 0, 1)
+    assert warehouse.write_bars(bars(bar(source="other")), LATER) == WriteResult(0, 0, 1)
+    assert warehouse.write_bars(bars(bar(vwap=5.0)), LATER) == WriteResult(0, 1, 0)
+    assert warehouse.write_bars(bars(bar(vwap=5.0)), LATER) == WriteResult(0, 0, 1)
 
 
 def test_a_restatement_never_rewrites_the_past(warehouse: Warehouse) -> None:
@@ -223,7 +223,7 @@ def test_a_restatement_never_rewrites_the_past(warehouse: Warehouse) -> None:
 def test_what_was_received_before_the_stored_version_is_stale(warehouse: Warehouse) -> None:
     warehouse.write_bars(bars(bar(close=1.0)), LATER)
     warehouse.write_bars(bars(bar(close=2.0)), LATER + 2 * MINUTE)
-    assert warehouse.write_bars(bars(bar(close=1.0)), LATER + MINUTE) == Written(0, 0, 1)
+    assert warehouse.write_bars(bars(bar(close=1.0)), LATER + MINUTE) == WriteResult(0, 0, 1)
 
 
 def test_two_restatements_of_one_moment_keep_their_order(warehouse: Warehouse) -> None:
@@ -239,7 +239,7 @@ def test_a_receipt_before_the_end_of_the_bar_is_a_wrong_clock(warehouse: Warehou
 
 
 def test_identical_rows_in_one_batch_are_one_and_different_ones_are_refused(warehouse: Warehouse) -> None:
-    assert warehouse.write_bars(bars(bar(), bar()), LATER) == Written(1, 0, 0)
+    assert warehouse.write_bars(bars(bar(), bar()), LATER) == WriteResult(1, 0, 0)
     with pytest.raises(RuntimeError, match=r"(?s)market_bars.*same key and differ"):
         warehouse.write_bars(bars(bar(END, 1.0), bar(END, 2.0)), LATER)
     assert len(known(warehouse)) == 1
@@ -269,8 +269,8 @@ def test_live_news_is_known_from_its_receipt(warehouse: Warehouse) -> None:
 def test_an_edit_in_loaded_history_is_known_when_it_was_made(warehouse: Warehouse) -> None:
     warehouse.write_news(news(article(headline="Up")), LATER)
     edit = news(article(updated=T0 + MINUTE, headline="Down"))
-    assert warehouse.write_news(edit, LATER + MINUTE) == Written(1, 0, 0)
-    assert warehouse.write_news(edit, LATER + MINUTE) == Written(0, 0, 1)
+    assert warehouse.write_news(edit, LATER + MINUTE) == WriteResult(1, 0, 0)
+    assert warehouse.write_news(edit, LATER + MINUTE) == WriteResult(0, 0, 1)
     for known_by, headline in ((T0, "Up"), (T0 + MINUTE - SECOND, "Up"), (T0 + MINUTE, "Down")):
         assert warehouse.news(["AAPL"], T0, LATER, known_by)["headline"].to_list() == [headline]
 
@@ -284,7 +284,7 @@ def test_a_live_edit_is_known_from_its_receipt(warehouse: Warehouse) -> None:
 
 def test_an_edit_without_a_new_updated_at_is_a_restatement(warehouse: Warehouse) -> None:
     warehouse.write_news(news(article(headline="Up")), LATER)
-    assert warehouse.write_news(news(article(headline="Down")), LATER + MINUTE) == Written(0, 1, 0)
+    assert warehouse.write_news(news(article(headline="Down")), LATER + MINUTE) == WriteResult(0, 1, 0)
     assert warehouse.news(None, T0, LATER, LATER)["headline"].to_list() == ["Up"]
     assert warehouse.news(None, T0, LATER, LATER + MINUTE)["headline"].to_list() == ["Down"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from paiid_pipeline.schemas import ARTICLE_STANDINGS
 from paiid_pipeline.warehouse import Warehouse
-from paiid_pipeline.warehouse.tables import Written
+from paiid_pipeline.warehouse.tables import WriteResult
 from paiid_pipeline_tests.warehouse.rows import (
     LATER,
     MINUTE,
@@ -44,8 +44,8 @@ def test_signals_follow_the_newest_run_there_and_back(warehouse: Warehouse, ware
         frame = signals(signal(T0, signal=kinds[version], inputs_hash=version, model_version=f"rules-{version}"))
         written = warehouse.write_signals(frame, f"run-{number}")
         again = number > 0 and said[number - 1] == version
-        assert written == (Written(0, 0, 1) if again else Written(1, 0, 0))
-        assert warehouse.write_signals(frame, "replayed") == Written(0, 0, 1)
+        assert written == (WriteResult(0, 0, 1) if again else WriteResult(1, 0, 0))
+        assert warehouse.write_signals(frame, "replayed") == WriteResult(0, 0, 1)
         assert warehouse.latest_signals(["AAPL"], LATER)["model_version"].to_list() == [f"rules-{version}"]
         assert ask(warehouse_url, "SELECT signal FROM signals_latest") == [(kinds[version],)]
     steps = [version for place, version in enumerate(said) if said[place - 1 : place] != version]
@@ -84,11 +84,11 @@ def test_scores_follow_the_model_there_and_back(warehouse: Warehouse, said: str,
         warehouse.write_symbol_sentiment(sentiments(sentiment(T0 + MINUTE)))
     for number, version in enumerate(said):
         at = LATER + number * HOUR
-        assert warehouse.news_to_score(T0, END, "vader", version).height == 1
+        assert warehouse.unscored_versions(T0, END, "vader", version).height == 1
         frame = scores(score(one, value=int(version) / 4, model_version=version))
-        assert warehouse.write_article_sentiment(frame, at) == Written(1, 0, 0)
-        assert warehouse.write_article_sentiment(frame, at) == Written(0, 0, 1)
-        assert warehouse.news_to_score(T0, END, "vader", version).is_empty()
+        assert warehouse.write_article_sentiment(frame, at) == WriteResult(1, 0, 0)
+        assert warehouse.write_article_sentiment(frame, at) == WriteResult(0, 0, 1)
+        assert warehouse.unscored_versions(T0, END, "vader", version).is_empty()
         assert versions_read(warehouse, at + HOUR / 2) == [("hash of Up", version)]
     if decided:  # what a decision has read, it still reads
         assert versions_read(warehouse, LATER + HOUR / 2) == [("hash of Up", said[0])]
@@ -102,11 +102,11 @@ def test_a_wording_that_comes_back_is_the_newest_again(warehouse: Warehouse) -> 
     warehouse.write_article_sentiment(scores(score(up), score(down)), LATER)
     assert versions_read(warehouse) == [("hash of Down", "1")]
     warehouse.write_news(news(again, repeated), LATER)
-    assert warehouse.news_to_score(T0, END, "vader", "1")["content_hash"].to_list() == ["hash of Up"]
-    assert warehouse.write_article_sentiment(scores(score(up)), LATER) == Written(1, 0, 0)
+    assert warehouse.unscored_versions(T0, END, "vader", "1")["content_hash"].to_list() == ["hash of Up"]
+    assert warehouse.write_article_sentiment(scores(score(up)), LATER) == WriteResult(1, 0, 0)
     assert versions_read(warehouse) == [("hash of Up", "1")]
     assert versions_read(warehouse, T0 + MINUTE) == [("hash of Down", "1")]
-    assert warehouse.news_to_score(T0, END, "vader", "1").is_empty()
+    assert warehouse.unscored_versions(T0, END, "vader", "1").is_empty()
 
 
 def test_a_new_model_does_not_bring_an_old_wording_back(warehouse: Warehouse) -> None:
@@ -115,7 +115,7 @@ def test_a_new_model_does_not_bring_an_old_wording_back(warehouse: Warehouse) ->
     warehouse.write_symbol_sentiment(sentiments(sentiment(T0 + 2 * MINUTE)))
     warehouse.write_article_sentiment(scores(score(up), score(down)), LATER)
     assert versions_read(warehouse) == [("hash of Down", "1")]
-    assert warehouse.news_to_score(T0, END, "vader", "2")["content_hash"].to_list() == ["hash of Down"]
+    assert warehouse.unscored_versions(T0, END, "vader", "2")["content_hash"].to_list() == ["hash of Down"]
     both = scores(score(up, model_version="2"), score(down, model_version="2"))
     warehouse.write_article_sentiment(both, LATER + HOUR)
     assert versions_read(warehouse) == [("hash of Down", "2")]
@@ -142,7 +142,7 @@ def test_a_wording_that_drops_a_symbol_ends_its_score_from_then_on(warehouse: Wa
     assert standing(warehouse, "AAPL") == [0.0]
     assert standing(warehouse, "AAPL", T0 + HOUR / 2) == [0.5]
     assert standing(warehouse, "TWX") == [0.5 if symbols else 0.0]
-    assert warehouse.news_to_score(T0, END, "vader", "1").is_empty()
+    assert warehouse.unscored_versions(T0, END, "vader", "1").is_empty()
 
 
 def test_a_dropped_symbol_that_is_named_again_counts_again_and_what_was_decided_stays(warehouse: Warehouse) -> None:
@@ -157,7 +157,7 @@ def test_a_dropped_symbol_that_is_named_again_counts_again_and_what_was_decided_
     assert standing(warehouse, "AAPL") == [0.0]
     warehouse.write_symbol_sentiment(sentiments(sentiment(T0 + 150 * MINUTE)))
     warehouse.write_news(news(back), LATER + MINUTE)
-    assert "hash of Up" in warehouse.news_to_score(T0, END, "vader", "1")["content_hash"]
+    assert "hash of Up" in warehouse.unscored_versions(T0, END, "vader", "1")["content_hash"]
     warehouse.write_article_sentiment(scores(score(back)), LATER + MINUTE)
     assert standing(warehouse, "AAPL") == [0.5]
     assert standing(warehouse, "AAPL", LATER + MINUTE / 2) == [0.0]
@@ -172,8 +172,8 @@ def test_daily_sentiment_counts_what_stands(warehouse: Warehouse, warehouse_url:
     warehouse.end_dropped_scores(T0, END, LATER)
     rows = [("AAPL", "test:1", T0, "counts", None), ("AAPL", "test:2", T0, "copy", "test:1")]
     standings = pl.DataFrame(rows, schema=ARTICLE_STANDINGS, orient="row")
-    assert warehouse.write_article_standings(standings) == Written(2, 0, 0)
-    assert warehouse.write_article_standings(standings) == Written(0, 0, 2)
+    assert warehouse.write_article_standings(standings) == WriteResult(2, 0, 0)
+    assert warehouse.write_article_standings(standings) == WriteResult(0, 0, 2)
     assert ask(warehouse_url, "SELECT article_count, mean_score FROM sentiment_daily") == [(1, 1.0)]
     shown = ask(
         warehouse_url, "SELECT article_id, headline, standing, instead FROM article_sentiment_latest ORDER BY 1"

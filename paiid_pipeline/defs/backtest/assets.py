@@ -7,12 +7,12 @@ import polars as pl
 from pydantic import Field
 
 from paiid_pipeline.backtest.accounts import Costs
-from paiid_pipeline.backtest.prices import market
+from paiid_pipeline.backtest.prices import price_panel
 from paiid_pipeline.backtest.simulation import Options, backtest
 from paiid_pipeline.defs.factories import OWNERS
 from paiid_pipeline.defs.ingestion.assets import market_bars
 from paiid_pipeline.defs.markdown import report
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.signals.assets import trading_signals
 from paiid_pipeline.technicals.adjustment import owned
 from paiid_pipeline.trading_calendar import TIMEFRAME
@@ -24,7 +24,7 @@ ROUNDING = 1e-9
 """How far the equity may be from the sum of what the symbols earned."""
 
 
-class Trading(dg.Config):
+class BacktestConfig(dg.Config):
     """Which signals to trade, and what trading costs."""
 
     engine: str = "rules"
@@ -53,7 +53,7 @@ class Trading(dg.Config):
         )
     ],
 )
-def backtest_asset(config: Trading, pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def backtest_asset(config: BacktestConfig, pipeline: PipelineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The daily signals traded at the next open, against buy and hold, momentum and random signals.
 
     Costs a side, slippage and borrow are paid; prices are adjusted for splits and dividends. The universe is
@@ -73,10 +73,10 @@ def backtest_asset(config: Trading, pipeline: Pipeline) -> dg.MaterializeResult:
     try:
         options = Options(
             costs=Costs(config.commission_bp, config.slippage_bp, config.borrow_rate),
-            settle=pipeline.settings.settle,
+            decision_lag=pipeline.settings.decision_lag,
             trials=stored.select("engine", "model_version").n_unique() + config.trials_elsewhere,
         )
-        result = backtest(traded, market(bars, actions), options)
+        result = backtest(traded, price_panel(bars, actions), options)
     except ValueError as error:
         raise dg.Failure(str(error)) from error
     finite = bool(result.curves.select(pl.col("equity").is_finite().all()).item())
@@ -90,9 +90,9 @@ def backtest_asset(config: Trading, pipeline: Pipeline) -> dg.MaterializeResult:
         },
         check_results=[
             dg.AssetCheckResult(
-                passed=finite and result.imbalance <= ROUNDING,
+                passed=finite and result.reconciliation_error <= ROUNDING,
                 check_name="accounts_add_up",
-                metadata={"equity is finite": finite, "largest gap": result.imbalance},
+                metadata={"equity is finite": finite, "largest gap": result.reconciliation_error},
             )
         ],
     )

@@ -1,44 +1,44 @@
 import dagster as dg
 
-from paiid_pipeline.defs.factories import counted, describe, partitioned
-from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected
-from paiid_pipeline.defs.resources import Pipeline
-from paiid_pipeline.ingestion import Gathered
+from paiid_pipeline.defs.factories import counted, partition_metadata, partitioned
+from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected_slice
+from paiid_pipeline.defs.resources import PipelineResource
+from paiid_pipeline.ingestion import IngestionResult
 from paiid_pipeline.schemas import BARS, CORPORATE_ACTIONS, NEWS
 
 
 @partitioned("ingestion", DATE_BY_SEGMENT, kinds={"postgres", "polars"}, layer="raw", cadence="market", pool="source")
-def market_bars(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def market_bars(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[None]:
     """Minute and daily bars, raw as traded, with splits and dividends beside them.
 
     A partition holds the bars of its session, and fetches whatever the warehouse still lacks of the
     history that the session's decisions may use. Bitemporal: a restated bar is a new row with its own
     `known_at`. What the vendor sent and we refused is in `quarantine`.
     """
-    part = selected(context)
+    part = selected_slice(context)
     ingestion = pipeline.ingestion
     got = ingestion.gather(ingestion.needed_market(part.days), part.symbols, log=context.log.info)
     _fail_if_nothing_came(got)
-    describe(context, pipeline, "market_bars", got.rows(BARS, "1Min", "1Day"), "bar_end")
+    partition_metadata(context, pipeline, "market_bars", got.rows(BARS, "1Min", "1Day"), "bar_end")
     return dg.MaterializeResult(metadata={**_report(got), **_actions(got)})
 
 
 @partitioned("ingestion", DATE, kinds={"postgres", "polars"}, layer="raw", cadence="news", pool="source")
-def news_articles(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def news_articles(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[None]:
     """Articles about the universe, every version of each.
 
     A partition holds what was published from its session's date up to the next session's, and fetches
     what the warehouse still lacks of the look-back of sentiment. An edited article is a new row.
     """
-    part = selected(context)
+    part = selected_slice(context)
     ingestion = pipeline.ingestion
     got = ingestion.gather(ingestion.needed_news(part.days), part.symbols, log=context.log.info)
     _fail_if_nothing_came(got)
-    describe(context, pipeline, "news_articles", got.rows(NEWS, "news"), "published_at")
+    partition_metadata(context, pipeline, "news_articles", got.rows(NEWS, "news"), "published_at")
     return dg.MaterializeResult(metadata=_report(got))
 
 
-def _fail_if_nothing_came(got: Gathered) -> None:
+def _fail_if_nothing_came(got: IngestionResult) -> None:
     """A source that answered nothing at all is a failed run, not an empty one."""
     if got.failed:
         raise dg.Failure(
@@ -46,7 +46,7 @@ def _fail_if_nothing_came(got: Gathered) -> None:
         )
 
 
-def _report(got: Gathered) -> dict[str, dg.MetadataValue | int | str]:
+def _report(got: IngestionResult) -> dict[str, dg.MetadataValue | int | str]:
     return {
         "inserted": got.written.inserted,
         "restated": got.written.restated,
@@ -60,5 +60,5 @@ def _report(got: Gathered) -> dict[str, dg.MetadataValue | int | str]:
     }
 
 
-def _actions(got: Gathered) -> dict[str, dg.MetadataValue]:
+def _actions(got: IngestionResult) -> dict[str, dg.MetadataValue]:
     return {"corporate actions": counted(got.rows(CORPORATE_ACTIONS, "actions"), "kind")}

@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from paiid_pipeline.defs.cadence import cadence, ops, refresh_job
+from paiid_pipeline.defs.cadence import cadence, op_config, refresh_job
 from paiid_pipeline.defs.ingestion.assets import market_bars, news_articles
 from paiid_pipeline.defs.serving.assets import hot_results
 from paiid_pipeline.trading_calendar import TradingCalendar
@@ -13,7 +13,7 @@ def prices_and_signals(_now: datetime, _calendar: TradingCalendar) -> Mapping[st
 
     A signal holds for longer than its TTL, while the next is made: published once, it would be stale until then.
     """
-    return ops(hot_results={"kinds": ["market", "signals"]})
+    return op_config(hot_results={"kinds": ["market", "signals"]})
 
 
 market_refresh = refresh_job(

@@ -1,13 +1,13 @@
 import polars as pl
 
 from paiid_pipeline.defs.ingestion.assets import market_bars, news_articles
-from paiid_pipeline.defs.partitions import Slice
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.partitions import PartitionSlice
+from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.row_checks import moments, rules_check
 from paiid_pipeline.quality import rows
 
 
-def _bars(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
+def _bars(pipeline: PipelineResource, part: PartitionSlice) -> pl.DataFrame:
     start, end = moments(pipeline, part)
     now = pipeline.clock.now()
     return pl.concat(
@@ -15,14 +15,14 @@ def _bars(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
     )
 
 
-def _no_bar(pipeline: Pipeline, part: Slice) -> bool:
+def _no_bar(pipeline: PipelineResource, part: PartitionSlice) -> bool:
     """Whether decisions are due of which no symbol can have a bar."""
     opening = pipeline.calendar.sessions(part.days[0], part.days[-1])[0].open
     patience = pipeline.settings.feed_delay + pipeline.settings.lookback["intraday"].max_bar_age
     return pipeline.clock.now() > opening + patience
 
 
-def _news(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
+def _news(pipeline: PipelineResource, part: PartitionSlice) -> pl.DataFrame:
     start, end = pipeline.calendar.day_start(part.days[0]), pipeline.news_window(part.days[-1])[1]
     return pipeline.warehouse.news(part.symbols, start, end, pipeline.clock.now())
 

@@ -14,16 +14,16 @@ from paiid_pipeline.defs.cadence import CADENCE_TAG, active_run
 from paiid_pipeline.defs.factories import OWNERS
 from paiid_pipeline.defs.ingestion.assets import market_bars
 from paiid_pipeline.defs.markdown import markdown, picture
-from paiid_pipeline.defs.resources import Pipeline
-from paiid_pipeline.defs.row_checks import soundness
+from paiid_pipeline.defs.resources import PipelineResource
+from paiid_pipeline.defs.row_checks import row_check_result
 from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
 from paiid_pipeline.defs.technicals.assets import technical_indicators
 from paiid_pipeline.ml.model_metrics import performance
 from paiid_pipeline.ml.signals.dataset import SignalData, load_data, save_data
-from paiid_pipeline.ml.signals.drift import Limits, Watched, watch
-from paiid_pipeline.ml.signals.engines import open_shelf
-from paiid_pipeline.ml.signals.train import Trading, Trained, make_signal_data, train_signal_model
-from paiid_pipeline.ml.signals.training import Plan
+from paiid_pipeline.ml.signals.drift import DriftLimits, Watched, watch
+from paiid_pipeline.ml.signals.engines import open_installed
+from paiid_pipeline.ml.signals.train import TradingCosts, TrainedSignalModel, make_signal_data, train_signal_model
+from paiid_pipeline.ml.signals.training import TrainingConfig
 from paiid_pipeline.quality import rows as quality
 from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 
@@ -60,11 +60,11 @@ class Watching(dg.Config):
 
     horizon: str = Field(default="daily", description="Of the champion: daily or intraday.")
     days: float = Field(default=30.0, gt=0)
-    psi: float = Limits.psi
-    ks: float = Limits.ks
-    share: float = Limits.share
-    ece: float = Limits.ece
-    decisions: int = Limits.decisions
+    psi: float = DriftLimits.psi
+    ks: float = DriftLimits.ks
+    share: float = DriftLimits.share
+    ece: float = DriftLimits.ece
+    decisions: int = DriftLimits.decisions
 
 
 @dg.asset(
@@ -74,7 +74,7 @@ class Watching(dg.Config):
     kinds={"polars", "parquet"},
     tags=_TAGS,
 )
-def signal_dataset(config: Labelled, pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def signal_dataset(config: Labelled, pipeline: PipelineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Features as they were known at each stored decision, and what came of it: hashed, as Parquet.
 
     An outcome is which barrier the price met first after the next open, and the return from that open; only
@@ -86,7 +86,7 @@ def signal_dataset(config: Labelled, pipeline: Pipeline) -> dg.MaterializeResult
         data = make_signal_data(pipeline.warehouse, pipeline.settings, pipeline.clock.now(), horizon, barriers)
     except (LookupError, ValueError) as error:
         raise dg.Failure(str(error)) from error
-    path = save_data(data, pipeline.workshop.signals)
+    path = save_data(data, pipeline.store.signals)
     return dg.MaterializeResult(metadata={**_described(data), "file": dg.MetadataValue.path(path)})
 
 
@@ -123,10 +123,10 @@ def _described(data: SignalData) -> dict[str, Any]:
     blocking=True,
     description="Every row satisfies: " + "; ".join(quality.SIGNAL_ROWS) + "; and no outcome lies in the future.",
 )
-def signal_dataset_is_point_in_time(pipeline: Pipeline) -> dg.AssetCheckResult:
-    rows = load_data(pipeline.workshop.signals).rows
+def signal_dataset_is_point_in_time(pipeline: PipelineResource) -> dg.AssetCheckResult:
+    rows = load_data(pipeline.store.signals).rows
     known = pl.col("label_end") <= pipeline.clock.now()
-    return soundness(rows, {**quality.SIGNAL_ROWS, "the outcome is known by now": known})
+    return row_check_result(rows, {**quality.SIGNAL_ROWS, "the outcome is known by now": known})
 
 
 @dg.asset(
@@ -146,28 +146,30 @@ def signal_dataset_is_point_in_time(pipeline: Pipeline) -> dg.AssetCheckResult:
         )
     ],
 )
-def signal_model(context: dg.AssetExecutionContext, config: Learning, pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def signal_model(
+    context: dg.AssetExecutionContext, config: Learning, pipeline: PipelineResource
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Random forest, boosted trees and a neural network, tuned inside walk-forward; the best, signed and registered.
 
     Settings are chosen on training rows alone, with purge and embargo. What is measured is what was said of
     decisions that nothing had been learnt from, and what trading it would have earned net of costs.
     """
     now, say = pipeline.clock.now(), context.log.info
-    plan = Plan(
+    plan = TrainingConfig(
         folds=config.folds, embargo=timedelta(days=config.embargo_days), seed=config.seed, threads=config.threads
     )
-    trading = Trading(Costs(config.commission_bp, config.slippage_bp), config.audited)
+    trading = TradingCosts(Costs(config.commission_bp, config.slippage_bp), config.audited)
     try:
-        data = load_data(pipeline.workshop.signals)
+        data = load_data(pipeline.store.signals)
         warehouse, settings = pipeline.warehouse, pipeline.settings
-        trained = train_signal_model(data, plan, trading, warehouse, settings, pipeline.workshop, now, say)
+        trained = train_signal_model(data, plan, trading, warehouse, settings, pipeline.store, now, say)
     except (LookupError, ValueError) as error:
         raise dg.Failure(str(error)) from error
     warehouse.write_evaluations(performance(trained.version, trained.verdict, now, context.run.run_id))
     return dg.MaterializeResult(metadata=_reported(trained), check_results=[_promotion(trained)])
 
 
-def _promotion(trained: Trained) -> dg.AssetCheckResult:
+def _promotion(trained: TrainedSignalModel) -> dg.AssetCheckResult:
     verdict = trained.verdict
     return dg.AssetCheckResult(
         passed=verdict.promote,
@@ -178,14 +180,14 @@ def _promotion(trained: Trained) -> dg.AssetCheckResult:
     )
 
 
-def _outcome(trained: Trained) -> str:
+def _outcome(trained: TrainedSignalModel) -> str:
     version = trained.version.version
     if trained.verdict.promote:
         return f"promoted: version {version} is the champion and decides from now on"
     return f"no promotion: version {version} is kept and decides nothing; the run has done what it should"
 
 
-def _reported(trained: Trained) -> dict[str, Any]:
+def _reported(trained: TrainedSignalModel) -> dict[str, Any]:
     evaluation, training = trained.evaluation, trained.training
     qualities = [("chosen", evaluation.model), *evaluation.kinds.items()]
     return {
@@ -227,21 +229,21 @@ def _list(lines: tuple[str, ...]) -> dg.MarkdownMetadataValue:
         )
     ],
 )
-def signal_drift(config: Watching, pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def signal_drift(config: Watching, pipeline: PipelineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Recent decisions against those that the champion among the signal models learnt from: PSI, KS, calibration."""
-    limits = Limits(config.psi, config.ks, config.share, config.ece, config.decisions)
-    shelf, now = open_shelf(pipeline.settings), pipeline.clock.now()
+    limits = DriftLimits(config.psi, config.ks, config.share, config.ece, config.decisions)
+    installed, now = open_installed(pipeline.settings), pipeline.clock.now()
     horizon, recent = _horizon(config.horizon), timedelta(days=config.days)
-    found = watch(shelf, pipeline.warehouse, pipeline.settings, now, horizon, recent, limits)
+    found = watch(installed, pipeline.warehouse, pipeline.settings, now, horizon, recent, limits)
     reasons = found.drift.reasons if found else ()
     return dg.MaterializeResult(
-        metadata={"retrain": bool(reasons), **(_watched(found) if found else {"model": shelf.why_none or _NONE})},
+        metadata={"retrain": bool(reasons), **(_watched(found) if found else {"model": installed.why_none or _NONE})},
         check_results=[
             dg.AssetCheckResult(
                 passed=not reasons,
                 check_name="within_limits",
                 severity=dg.AssetCheckSeverity.WARN,
-                description="; ".join(reasons) or (shelf.why_none or ("within the limits" if found else _NONE)),
+                description="; ".join(reasons) or (installed.why_none or ("within the limits" if found else _NONE)),
                 metadata={name: value for name, value in vars(limits).items()},
             )
         ],
@@ -293,7 +295,9 @@ signal_drift_schedule = dg.ScheduleDefinition(
     default_status=dg.DefaultSensorStatus.RUNNING,
     description=f"Trains anew when signal_drift is beyond its limits, at most every {COOLDOWN.days} days.",
 )
-def signal_retraining(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.SensorResult | dg.SkipReason:
+def signal_retraining(
+    context: dg.SensorEvaluationContext, pipeline: PipelineResource
+) -> dg.SensorResult | dg.SkipReason:
     event = context.instance.get_latest_materialization_event(signal_drift.key)
     made = event.asset_materialization if event else None
     if event is None or made is None:

@@ -10,8 +10,8 @@ from pydantic import Field
 from paiid_pipeline.defs.cadence import CADENCE_TAG
 from paiid_pipeline.defs.factories import OWNERS
 from paiid_pipeline.defs.markdown import markdown, picture
-from paiid_pipeline.defs.resources import Pipeline
-from paiid_pipeline.defs.row_checks import soundness
+from paiid_pipeline.defs.resources import PipelineResource
+from paiid_pipeline.defs.row_checks import row_check_result
 from paiid_pipeline.ml.model_metrics import performance
 from paiid_pipeline.ml.text.custom_bert import Choice, Registered, train_custom_bert
 from paiid_pipeline.ml.text.dataset_store import load_texts, make_texts, save_texts, split_held_out
@@ -36,7 +36,7 @@ class Training(dg.Config):
 
 
 @dg.asset(group_name="models", owners=OWNERS, kinds={"polars", "parquet"}, tags=_TAGS)
-def sentiment_dataset(pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def sentiment_dataset(pipeline: PipelineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Labelled texts of all sources in the data folder: prepared, without doubles, grouped before any split, hashed.
 
     Texts are normalised and personal data is masked before anything is kept. Near-duplicates share a group,
@@ -47,7 +47,7 @@ def sentiment_dataset(pipeline: Pipeline) -> dg.MaterializeResult:  # type: igno
         texts = make_texts(pipeline.settings.data_dir)
     except (LookupError, ValueError) as error:
         raise dg.Failure(str(error)) from error
-    save_texts(texts, pipeline.workshop.texts)
+    save_texts(texts, pipeline.store.texts)
     data = texts.labelled
     return dg.MaterializeResult(
         metadata={
@@ -60,34 +60,36 @@ def sentiment_dataset(pipeline: Pipeline) -> dg.MaterializeResult:  # type: igno
             "contradictions left out": data.contradictions,
             "sha256": data.sha256,
             "articles without labels": texts.articles.height,
-            "folder": dg.MetadataValue.path(pipeline.workshop.texts),
+            "folder": dg.MetadataValue.path(pipeline.store.texts),
         }
     )
 
 
 @dg.asset(group_name="models", deps=[sentiment_dataset], owners=OWNERS, kinds={"pytorch", "onnx", "mlflow"}, tags=_TAGS)
-def custom_bert(context: dg.AssetExecutionContext, config: Training, pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def custom_bert(
+    context: dg.AssetExecutionContext, config: Training, pipeline: PipelineResource
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Our own model: an encoder fine-tuned on all but the held-out fold, in int8, signed and registered.
 
     Killed and started again with the same configuration and dataset, it goes on from its checkpoint.
     """
     choice = Choice(config.base, config.seed, config.epochs)
     try:
-        texts = load_texts(pipeline.workshop.texts)
-        made = train_custom_bert(texts, choice, pipeline.workshop, context.log.info)
+        texts = load_texts(pipeline.store.texts)
+        made = train_custom_bert(texts, choice, pipeline.store, context.log.info)
     except (LookupError, ValueError) as error:
         raise dg.Failure(str(error)) from error
     return dg.MaterializeResult(metadata=_metadata(made))
 
 
 @dg.asset(group_name="models", deps=[custom_bert], owners=OWNERS, kinds={"mlflow"}, tags=_TAGS)
-def sentiment_ensemble(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def sentiment_ensemble(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Weights and temperature of the installed members, fitted on validation rows and compared with the seed's.
 
     The members are the champions: a custom BERT that its gate turned back is not blended.
     """
     try:
-        made = fit_ensemble(load_texts(pipeline.workshop.texts).labelled, pipeline.workshop, context.log.info)
+        made = fit_ensemble(load_texts(pipeline.store.texts).labelled, pipeline.store, context.log.info)
     except (LookupError, ValueError) as error:
         raise dg.Failure(str(error)) from error
     return dg.MaterializeResult(metadata=_metadata(made))
@@ -99,8 +101,8 @@ def sentiment_ensemble(context: dg.AssetExecutionContext, pipeline: Pipeline) ->
     blocking=True,
     description="Every row satisfies: " + "; ".join(quality.LABELLED_TEXTS) + ".",
 )
-def sentiment_dataset_is_sound(pipeline: Pipeline) -> dg.AssetCheckResult:
-    return soundness(load_texts(pipeline.workshop.texts).labelled.rows, quality.LABELLED_TEXTS)
+def sentiment_dataset_is_sound(pipeline: PipelineResource) -> dg.AssetCheckResult:
+    return row_check_result(load_texts(pipeline.store.texts).labelled.rows, quality.LABELLED_TEXTS)
 
 
 def promotion(asset: dg.AssetsDefinition, model: str) -> dg.AssetChecksDefinition:
@@ -113,12 +115,12 @@ def promotion(asset: dg.AssetsDefinition, model: str) -> dg.AssetChecksDefinitio
         description="Better on held-out rows, beyond noise, than the champion, VADER and the commonest label. "
         "A version that passes is in use at once; one that does not is kept, and the champion stays.",
     )
-    def gate(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> dg.AssetCheckResult:
-        workshop = pipeline.workshop
-        version = workshop.registry.versions(model)[0]
+    def gate(context: dg.AssetCheckExecutionContext, pipeline: PipelineResource) -> dg.AssetCheckResult:
+        store = pipeline.store
+        version = store.registry.versions(model)[0]
         newest = version.version
-        rows = split_held_out(load_texts(workshop.texts).labelled.rows).test
-        verdict = promote(model, newest, workshop, rows)
+        rows = split_held_out(load_texts(store.texts).labelled.rows).test
+        verdict = promote(model, newest, store, rows)
         measured = performance(version, verdict, pipeline.clock.now(), context.run.run_id)
         pipeline.warehouse.write_evaluations(measured)
         return dg.AssetCheckResult(

@@ -9,7 +9,7 @@ import dagster as dg
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.defs.cadence import ACTIVE
 from paiid_pipeline.defs.factories import OWNERS
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.storage import forget_checks
 
 KEPT = timedelta(days=3)
@@ -86,7 +86,7 @@ def _made(instance: dg.DagsterInstance, run_id: str, materializations: set[int])
 
 
 @dg.asset(group_name="operations", owners=OWNERS, kinds={"postgres"}, tags={"layer": "operations"})
-def months_ahead(pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def months_ahead(pipeline: PipelineResource) -> dg.MaterializeResult[None]:
     """The tables' partitions of this month and the next, made before the first row that needs them."""
     now = pipeline.clock.now()
     pipeline.warehouse.ensure_partitions(now)

@@ -4,12 +4,19 @@ from datetime import datetime, timedelta
 import dagster as dg
 import polars as pl
 
-from paiid_pipeline.decisions import reach
-from paiid_pipeline.defs.decision_assets import KEY, Made, Refresh, no_news_source, to_make, without_news
-from paiid_pipeline.defs.factories import counted, describe, partitioned
+from paiid_pipeline.decisions import read_range
+from paiid_pipeline.defs.decision_assets import (
+    KEY,
+    DecisionReport,
+    RefreshConfig,
+    no_news_source,
+    pending_decisions,
+    without_news,
+)
+from paiid_pipeline.defs.factories import counted, partition_metadata, partitioned
 from paiid_pipeline.defs.ingestion.assets import news_articles
-from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected_slice
+from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.ml.text.scoring import installed_analyzer
 from paiid_pipeline.schemas import SYMBOL_SENTIMENT
 from paiid_pipeline.sentiment.aggregate import aggregate
@@ -19,7 +26,7 @@ from paiid_pipeline.sentiment.base import Failure
 
 
 @partitioned("sentiment", DATE, news_articles, kinds={"postgres", "python"}, layer="feature", cadence="sentiment")
-def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def article_sentiment(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[None]:
     """One score per article, symbol and model: probabilities of negative, neutral and positive.
 
     Models are the members that are installed, and the ensemble of them; a member that is missing is named in
@@ -28,11 +35,11 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> 
     look-back before it, and ends the score for a symbol that a newer version has dropped. A score becomes
     known when its article does, or when it was made if a decision has been taken without it.
     """
-    days = selected(context).days
+    days = selected_slice(context).days
     start, end = pipeline.news_window(days[0])[0], pipeline.news_window(days[-1])[1]
     analyzer = installed_analyzer(pipeline.settings)
     followed = pipeline.settings.universe.symbols
-    news = pipeline.warehouse.news_to_score(start, end, analyzer.model, analyzer.model_version, followed)
+    news = pipeline.warehouse.unscored_versions(start, end, analyzer.model, analyzer.model_version, followed)
     failed: dict[str, Failure] = {}
     scores = analyzer.score_articles(news, failed, followed=followed)
     for member, failure in failed.items():
@@ -41,7 +48,7 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> 
     written = pipeline.warehouse.write_article_sentiment(scores, now, live=live, lookback=lookback)
     dropped = pipeline.warehouse.end_dropped_scores(start, end, now, live=live, lookback=lookback)
     _write_standings(pipeline, sorted({*scores["symbol"], *dropped}), start, end)
-    describe(context, pipeline, "article_sentiment", scores, "published_at")
+    partition_metadata(context, pipeline, "article_sentiment", scores, "published_at")
     flags = scores.filter(pl.col("model") == analyzer.model).explode("flags").drop_nulls("flags")
     return dg.MaterializeResult(
         metadata={
@@ -49,14 +56,14 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: Pipeline) -> 
             "inserted": written.inserted,
             "dropped symbols": len(dropped),
             "model": f"{analyzer.model} {analyzer.model_version}",
-            "missing members": dg.MetadataValue.json(dict(analyzer.route.left_out)),
+            "missing members": dg.MetadataValue.json(dict(analyzer.route.unavailable)),
             "failed members": dg.MetadataValue.json({member: asdict(failure) for member, failure in failed.items()}),
             "flags": counted(flags, "flags"),
         }
     )
 
 
-def _write_standings(pipeline: Pipeline, symbols: list[str], start: datetime, end: datetime) -> None:
+def _write_standings(pipeline: PipelineResource, symbols: list[str], start: datetime, end: datetime) -> None:
     """Say of the articles on some symbols published in [start, end) whether they count now."""
     lookback, now = pipeline.settings.news_lookback, pipeline.clock.now()
     scores = pipeline.warehouse.article_sentiment(symbols, SentimentAnalyzer.model, start - lookback, end, now)
@@ -68,7 +75,7 @@ def _write_standings(pipeline: Pipeline, symbols: list[str], start: datetime, en
     "sentiment", DATE_BY_SEGMENT, article_sentiment, kinds={"postgres", "polars"}, layer="feature", cadence="signals"
 )
 def symbol_sentiment(
-    context: dg.AssetExecutionContext, config: Refresh, pipeline: Pipeline
+    context: dg.AssetExecutionContext, config: RefreshConfig, pipeline: PipelineResource
 ) -> dg.MaterializeResult[None]:
     """The decayed mean of the scores known at each decision time, per symbol.
 
@@ -77,9 +84,9 @@ def symbol_sentiment(
     35 minutes before it, is withheld and counted; with a source that has no news, every decision goes on without.
     """
     warehouse, settings = pipeline.warehouse, pipeline.settings
-    made = Made("symbol_sentiment", SYMBOL_SENTIMENT)
-    for decisions in to_make(context, config, pipeline, "symbol_sentiment"):
-        span = reach(decisions)
+    made = DecisionReport("symbol_sentiment", SYMBOL_SENTIMENT)
+    for decisions in pending_decisions(context, config, pipeline, "symbol_sentiment"):
+        span = read_range(decisions)
         start, end = span.first - settings.news_lookback, span.last + timedelta(microseconds=1)
         scores = warehouse.article_sentiment(span.symbols, SentimentAnalyzer.model, start, end, span.known_by)
         withheld = without_news(pipeline, decisions)

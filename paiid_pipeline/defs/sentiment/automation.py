@@ -1,4 +1,4 @@
-from paiid_pipeline.defs.cadence import cadence, landing, ops, refresh_job, request
+from paiid_pipeline.defs.cadence import cadence, landing, op_config, refresh_job, request
 from paiid_pipeline.defs.ingestion.assets import news_articles
 from paiid_pipeline.defs.sentiment.assets import article_sentiment, symbol_sentiment
 from paiid_pipeline.defs.serving.assets import hot_results
@@ -16,7 +16,7 @@ sentiment_refresh = refresh_job(
     description="Once articles are scored: sentiment per symbol, and both in Redis.",
 )
 
-_PUBLISHED = ops(symbol_sentiment={"only_new": True}, hot_results={"kinds": ["sentiment", "news"]})
+_PUBLISHED = op_config(symbol_sentiment={"only_new": True}, hot_results={"kinds": ["sentiment", "news"]})
 
 
 news_landed = landing(

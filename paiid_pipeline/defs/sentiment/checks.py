@@ -1,7 +1,7 @@
 import polars as pl
 
-from paiid_pipeline.defs.partitions import Slice
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.partitions import PartitionSlice
+from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.row_checks import moments, rules_check
 from paiid_pipeline.defs.sentiment.assets import article_sentiment, symbol_sentiment
 from paiid_pipeline.quality import rows
@@ -9,12 +9,12 @@ from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.trading_calendar import HORIZONS
 
 
-def _articles(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
+def _articles(pipeline: PipelineResource, part: PartitionSlice) -> pl.DataFrame:
     start, end = pipeline.calendar.day_start(part.days[0]), pipeline.news_window(part.days[-1])[1]
     return pipeline.warehouse.article_sentiment(part.symbols, SentimentAnalyzer.model, start, end, pipeline.clock.now())
 
 
-def _symbols(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
+def _symbols(pipeline: PipelineResource, part: PartitionSlice) -> pl.DataFrame:
     start, end = moments(pipeline, part)
     return pl.concat(pipeline.warehouse.symbol_sentiment(part.symbols, horizon, start, end) for horizon in HORIZONS)
 

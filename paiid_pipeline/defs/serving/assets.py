@@ -7,8 +7,8 @@ from pydantic import Field
 from paiid_pipeline.cache import cache_key
 from paiid_pipeline.defs.factories import partitioned
 from paiid_pipeline.defs.ingestion.assets import market_bars, news_articles
-from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT, selected
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT, selected_slice
+from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
 from paiid_pipeline.defs.signals.assets import trading_signals
 from paiid_pipeline.serving.hot_results import KINDS, envelopes
@@ -34,7 +34,9 @@ class Publish(dg.Config):
     layer="serving",
     cadence="market",
 )
-def hot_results(context: dg.AssetExecutionContext, config: Publish, pipeline: Pipeline) -> dg.MaterializeResult[None]:
+def hot_results(
+    context: dg.AssetExecutionContext, config: Publish, pipeline: PipelineResource
+) -> dg.MaterializeResult[None]:
     """The newest price, signals, sentiment and articles of each symbol, as bytes in Redis.
 
     Keys are `{market|signals|sentiment|news}:v1:{SYMBOL}`; each value says until when it is fresh: for its TTL, and no
@@ -42,7 +44,7 @@ def hot_results(context: dg.AssetExecutionContext, config: Publish, pipeline: Pi
     asked). Always publishes what is newest now, whichever partition is being made, so that a backfill of the past
     cannot overwrite the present.
     """
-    symbols, now = selected(context).symbols, pipeline.clock.now()
+    symbols, now = selected_slice(context).symbols, pipeline.clock.now()
     counts: dict[str, int] = {}
     for kind in (kind for kind in KINDS if kind in config.kinds):
         ready = envelopes(kind, symbols, pipeline.warehouse, now, pipeline.settings.feed_delay)

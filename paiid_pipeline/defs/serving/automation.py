@@ -8,7 +8,7 @@ import orjson
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.defs.cadence import RunConfig, request
 from paiid_pipeline.defs.ingestion.automation import market_refresh, news_refresh, prices_and_signals
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.signals.automation import newest_decision, signals_refresh
 from paiid_pipeline.settings import CacheKind
 from paiid_pipeline.sources import provided
@@ -62,7 +62,7 @@ _REFRESH: dict[CacheKind, _Refresh] = {
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Refreshes hot keys that are missing or soon lose their freshness and that no schedule is refreshing.",
 )
-def keys_expiring(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg.SensorResult | dg.SkipReason:
+def keys_expiring(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SensorResult | dg.SkipReason:
     now, memory = pipeline.clock.now(), _Memory.loads(context.cursor)
     expiring = {kind: _expiring(pipeline, kind, lead) for kind, lead in LEAD.items()}
     memory = memory.among(expiring)
@@ -85,7 +85,7 @@ def keys_expiring(context: dg.SensorEvaluationContext, pipeline: Pipeline) -> dg
 
 
 def _outcome(
-    instance: dg.DagsterInstance, pipeline: Pipeline, job: _Refresh, asked: str
+    instance: dg.DagsterInstance, pipeline: PipelineResource, job: _Refresh, asked: str
 ) -> dg.RunRequest | dg.SkipReason:
     """A run of the job, unless one has just been asked for or its schedule is about to tick (on the wall's clock)."""
     if asked > (pipeline.clock.now() - PATIENCE).isoformat():
@@ -95,7 +95,7 @@ def _outcome(
     return request(instance, pipeline, job.job_name, by_segment=job.by_segment, config=job.config, decides=job.decides)
 
 
-def _expiring(pipeline: Pipeline, kind: CacheKind, lead: timedelta) -> Keys:
+def _expiring(pipeline: PipelineResource, kind: CacheKind, lead: timedelta) -> Keys:
     """The keys of a kind that are missing, near the end of their freshness, or past it; none that the source lacks."""
     if kind == "news" and "news" not in provided(pipeline.settings):
         return {}

@@ -7,7 +7,7 @@ import dagster as dg
 from paiid_pipeline.cache import Envelope
 from paiid_pipeline.defs.cadence import session_day
 from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT, UNIVERSE, dimensions, partition_keys
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.row_checks import Evaluations, evaluated
 from paiid_pipeline.defs.serving.assets import hot_results
 from paiid_pipeline.settings import TTL, CacheKind
@@ -17,7 +17,7 @@ LATE = 4
 
 
 @dg.asset_check(asset=hot_results, name="readable_keys", blocking=True, partitions_def=DATE_BY_SEGMENT)  # type: ignore[arg-type]
-def hot_results_are_readable(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> Evaluations:
+def hot_results_are_readable(context: dg.AssetCheckExecutionContext, pipeline: PipelineResource) -> Evaluations:
     """Every key reads back as an envelope of its own symbol, dated no later than now; a warning where what it rests on
     is older than four TTLs in session: the source, or what comes after it, has stopped."""
     now = pipeline.clock.now()
@@ -27,7 +27,7 @@ def hot_results_are_readable(context: dg.AssetCheckExecutionContext, pipeline: P
     yield from evaluated(context, hot_results.key, "readable_keys", results)
 
 
-def _readable(pipeline: Pipeline, symbols: Sequence[str], now: datetime) -> dg.AssetCheckResult:
+def _readable(pipeline: PipelineResource, symbols: Sequence[str], now: datetime) -> dg.AssetCheckResult:
     found: dict[str, int] = {}
     wrong: list[str] = []
     late: list[str] = []

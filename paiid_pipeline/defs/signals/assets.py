@@ -3,16 +3,23 @@ from collections.abc import Sequence
 import dagster as dg
 import polars as pl
 
-from paiid_pipeline.decisions import reach, with_refusals
-from paiid_pipeline.defs.decision_assets import KEY, Made, Refresh, no_news_source, to_make, without_news
+from paiid_pipeline.decisions import read_range, with_refusals
+from paiid_pipeline.defs.decision_assets import (
+    KEY,
+    DecisionReport,
+    RefreshConfig,
+    no_news_source,
+    pending_decisions,
+    without_news,
+)
 from paiid_pipeline.defs.factories import partitioned
 from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
 from paiid_pipeline.defs.technicals.assets import read_indicators, technical_indicators
 from paiid_pipeline.ml.signals.engines import MlEngine, rule_engine
 from paiid_pipeline.schemas import SIGNALS, WITHHELD, empty
-from paiid_pipeline.signals.risk import Book, reach_back
+from paiid_pipeline.signals.risk import RiskInputs, risk_lookback
 
 
 @partitioned(
@@ -25,7 +32,7 @@ from paiid_pipeline.signals.risk import Book, reach_back
     cadence="signals",
 )
 def trading_signals(
-    context: dg.AssetExecutionContext, config: Refresh, pipeline: Pipeline
+    context: dg.AssetExecutionContext, config: RefreshConfig, pipeline: PipelineResource
 ) -> dg.MaterializeResult[None]:
     """STRONG_BUY, BUY, HOLD, SELL or STRONG_SELL per symbol and decision time, with reasons, stops and size.
 
@@ -37,21 +44,21 @@ def trading_signals(
     """
     warehouse, generator, ml = pipeline.warehouse, rule_engine(pipeline.settings), MlEngine(pipeline.settings)
     limits, segments = generator.rulebook.limits, pipeline.universe.segments
-    made, unfit = Made("signals", SIGNALS), 0
-    for decisions in to_make(context, config, pipeline, "signals"):
-        span, horizon = reach(decisions), decisions["horizon"][0]
+    made, unfit = DecisionReport("signals", SIGNALS), 0
+    for decisions in pending_decisions(context, config, pipeline, "signals"):
+        span, horizon = read_range(decisions), decisions["horizon"][0]
         due = decisions.select(KEY)
         together = [symbol for group in segments.values() if set(group) & set(span.symbols) for symbol in group]
         sentiment = warehouse.symbol_sentiment(together, horizon, span.first, span.last)
         known = warehouse.indicators(together, horizon, span.first, span.last)
         indicators = known.join(sentiment, on=KEY, how="semi", maintain_order="left")
-        after = span.first - reach_back(limits, horizon)
+        after = span.first - risk_lookback(limits, horizon)
         actions = warehouse.corporate_action_versions(together, span.known_by)
-        halts = warehouse.quarantined_bars(together, after, span.last)
+        quarantined = warehouse.quarantined_bars(together, after, span.last)
         said = []
         for engine in (generator, ml):
-            earlier = warehouse.stakes(together, horizon, engine.engine, after, span.last)
-            said.append(engine.decide(indicators, sentiment, Book(earlier, actions, halts)))
+            earlier = warehouse.prior_positions(together, horizon, engine.engine, after, span.last)
+            said.append(engine.decide(indicators, sentiment, RiskInputs(earlier, actions, quarantined)))
         rows = pl.concat(rows for rows, _ in said).join(due, on=KEY, how="semi")
         decided = rows.filter(pl.col("engine") == generator.engine)
         unread = _unread(pipeline, decisions.join(known, on=KEY, how="anti", maintain_order="left"))
@@ -73,14 +80,14 @@ def trading_signals(
     )
 
 
-def _unread(pipeline: Pipeline, lacking: pl.DataFrame) -> pl.DataFrame:
+def _unread(pipeline: PipelineResource, lacking: pl.DataFrame) -> pl.DataFrame:
     """WITHHELD: why decisions have no indicators: what they are withheld for, or that they were not made."""
     if lacking.is_empty():
         return empty(WITHHELD)
     made, withheld = read_indicators(pipeline, lacking)
-    span, opened = reach(lacking), min(lacking["session_open"].to_list())
-    halts = pipeline.warehouse.quarantined_bars(span.symbols, opened, span.known_by)
-    return pl.concat([with_refusals(withheld, halts), _not_made(made, "indicators")])
+    span, opened = read_range(lacking), min(lacking["session_open"].to_list())
+    quarantined = pipeline.warehouse.quarantined_bars(span.symbols, opened, span.known_by)
+    return pl.concat([with_refusals(withheld, quarantined), _not_made(made, "indicators")])
 
 
 def _not_made(lacking: pl.DataFrame, what: str) -> pl.DataFrame:

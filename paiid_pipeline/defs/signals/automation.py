@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from paiid_pipeline.defs.cadence import cadence, ops, refresh_job
+from paiid_pipeline.defs.cadence import cadence, op_config, refresh_job
 from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
 from paiid_pipeline.defs.serving.assets import hot_results
 from paiid_pipeline.defs.signals.assets import trading_signals
@@ -13,7 +13,7 @@ from paiid_pipeline.trading_calendar import TradingCalendar
 def newest_decision(now: datetime, calendar: TradingCalendar) -> Mapping[str, Any]:
     """Run config that makes what is new, through the newest decision time, and publishes it."""
     refresh = {"only_new": True, "through": calendar.latest_decision(now, "intraday").isoformat()}
-    return ops(
+    return op_config(
         symbol_sentiment=refresh,
         technical_indicators=refresh,
         trading_signals=refresh,

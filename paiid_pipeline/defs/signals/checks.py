@@ -1,14 +1,14 @@
 import polars as pl
 
-from paiid_pipeline.defs.partitions import Slice
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.partitions import PartitionSlice
+from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.row_checks import moments, rules_check
 from paiid_pipeline.defs.signals.assets import trading_signals
 from paiid_pipeline.quality import rows
 from paiid_pipeline.trading_calendar import HORIZONS
 
 
-def _signals(pipeline: Pipeline, part: Slice) -> pl.DataFrame:
+def _signals(pipeline: PipelineResource, part: PartitionSlice) -> pl.DataFrame:
     start, end = moments(pipeline, part)
     return pl.concat(pipeline.warehouse.signals(part.symbols, horizon, start, end) for horizon in HORIZONS)
 

@@ -1,12 +1,12 @@
 import dagster as dg
 import polars as pl
 
-from paiid_pipeline.decisions import reach
-from paiid_pipeline.defs.decision_assets import Made, Refresh, to_make
+from paiid_pipeline.decisions import read_range
+from paiid_pipeline.defs.decision_assets import DecisionReport, RefreshConfig, pending_decisions
 from paiid_pipeline.defs.factories import partitioned
 from paiid_pipeline.defs.ingestion.assets import market_bars
 from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.schemas import INDICATORS
 from paiid_pipeline.sources import WITHOUT_ACTIONS
 from paiid_pipeline.technicals.decision_indicators import decide_indicators
@@ -16,7 +16,7 @@ from paiid_pipeline.technicals.decision_indicators import decide_indicators
     "technicals", DATE_BY_SEGMENT, market_bars, kinds={"postgres", "polars"}, layer="feature", cadence="signals"
 )
 def technical_indicators(
-    context: dg.AssetExecutionContext, config: Refresh, pipeline: Pipeline
+    context: dg.AssetExecutionContext, config: RefreshConfig, pipeline: PipelineResource
 ) -> dg.MaterializeResult[None]:
     """RSI, MACD, Bollinger, averages, ATR, ADX, OBV, volume, divergences and regime at each decision time.
 
@@ -27,16 +27,16 @@ def technical_indicators(
     fewer than 250 bars, on a stale newest bar, or across what looks like a split of which the source does
     not tell, is withheld and counted.
     """
-    made = Made("technical_indicators", INDICATORS)
-    for decisions in to_make(context, config, pipeline, "technical_indicators"):
+    made = DecisionReport("technical_indicators", INDICATORS)
+    for decisions in pending_decisions(context, config, pipeline, "technical_indicators"):
         rows, withheld = read_indicators(pipeline, decisions)
         made.add(decisions, rows, pipeline.warehouse.write_indicators(rows), withheld)
     return dg.MaterializeResult(metadata=made.report(context, pipeline))
 
 
-def read_indicators(pipeline: Pipeline, decisions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def read_indicators(pipeline: PipelineResource, decisions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """As `decide_indicators`, from what is stored for decisions of one horizon, at least one."""
-    warehouse, span = pipeline.warehouse, reach(decisions)
+    warehouse, span = pipeline.warehouse, read_range(decisions)
     bars = warehouse.bars_to_decide(span, decisions["horizon"][0], span.last, span.known_by)
     actions = warehouse.corporate_action_versions(span.symbols, span.known_by)
     max_age = {horizon: lookback.max_bar_age for horizon, lookback in pipeline.settings.lookback.items()}

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.backtest.prices import Market
+from paiid_pipeline.backtest.prices import PricePanel
 from paiid_pipeline.backtest.triple_barrier import LABELS, Barriers, label
 from paiid_pipeline.ml.signals.estimators import CLASSES
 from paiid_pipeline.signals.features import FEATURES, KEY, computed, joined
@@ -48,8 +48,8 @@ class SignalData:
 def signal_data(
     indicators: pl.DataFrame,
     sentiment: pl.DataFrame,
-    grid: Market,
-    settle: timedelta,
+    grid: PricePanel,
+    decision_lag: timedelta,
     barriers: Barriers,
     now: datetime,
     columns: Mapping[str, pl.Expr] = FEATURES,
@@ -62,7 +62,7 @@ def signal_data(
     """
     inputs = joined(indicators, sentiment)
     volatility = inputs.select("symbol", "as_of", volatility=pl.col("volatility_20"))
-    labelled = label(volatility, grid, settle, barriers).select(LABELS.keys())
+    labelled = label(volatility, grid, decision_lag, barriers).select(LABELS.keys())
     rows = pl.concat([computed(inputs, columns), labelled], how="horizontal")
     known = rows.drop_nulls(list(LABELS)).filter(pl.col("label_end") <= now)
     return SignalData.of(known, tuple(columns), barriers)

@@ -19,7 +19,7 @@ from paiid_pipeline.arrays import Floats
 from paiid_pipeline.ml.classification_metrics import expected_calibration_error
 from paiid_pipeline.ml.signals.dataset import signal_data
 from paiid_pipeline.ml.signals.estimators import SignalModel, probabilities
-from paiid_pipeline.ml.signals.installed import Shelf
+from paiid_pipeline.ml.signals.installed import InstalledModels
 from paiid_pipeline.ml.signals.train import stored_decisions, stored_grid
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.features import FEATURES, computed, joined
@@ -100,7 +100,7 @@ def distance(quantiles: Floats, values: Floats) -> float:
 
 
 @dataclass(frozen=True)
-class Limits:
+class DriftLimits:
     """From where on a model is to be trained again."""
 
     psi: float = 0.25
@@ -128,7 +128,7 @@ class Drift:
     """Why to train again; none where all is well."""
 
 
-def judge(reference: Mapping[str, Any], features: pl.DataFrame, ece: float | None, limits: Limits) -> Drift:
+def assess(reference: Mapping[str, Any], features: pl.DataFrame, ece: float | None, limits: DriftLimits) -> Drift:
     """``features``: what :func:`drifts` takes as recent; ``ece``: that of decisions whose outcome is known."""
     found = drifts(reference, features)
     over = found.filter((pl.col("psi") > limits.psi) & (pl.col("ks") > limits.ks))["feature"].to_list()
@@ -157,30 +157,32 @@ class Watched:
 
 
 def watch(
-    shelf: Shelf,
+    installed: InstalledModels,
     warehouse: Warehouse,
     settings: Settings,
     now: datetime,
     horizon: Horizon,
     recent: timedelta,
-    limits: Limits,
+    limits: DriftLimits,
 ) -> Watched | None:
     """The champion on the decisions of the last ``recent``; None where there is no champion.
 
     The calibration is of the decisions since it was trained, as soon as enough outcomes are known.
     """
-    model = shelf.champion(horizon)
+    model = installed.champion(horizon)
     if model is None:
         return None
     columns = {name: FEATURES[name] for name in model.features}
     indicators, sentiment = stored_decisions(warehouse, horizon, now - recent, now)
     seen = computed(joined(indicators, sentiment), columns).select(model.features)
     ece, outcomes = _calibration(model, warehouse, settings, now, horizon, limits)
-    return Watched(model.version, model.card.known_from, judge(shelf.reference(horizon), seen, ece, limits), outcomes)
+    return Watched(
+        model.version, model.card.known_from, assess(installed.reference(horizon), seen, ece, limits), outcomes
+    )
 
 
 def _calibration(
-    model: SignalModel, warehouse: Warehouse, settings: Settings, now: datetime, horizon: Horizon, limits: Limits
+    model: SignalModel, warehouse: Warehouse, settings: Settings, now: datetime, horizon: Horizon, limits: DriftLimits
 ) -> tuple[float | None, int]:
     """The calibration error on what came after training, with enough outcomes, and how many there are."""
     indicators, sentiment = stored_decisions(warehouse, horizon, model.card.known_from, now)
@@ -188,9 +190,9 @@ def _calibration(
         return None, 0
     columns: dict[str, pl.Expr] = {name: FEATURES[name] for name in model.features}
     grid = stored_grid(warehouse, indicators, horizon, now)
-    rows = signal_data(indicators, sentiment, grid, settings.settle, model.card.barriers, now, columns).rows
+    rows = signal_data(indicators, sentiment, grid, settings.decision_lag, model.card.barriers, now, columns).rows
     if rows.height < limits.decisions:
         return None, rows.height
     labels = rows["barrier"].to_numpy() + 1
-    shares = probabilities(model.odds(matrix(rows, model.features)))
+    shares = probabilities(model.logits(matrix(rows, model.features)))
     return expected_calibration_error(labels, shares), rows.height

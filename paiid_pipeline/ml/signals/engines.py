@@ -9,16 +9,16 @@ from typing import Any
 
 import polars as pl
 
-from paiid_pipeline.ml.signals.installed import Shelf
+from paiid_pipeline.ml.signals.installed import InstalledModels
 from paiid_pipeline.ml.signing import key_of
-from paiid_pipeline.schemas import SIGNALS, STAKES, WITHHELD, empty
+from paiid_pipeline.schemas import PRIOR_POSITIONS, SIGNALS, WITHHELD, empty
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.features import FEATURES
 from paiid_pipeline.signals.generator import SignalGenerator
 from paiid_pipeline.signals.model_engine import ENGINE, Model, ModelGenerator
-from paiid_pipeline.signals.risk import Book
+from paiid_pipeline.signals.risk import RiskInputs
 from paiid_pipeline.signals.rules import load_rules
-from paiid_pipeline.universe import SETTLE
+from paiid_pipeline.universe import DECISION_LAG
 
 
 def rule_engine(settings: Settings) -> SignalGenerator:
@@ -31,9 +31,9 @@ def model_engine(settings: Settings, model: Model, columns: Mapping[str, pl.Expr
     return ModelGenerator(model, columns=columns, **engine_arguments(settings))
 
 
-def open_shelf(settings: Settings) -> Shelf:
+def open_installed(settings: Settings) -> InstalledModels:
     """The signal models installed under the settings' folder."""
-    return Shelf(settings.models_dir, lambda: key_of(settings).public)
+    return InstalledModels(settings.models_dir, lambda: key_of(settings).public)
 
 
 class MlEngine:
@@ -41,14 +41,14 @@ class MlEngine:
 
     engine = ENGINE
 
-    def __init__(self, settings: Settings, shelf: Shelf | None = None) -> None:
-        self._settings, self._shelf = settings, shelf or open_shelf(settings)
+    def __init__(self, settings: Settings, installed: InstalledModels | None = None) -> None:
+        self._settings, self._installed = settings, installed or open_installed(settings)
         self._made: dict[str, ModelGenerator] = {}
 
     @property
     def why_none(self) -> str | None:
         """Why no model decides anything, in words; None where one does."""
-        return self._shelf.why_none
+        return self._installed.why_none
 
     @property
     def versions(self) -> tuple[str, ...]:
@@ -56,14 +56,14 @@ class MlEngine:
         return tuple(self._made)
 
     def decide(
-        self, indicators: pl.DataFrame, sentiment: pl.DataFrame, book: Book | None = None
+        self, indicators: pl.DataFrame, sentiment: pl.DataFrame, risk_inputs: RiskInputs | None = None
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """As `SignalGenerator.decide`; decisions from before the first model are in neither frame."""
-        book = book or Book()
+        risk_inputs = risk_inputs or RiskInputs()
         said, withheld = [empty(SIGNALS)], [empty(WITHHELD)]
         for generator, rows in self._parts(indicators):
-            earlier = pl.concat([book.earlier, *(frame.select(STAKES.keys()) for frame in said)])
-            signals, unfit = generator.decide(rows, sentiment, replace(book, earlier=earlier))
+            earlier = pl.concat([risk_inputs.earlier, *(frame.select(PRIOR_POSITIONS.keys()) for frame in said)])
+            signals, unfit = generator.decide(rows, sentiment, replace(risk_inputs, earlier=earlier))
             said.append(signals)
             withheld.append(unfit)
         return pl.concat(said), pl.concat(withheld)
@@ -72,7 +72,7 @@ class MlEngine:
         """The rows by the model that decides them, in order of time."""
         found: list[tuple[ModelGenerator, list[pl.DataFrame]]] = []
         for rows in indicators.sort("as_of", maintain_order=True).partition_by("horizon", "as_of", maintain_order=True):
-            model = self._shelf.at(rows["as_of"][0] + self._settings.settle, rows["horizon"][0])
+            model = self._installed.at(rows["as_of"][0] + self._settings.decision_lag, rows["horizon"][0])
             if model is None:
                 continue
             generator = self._made.setdefault(model.version, model_engine(self._settings, model))
@@ -90,6 +90,8 @@ def engine_arguments(settings: Settings) -> dict[str, Any]:
         "rulebook": load_rules(settings.rules_path),
         "segments": {symbol: segment for segment, members in universe.segments.items() for symbol in members},
         # A decision holds until the next is made, which a late feed puts off.
-        "validity": lambda horizon, moment: universe.calendar.next_decision(horizon, moment) + settings.settle - SETTLE,
+        "validity": lambda horizon, moment: (
+            universe.calendar.next_decision(horizon, moment) + settings.decision_lag - DECISION_LAG
+        ),
         "max_bar_age": ages,
     }

@@ -22,8 +22,8 @@ from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.ml.signing import UntrustedModelError
 from paiid_pipeline.signals.model_engine import DOWN, NEITHER, UP
 
-Kind = Literal["forest", "boosted", "network"]
-KINDS: Final[tuple[Kind, ...]] = ("forest", "boosted", "network")
+EstimatorKind = Literal["forest", "boosted", "network"]
+KINDS: Final[tuple[EstimatorKind, ...]] = ("forest", "boosted", "network")
 CLASSES: Final = ("down", "neither", "up")
 """What the columns of the odds are: which barrier is met first."""
 
@@ -38,7 +38,7 @@ Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Shrink:
+class LogitScale:
     """By what a model's log-odds are multiplied, so that its probabilities are right on rows not learnt from.
 
     ``level``: those of meeting either barrier; ``side``: those of which one. How far a price will move is much
@@ -53,10 +53,10 @@ class Shrink:
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelCard:
     """What a model is, and what it needs to be put to work."""
 
-    kind: Kind
+    kind: EstimatorKind
     features: tuple[str, ...]
     horizon: str
     barriers: Barriers
@@ -67,10 +67,10 @@ class Card:
     """By when the outcome of every row that it learnt from was known."""
     prior: tuple[float, float, float]
     """The log of the classes' shares in training."""
-    shrink: Shrink
+    shrink: LogitScale
 
 
-class Core(Protocol):
+class Estimator(Protocol):
     """What learns: log-odds beyond the prior."""
 
     def margins(self, values: Floats) -> Floats:
@@ -87,8 +87,8 @@ class Core(Protocol):
 class SignalModel:
     """A fitted model as the ML engine uses it: `signals.ml.Model`."""
 
-    card: Card
-    core: Core
+    card: ModelCard
+    core: Estimator
     version: str = "unregistered"
 
     @property
@@ -96,7 +96,7 @@ class SignalModel:
         """What it reads, in this order."""
         return self.card.features
 
-    def odds(self, values: Floats) -> Floats:
+    def logits(self, values: Floats) -> Floats:
         """The log-odds of the classes, (n, 3)."""
         level, side = split_margins(self.core.margins(values))
         return np.array(self.card.prior) + self.card.shrink.level * level + self.card.shrink.side * side
@@ -115,7 +115,7 @@ class SignalModel:
         self.core.save(folder)
 
 
-def load_card(folder: Path) -> Card:
+def load_card(folder: Path) -> ModelCard:
     """What the model in a verified folder is. Raises UntrustedModelError where that cannot be read."""
     try:
         found = json.loads((folder / CARD).read_text())
@@ -123,9 +123,9 @@ def load_card(folder: Path) -> Card:
         rest = {
             "features": tuple(found["features"]),
             "prior": tuple(found["prior"]),
-            "shrink": Shrink(**found["shrink"]),
+            "shrink": LogitScale(**found["shrink"]),
         }
-        return Card(**{**found, **moments, **rest, "barriers": Barriers(**found["barriers"])})
+        return ModelCard(**{**found, **moments, **rest, "barriers": Barriers(**found["barriers"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UntrustedModelError(f"{folder / CARD} describes no signal model ({error}): train it again") from None
 
@@ -133,7 +133,7 @@ def load_card(folder: Path) -> Card:
 def load_model(folder: Path, version: str) -> SignalModel:
     """The model in a verified folder."""
     card = load_card(folder)
-    core: Core = Network.load(folder) if card.kind == "network" else Trees.load(folder)
+    core: Estimator = MlpEstimator.load(folder) if card.kind == "network" else TreeEstimator.load(folder)
     return SignalModel(card, core, version)
 
 
@@ -144,16 +144,16 @@ def split_margins(margins: Floats) -> tuple[Floats, Floats]:
     return np.stack([middle, margins[:, NEITHER], middle], axis=1), np.stack([-ahead, 0.0 * ahead, ahead], axis=1)
 
 
-def probabilities(odds: Floats) -> Floats:
+def probabilities(logits: Floats) -> Floats:
     """The shares that log-odds stand for, row by row; the exponentials are taken one by one, for the same bits."""
-    top = odds - np.max(odds, axis=1, keepdims=True)
-    powers = np.array([math.exp(each) for each in top.ravel().tolist()]).reshape(odds.shape)
+    top = logits - np.max(logits, axis=1, keepdims=True)
+    powers = np.array([math.exp(each) for each in top.ravel().tolist()]).reshape(logits.shape)
     total = powers[:, 0] + powers[:, 1] + powers[:, 2]
     return np.asarray(powers / total[:, None], dtype=np.float64)
 
 
-class Trees:
-    """Trees of XGBoost: boosted ones, or one round of many parallel ones, which is a random forest."""
+class TreeEstimator:
+    """TreeEstimator of XGBoost: boosted ones, or one round of many parallel ones, which is a random forest."""
 
     def __init__(self, booster: Any) -> None:
         self._booster = booster
@@ -161,7 +161,7 @@ class Trees:
     @classmethod
     def fit(
         cls, values: Floats, labels: Labels, prior: Floats, settings: Mapping[str, float], seed: int, threads: int
-    ) -> Trees:
+    ) -> TreeEstimator:
         """``settings``: XGBoost's own names, ``rounds``, and ``leaf``, the least share of the rows in a leaf.
 
         The same arguments give the same trees.
@@ -179,7 +179,7 @@ class Trees:
         return cls(xgboost.train({**fixed, **own}, data, num_boost_round=int(settings["rounds"])))
 
     @classmethod
-    def load(cls, folder: Path) -> Trees:
+    def load(cls, folder: Path) -> TreeEstimator:
         """Read what :meth:`save` wrote."""
         import xgboost
 
@@ -215,7 +215,7 @@ def _nothing(rows: int) -> Floats:
 
 
 @dataclass(frozen=True)
-class Network:
+class MlpEstimator:
     """One hidden layer: margins = out · s(hidden · z + bias), with s(x) = x / (1 + |x|).
 
     z: each value less its mean over its deviation in training, within ``_WIDEST``, 0 where it is not known; and for
@@ -234,7 +234,7 @@ class Network:
     @classmethod
     def fit(
         cls, values: Floats, labels: Labels, prior: Floats, settings: Mapping[str, float], seed: int, threads: int
-    ) -> Network:
+    ) -> MlpEstimator:
         """``settings``: units, epochs, learning_rate, weight_decay. Statistics are of the rows given, and no others."""
         import torch
 
@@ -253,7 +253,7 @@ class Network:
         return cls(*scale, *weights)
 
     @classmethod
-    def load(cls, folder: Path) -> Network:
+    def load(cls, folder: Path) -> MlpEstimator:
         """Read what :meth:`save` wrote."""
         from safetensors.numpy import load_file
 

@@ -15,19 +15,19 @@ import numpy as np
 import polars as pl
 
 from paiid_pipeline.arrays import Floats
-from paiid_pipeline.backtest.prices import Market
+from paiid_pipeline.backtest.prices import PricePanel
 from paiid_pipeline.backtest.return_statistics import block_bootstrap, deflated_sharpe, rank_ic, sharpe
 from paiid_pipeline.backtest.simulation import Backtest, Options, backtest
 from paiid_pipeline.ml.classification_metrics import expected_calibration_error
 from paiid_pipeline.ml.signals.estimators import CLASSES, SignalModel, probabilities
 from paiid_pipeline.ml.signals.training import Training
-from paiid_pipeline.schemas import SIGNALS, STAKES, empty
+from paiid_pipeline.schemas import PRIOR_POSITIONS, SIGNALS, empty
 from paiid_pipeline.signals.features import KEY
 from paiid_pipeline.signals.generator import SignalGenerator
 from paiid_pipeline.signals.model_engine import DOWN, UP, Model, ModelGenerator
-from paiid_pipeline.signals.risk import Book
+from paiid_pipeline.signals.risk import RiskInputs
 
-LEAST_TIMES = 20
+MIN_MOMENTS = 20
 """With fewer decision times in common nothing is said of which of two is better."""
 _NEGLIGIBLE = 1e-12
 
@@ -53,9 +53,9 @@ class Quality:
     ic_high: float
 
 
-def quality(forecasts: pl.DataFrame, odds: str, bars: int, seed: int = 0) -> Quality:
-    """Of the column ``odds`` of `Training.forecasts`. ``bars``: how long an outcome runs; blocks are longer."""
-    said, base = _array(forecasts[odds]), _array(forecasts["odds_base"])
+def forecast_quality(forecasts: pl.DataFrame, logits: str, bars: int, seed: int = 0) -> Quality:
+    """Of the column ``logits`` of `Training.forecasts`. ``bars``: how long an outcome runs; blocks are longer."""
+    said, base = _array(forecasts[logits]), _array(forecasts["odds_base"])
     labels = forecasts["barrier"].to_numpy() + 1
     at = np.arange(len(labels))
     shares = probabilities(said)
@@ -139,15 +139,15 @@ Engine = Callable[[Model], ModelGenerator]
 
 
 @dataclass(frozen=True)
-class Stage:
+class EvaluationInputs:
     """What decisions are made again and traded on."""
 
     indicators: pl.DataFrame
     sentiment: pl.DataFrame
-    grid: Market
+    grid: PricePanel
     rules: SignalGenerator
     ml: Engine
-    book: Book
+    risk_inputs: RiskInputs
     options: Options
     bars: int
     """How long an outcome runs."""
@@ -155,7 +155,7 @@ class Stage:
 
 def evaluate_training(
     training: Training,
-    stage: Stage,
+    stage: EvaluationInputs,
     champion: SignalModel | None = None,
     earlier_trials: int = 0,
     log: Callable[[str], None] = lambda _: None,
@@ -169,11 +169,11 @@ def evaluate_training(
     trials = len(training.plan.trials) + earlier_trials
     options = replace(stage.options, trials=trials, seed=seed)
     log("trading the model's decisions")
-    spoken = _spoken(training, stage)
+    spoken = _out_of_fold_signals(training, stage)
     ours = backtest(spoken, stage.grid, options)
     log("trading the rivals' decisions")
     once = replace(options, draws=1)
-    rules = _decided(stage.rules, stage, forecasts, stage.book)
+    rules = _decided(stage.rules, stage, forecasts, stage.risk_inputs)
     rivals = {
         "rules": _traded(rules, stage, once) if rules.height else _returns(ours).with_columns(value=pl.lit(0.0)),
         "majority class": _returns(backtest(_majority(forecasts), stage.grid, once)),
@@ -184,14 +184,16 @@ def evaluate_training(
     comparisons = [compared(name, mine, each, trials, block, periods, seed) for name, each in rivals.items()]
     if champion is not None:
         later = forecasts.filter(pl.col("as_of") > champion.card.trained_to)
-        theirs = _traded(_decided(stage.ml(_Unexplained(champion)), stage, later, stage.book), stage, once)
+        theirs = _traded(
+            _decided(stage.ml(_WithoutAttributions(champion)), stage, later, stage.risk_inputs), stage, once
+        )
         # From cash again, as the champion starts there.
         same = _traded(spoken.join(later, on=list(KEY), how="semi", maintain_order="left"), stage, once)
         comparisons.append(compared(CHAMPION, same, theirs, trials, block, periods, seed))
     kinds = sorted({trial.kind for trial in training.plan.trials})
     return SignalEvaluation(
-        kinds={kind: quality(forecasts, f"odds_{kind}", stage.bars, seed) for kind in kinds},
-        model=quality(forecasts, "odds", stage.bars, seed),
+        kinds={kind: forecast_quality(forecasts, f"odds_{kind}", stage.bars, seed) for kind in kinds},
+        model=forecast_quality(forecasts, "odds", stage.bars, seed),
         comparisons=tuple(comparisons),
         random_share=ours.random_share,
         traded=ours,
@@ -222,25 +224,27 @@ def _scaled(returns: Floats) -> Floats:
     return returns / spread if spread > _NEGLIGIBLE else np.zeros_like(returns)
 
 
-def _spoken(training: Training, stage: Stage) -> pl.DataFrame:
+def _out_of_fold_signals(training: Training, stage: EvaluationInputs) -> pl.DataFrame:
     """The ML engine's signals of every tested decision, each by the model of its fold."""
     said = empty(SIGNALS)
     for fold, model in enumerate(training.fold_models):
-        earlier = pl.concat([stage.book.earlier, said.select(STAKES.keys())])
+        earlier = pl.concat([stage.risk_inputs.earlier, said.select(PRIOR_POSITIONS.keys())])
         rows = training.forecasts.filter(pl.col("fold") == fold)
-        generator = stage.ml(_Unexplained(model))
-        said = pl.concat([said, _decided(generator, stage, rows, replace(stage.book, earlier=earlier))])
+        generator = stage.ml(_WithoutAttributions(model))
+        said = pl.concat([said, _decided(generator, stage, rows, replace(stage.risk_inputs, earlier=earlier))])
     if said.is_empty():
         raise ValueError("the engine could decide none of the tested decisions: see what the validator withholds")
     return said
 
 
-def _decided(generator: SignalGenerator, stage: Stage, decisions: pl.DataFrame, book: Book) -> pl.DataFrame:
+def _decided(
+    generator: SignalGenerator, stage: EvaluationInputs, decisions: pl.DataFrame, risk_inputs: RiskInputs
+) -> pl.DataFrame:
     asked = stage.indicators.join(decisions, on=list(KEY), how="semi", maintain_order="left")
-    return generator.decide(asked, stage.sentiment, book)[0]
+    return generator.decide(asked, stage.sentiment, risk_inputs)[0]
 
 
-def _traded(signals: pl.DataFrame, stage: Stage, options: Options) -> pl.DataFrame:
+def _traded(signals: pl.DataFrame, stage: EvaluationInputs, options: Options) -> pl.DataFrame:
     """The returns of some signals; none where none of them has a bar after it."""
     try:
         return _returns(backtest(signals, stage.grid, options))
@@ -249,7 +253,7 @@ def _traded(signals: pl.DataFrame, stage: Stage, options: Options) -> pl.DataFra
 
 
 @dataclass(frozen=True)
-class _Unexplained:
+class _WithoutAttributions:
     """A model whose decisions are traded and not read: what it says is the same, why takes no time."""
 
     model: Model
@@ -262,8 +266,8 @@ class _Unexplained:
     def features(self) -> tuple[str, ...]:
         return self.model.features
 
-    def odds(self, values: Floats) -> Floats:
-        return self.model.odds(values)
+    def logits(self, values: Floats) -> Floats:
+        return self.model.logits(values)
 
     def attributions(self, values: Floats) -> Floats:
         return np.zeros((len(values), len(self.features) + 1))
@@ -299,14 +303,14 @@ def _equity(over: pl.DataFrame, returns: pl.DataFrame) -> Floats:
     return np.asarray(np.cumprod(1.0 + values.to_numpy()), dtype=np.float64)
 
 
-def _array(odds: pl.Series) -> Floats:
-    return np.asarray(odds.to_list(), dtype=np.float64).reshape(-1, len(CLASSES))
+def _array(logits: pl.Series) -> Floats:
+    return np.asarray(logits.to_list(), dtype=np.float64).reshape(-1, len(CLASSES))
 
 
 def reliability(forecasts: pl.DataFrame, bins: int = 10) -> pl.DataFrame:
     """How often up was met before down, by how likely that was said to be: (said, came, decisions), in equal groups."""
-    odds = _array(forecasts["odds"])
-    said = 1.0 / (1.0 + np.exp(odds[:, DOWN] - odds[:, UP]))
+    logits = _array(forecasts["odds"])
+    said = 1.0 / (1.0 + np.exp(logits[:, DOWN] - logits[:, UP]))
     met = forecasts.select("barrier").with_columns(pl.Series("said", said)).filter(pl.col("barrier") != 0).sort("said")
     group = (pl.int_range(pl.len()) * bins // pl.len()).alias("group")
     return (

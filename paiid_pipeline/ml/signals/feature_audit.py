@@ -8,9 +8,9 @@ from random import Random
 
 import polars as pl
 
-from paiid_pipeline.decisions import due_decisions, reach
+from paiid_pipeline.decisions import decision_grid, read_range
 from paiid_pipeline.lookahead.audit import audit
-from paiid_pipeline.lookahead.decision_path import History, Output, Pipeline, pipeline_of
+from paiid_pipeline.lookahead.decision_path import DecisionPath, History, Output, decision_path
 from paiid_pipeline.ml.signals.dataset import SignalData
 from paiid_pipeline.ml.signals.engines import rule_engine
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
@@ -26,7 +26,7 @@ _AFTER = timedelta(days=14)
 """How much of what came later is at hand, to see whether it shows."""
 
 
-def caught_features(
+def leaking_features(
     warehouse: Warehouse,
     settings: Settings,
     data: SignalData,
@@ -49,13 +49,13 @@ def caught_features(
         symbols = sorted(rng.sample(rows["symbol"].to_list(), min(rows.height, SYMBOLS)))
         sample = rows.filter(pl.col("symbol").is_in(symbols))
         history = _history(warehouse, settings, symbols, moment, horizon, now)
-        path = pipeline_of(settings, rule_engine(settings))
-        found = {**caught_in(path, history, sample, data.features, columns), **found}
+        path = decision_path(settings, rule_engine(settings))
+        found = {**leaking_in(path, history, sample, data.features, columns), **found}
     return found
 
 
-def caught_in(
-    pipeline: Pipeline,
+def leaking_in(
+    pipeline: DecisionPath,
     history: History,
     rows: pl.DataFrame,
     names: tuple[str, ...],
@@ -77,7 +77,7 @@ def caught_in(
     return found
 
 
-def _features(pipeline: Pipeline, columns: Mapping[str, pl.Expr]) -> Pipeline:
+def _features(pipeline: DecisionPath, columns: Mapping[str, pl.Expr]) -> DecisionPath:
     def made(history: History) -> Output:
         found = pipeline(history)
         inputs = joined(found["technical_indicators"], found["symbol_sentiment"])
@@ -91,11 +91,11 @@ def _history(
 ) -> History:
     session = settings.universe.calendar.session_of(moment)
     days = [session.day] if session else []
-    due = due_decisions(symbols, days, settings.universe.calendar, settings, now)
+    due = decision_grid(symbols, days, settings.universe.calendar, settings, now)
     decisions = due.filter((pl.col("horizon") == horizon) & (pl.col("as_of") == moment))
     if decisions.is_empty():
         raise ValueError(f"the decision of {moment} is not on the grid of {settings.universe.calendar.name}")
-    span = reach(decisions)
+    span = read_range(decisions)
     end = min(now, span.last + _AFTER)
     return History(
         bars=warehouse.bars_to_decide(span, horizon, end, now),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from paiid_pipeline.ml.signals.evaluation import CHAMPION, LEAST_TIMES, Comparison, Quality, SignalEvaluation
-from paiid_pipeline.ml.verdict import Verdict
+from paiid_pipeline.ml.signals.evaluation import CHAMPION, MIN_MOMENTS, Comparison, Quality, SignalEvaluation
+from paiid_pipeline.ml.verdict import GateResult
 
 SURE = 0.95
 """How probable it must be, after all trials, that the model is better than a rival."""
 
 
-def judge_signals(evaluation: SignalEvaluation, caught: Mapping[str, str]) -> Verdict:
+def judge_signals(evaluation: SignalEvaluation, caught: Mapping[str, str]) -> GateResult:
     """The verdict with a reason for each question asked, those that speak against the model first.
 
     ``caught``: features that looked ahead, each with what gave it away; one is enough to refuse. Otherwise the
@@ -25,7 +25,7 @@ def judge_signals(evaluation: SignalEvaluation, caught: Mapping[str, str]) -> Ve
     answers += [_beats(each, evaluation.trials) for each in evaluation.comparisons]
     answers.append(_not_luck(evaluation.random_share))
     answers.sort(key=lambda answer: answer[0])
-    return Verdict(all(passed for passed, _ in answers), tuple(text for _, text in answers))
+    return GateResult(all(passed for passed, _ in answers), tuple(text for _, text in answers))
 
 
 def _ranks(model: Quality) -> tuple[bool, str]:
@@ -42,10 +42,10 @@ def _forecasts(model: Quality) -> tuple[bool, str]:
 
 
 def _beats(each: Comparison, trials: int) -> tuple[bool, str]:
-    if each.rival == CHAMPION and each.bars < LEAST_TIMES:
+    if each.rival == CHAMPION and each.bars < MIN_MOMENTS:
         return (
             False,
-            f"not compared with the champion: {each.bars} bars since its training, {LEAST_TIMES} are asked for",
+            f"not compared with the champion: {each.bars} bars since its training, {MIN_MOMENTS} are asked for",
         )
     if math.isnan(each.sharpe):
         return False, f"not better than {each.rival}: it took no position"

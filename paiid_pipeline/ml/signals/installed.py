@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from paiid_pipeline.ml.registry import Installed, installed
-from paiid_pipeline.ml.signals.estimators import Card, SignalModel, load_card, load_model
+from paiid_pipeline.ml.registry import InstalledModel, installed
+from paiid_pipeline.ml.signals.estimators import ModelCard, SignalModel, load_card, load_model
 from paiid_pipeline.ml.signing import UntrustedModelError, verify_folder
 from paiid_pipeline.trading_calendar import Horizon
 
@@ -19,7 +19,7 @@ REFERENCE: Final = "reference.json"
 """In a model's folder: what its features looked like in training (`signals.drift`)."""
 
 
-class Shelf:
+class InstalledModels:
     """The versions under ``home``, verified before they are loaded, up to the champion.
 
     A later champion does not change how an earlier decision is made again: a decision belongs to the newest
@@ -30,7 +30,7 @@ class Shelf:
     def __init__(self, home: Path, key: Callable[[], bytes]) -> None:
         """``key``: gives the public key that models must be signed with; asked for only where there is a model."""
         self._home = home
-        self._champion: Installed | None = None
+        self._champion: InstalledModel | None = None
         self.why_none: str | None = None
         if not (home / SIGNAL_MODEL).is_dir():
             self.why_none = "no signal model is installed: none has passed the gate"
@@ -58,7 +58,7 @@ class Shelf:
         found: dict[str, Any] = json.loads((folder / REFERENCE).read_text())
         return found
 
-    def _newest(self, fits: Callable[[Card], bool]) -> SignalModel | None:
+    def _newest(self, fits: Callable[[ModelCard], bool]) -> SignalModel | None:
         # The card is read before the model is, so that a run which needs none does not import what it is made of.
         try:
             return next((self._load(each) for each in self._versions() if fits(self._card(each)[0])), None)
@@ -76,7 +76,7 @@ class Shelf:
         return self._home / SIGNAL_MODEL / str(version)
 
     @cache  # noqa: B019 (a shelf lives as long as its run)
-    def _card(self, version: int) -> tuple[Card, str]:
+    def _card(self, version: int) -> tuple[ModelCard, str]:
         """What a version is, and its digest, once its files are as they were signed."""
         digest = verify_folder(self._folder(version), self._public)
         return load_card(self._folder(version)), digest

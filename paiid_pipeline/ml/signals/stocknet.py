@@ -153,7 +153,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Report:
+class StockNetReport:
     """By span (development, test) and forecast; a span without rows is not there."""
 
     rows: Mapping[str, int]
@@ -164,7 +164,7 @@ class Report:
     measured: Mapping[str, Mapping[str, Measured]]
 
 
-def measure(rows: pl.DataFrame, seed: int = 0) -> Report:
+def measure(rows: pl.DataFrame, seed: int = 0) -> StockNetReport:
     """Learn on the training rows, and measure on what comes after. Raises ValueError where there are too few."""
     day = rows["day"].to_numpy()
     train = _within(day, TRAIN)
@@ -189,7 +189,7 @@ def measure(rows: pl.DataFrame, seed: int = 0) -> Report:
         plain = {"the usual side": usual, "the last move goes on": rose, "the last move turns": ~rose}
         forecasts |= {name: _measured(each, up[where], day[where], seed) for name, each in plain.items()}
     present = {span: where for span, where in held.items() if where.any()}
-    return Report(
+    return StockNetReport(
         rows={span: int(where.sum()) for span, where in present.items()},
         days={span: len(np.unique(day[where])) for span, where in present.items()},
         rising={span: float(up[where].mean()) for span, where in present.items()},

@@ -11,26 +11,32 @@ from pathlib import Path
 import polars as pl
 
 from paiid_pipeline.backtest.accounts import Costs
-from paiid_pipeline.backtest.prices import Market, market
+from paiid_pipeline.backtest.prices import PricePanel, price_panel
 from paiid_pipeline.backtest.simulation import Options
 from paiid_pipeline.backtest.triple_barrier import Barriers
-from paiid_pipeline.ml.context import Workshop
-from paiid_pipeline.ml.registry import Interface, Version
+from paiid_pipeline.ml.context import ModelStore
+from paiid_pipeline.ml.registry import ModelSignature, Version
 from paiid_pipeline.ml.signals.dataset import SignalData, signal_data
 from paiid_pipeline.ml.signals.drift import references
-from paiid_pipeline.ml.signals.engines import model_engine, open_shelf, rule_engine
+from paiid_pipeline.ml.signals.engines import model_engine, open_installed, rule_engine
 from paiid_pipeline.ml.signals.estimators import CLASSES
-from paiid_pipeline.ml.signals.evaluation import SignalEvaluation, Stage, evaluate_training, importance, reliability
-from paiid_pipeline.ml.signals.feature_audit import caught_features
+from paiid_pipeline.ml.signals.evaluation import (
+    EvaluationInputs,
+    SignalEvaluation,
+    evaluate_training,
+    importance,
+    reliability,
+)
+from paiid_pipeline.ml.signals.feature_audit import leaking_features
 from paiid_pipeline.ml.signals.gate import judge_signals
 from paiid_pipeline.ml.signals.installed import REFERENCE, SIGNAL_MODEL
 from paiid_pipeline.ml.signals.plots import signal_plots
-from paiid_pipeline.ml.signals.training import Plan, Training, train
-from paiid_pipeline.ml.verdict import Verdict
+from paiid_pipeline.ml.signals.training import Training, TrainingConfig, train
+from paiid_pipeline.ml.verdict import GateResult
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.features import FEATURES
 from paiid_pipeline.signals.model_engine import matrix
-from paiid_pipeline.signals.risk import Book
+from paiid_pipeline.signals.risk import RiskInputs
 from paiid_pipeline.technicals.adjustment import owned
 from paiid_pipeline.trading_calendar import TIMEFRAME, Horizon
 from paiid_pipeline.warehouse import Warehouse
@@ -57,7 +63,7 @@ def make_signal_data(
     if indicators.is_empty():
         raise LookupError(f"no {horizon} decision is stored: backfill technical_indicators and symbol_sentiment first")
     grid = stored_grid(warehouse, indicators, horizon, now)
-    data = signal_data(indicators, sentiment, grid, settings.settle, barriers, now, columns)
+    data = signal_data(indicators, sentiment, grid, settings.decision_lag, barriers, now, columns)
     if data.rows.is_empty():
         raise LookupError(
             f"the outcome of none of {indicators.height} stored {horizon} decisions is known: it takes "
@@ -77,27 +83,27 @@ def stored_decisions(
     return kept, warehouse.symbol_sentiment(None, horizon, first, last)
 
 
-def stored_grid(warehouse: Warehouse, indicators: pl.DataFrame, horizon: Horizon, now: datetime) -> Market:
+def stored_grid(warehouse: Warehouse, indicators: pl.DataFrame, horizon: Horizon, now: datetime) -> PricePanel:
     symbols = indicators["symbol"].unique().sort().to_list()
     start: datetime = indicators["as_of"].min()  # type: ignore[assignment]
     bars = warehouse.bars(symbols, TIMEFRAME[horizon], start - HISTORY, now, now)
-    return market(bars, warehouse.corporate_actions(symbols, now))
+    return price_panel(bars, warehouse.corporate_actions(symbols, now))
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedSignalModel:
     """A registered version, what was measured of it, and what the gate says of it."""
 
     version: Version
     training: Training
     evaluation: SignalEvaluation
     importance: Mapping[str, float]
-    verdict: Verdict
+    verdict: GateResult
     plots: Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
-class Trading:
+class TradingCosts:
     """What trading costs, when a model is compared with the rules."""
 
     costs: Costs = field(default_factory=Costs)
@@ -107,15 +113,15 @@ class Trading:
 
 def train_signal_model(
     data: SignalData,
-    plan: Plan,
-    trading: Trading,
+    plan: TrainingConfig,
+    trading: TradingCosts,
     warehouse: Warehouse,
     settings: Settings,
-    workshop: Workshop,
+    store: ModelStore,
     now: datetime,
     say: Callable[[str], None],
     columns: Mapping[str, pl.Expr] = FEATURES,
-) -> Trained:
+) -> TrainedSignalModel:
     """Train, measure, audit, judge and register; what passes is the champion and installed at once.
 
     ``say`` hears how it gets on. Raises ValueError where there is too little history.
@@ -123,43 +129,43 @@ def train_signal_model(
     horizon: Horizon = data.rows["horizon"][0]
     training = train(data, plan, now, say)
     stage = _stage(data, trading, warehouse, settings, now, columns)
-    champion = open_shelf(settings).champion(horizon)
-    earlier = sum(int(version.metrics.get("trials", 0)) for version in workshop.registry.versions(SIGNAL_MODEL))
+    champion = open_installed(settings).champion(horizon)
+    earlier = sum(int(version.metrics.get("trials", 0)) for version in store.registry.versions(SIGNAL_MODEL))
     evaluation = evaluate_training(training, stage, champion, earlier, say)
     say(f"making every feature again at {trading.audited} decision times, from what was known then")
-    caught = caught_features(warehouse, settings, data, horizon, now, trading.audited, plan.seed, columns)
+    caught = leaking_features(warehouse, settings, data, horizon, now, trading.audited, plan.seed, columns)
     verdict = judge_signals(evaluation, caught)
-    version, shares, plots = _register(data, training, evaluation, verdict, workshop)
-    if workshop.registry.promote(SIGNAL_MODEL, version.version, verdict):
-        workshop.registry.install(SIGNAL_MODEL, workshop.models, workshop.key.public)
+    version, shares, plots = _register(data, training, evaluation, verdict, store)
+    if store.registry.promote(SIGNAL_MODEL, version.version, verdict):
+        store.registry.install(SIGNAL_MODEL, store.models, store.key.public)
     say(f"version {version.version} {'is the champion' if verdict.promote else 'is not promoted'}")
-    return Trained(version, training, evaluation, shares, verdict, plots)
+    return TrainedSignalModel(version, training, evaluation, shares, verdict, plots)
 
 
 def _stage(
     data: SignalData,
-    trading: Trading,
+    trading: TradingCosts,
     warehouse: Warehouse,
     settings: Settings,
     now: datetime,
     columns: Mapping[str, pl.Expr],
-) -> Stage:
+) -> EvaluationInputs:
     horizon: Horizon = data.rows["horizon"][0]
     first, last = data.rows.select(first=pl.col("as_of").min(), last=pl.col("as_of").max()).row(0)
     indicators, sentiment = stored_decisions(warehouse, horizon, first, last)
     symbols = indicators["symbol"].unique().to_list()
-    book = Book(
+    risk_inputs = RiskInputs(
         actions=warehouse.corporate_action_versions(symbols, now),
-        halts=warehouse.quarantined_bars(symbols, first - HISTORY, last),
+        quarantined=warehouse.quarantined_bars(symbols, first - HISTORY, last),
     )
-    return Stage(
+    return EvaluationInputs(
         indicators,
         sentiment,
         stored_grid(warehouse, indicators, horizon, now),
         rule_engine(settings),
         lambda model: model_engine(settings, model, columns),
-        book,
-        Options(costs=trading.costs, settle=settings.settle),
+        risk_inputs,
+        Options(costs=trading.costs, decision_lag=settings.decision_lag),
         data.barriers.bars,
     )
 
@@ -168,8 +174,8 @@ def _register(
     data: SignalData,
     training: Training,
     evaluation: SignalEvaluation,
-    verdict: Verdict,
-    workshop: Workshop,
+    verdict: GateResult,
+    store: ModelStore,
 ) -> tuple[Version, Mapping[str, float], Mapping[str, bytes]]:
     shares = importance(training.model, matrix(data.rows, data.features))
     plots = signal_plots(evaluation, reliability(training.forecasts), shares)
@@ -178,10 +184,10 @@ def _register(
         folder = Path(scratch) / SIGNAL_MODEL
         training.model.save(folder)
         (folder / REFERENCE).write_text(references(data.rows.select(data.features), evaluation.model.ece))
-        version = workshop.registry.register(
+        version = store.registry.register(
             SIGNAL_MODEL,
             folder,
-            workshop.key,
+            store.key,
             data_sha256=data.sha256,
             metrics=metrics(training, evaluation),
             parameters=_parameters(data, training),
@@ -192,7 +198,7 @@ def _register(
                 "verdict": {"promote": verdict.promote, "reasons": list(verdict.reasons)},
             },
             plots=plots,
-            interface=Interface(
+            interface=ModelSignature(
                 inputs=dict.fromkeys(data.features, "double"),
                 outputs=[f"p_{name}" for name in CLASSES],
                 example={name: newest[name] for name in data.features},

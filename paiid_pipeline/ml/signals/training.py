@@ -16,21 +16,21 @@ from paiid_pipeline.backtest.walk_forward import walk_forward
 from paiid_pipeline.ml.signals.dataset import SignalData
 from paiid_pipeline.ml.signals.estimators import (
     CLASSES,
-    Card,
-    Core,
-    Kind,
+    Estimator,
+    EstimatorKind,
     Labels,
-    Network,
-    Shrink,
+    LogitScale,
+    MlpEstimator,
+    ModelCard,
     SignalModel,
-    Trees,
+    TreeEstimator,
     split_margins,
 )
 from paiid_pipeline.signals.model_engine import matrix
 
 Settings = Mapping[str, float]
 
-LEAST_TIMES = 30
+MIN_TRAINING_MOMENTS = 30
 """With fewer decision times there is nothing to learn from, and nothing to test on."""
 _ROUNDS = 4
 _LEAST, _MOST = 0.001, 5.0
@@ -41,7 +41,7 @@ _LEAST, _MOST = 0.001, 5.0
 class Trial:
     """One choice of kind and settings."""
 
-    kind: Kind
+    kind: EstimatorKind
     settings: Settings
 
     def __str__(self) -> str:
@@ -77,7 +77,7 @@ TRIALS: Final = (
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingConfig:
     """All that a training depends on besides its data."""
 
     folds: int = 4
@@ -92,14 +92,14 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Tried:
+class TrialResult:
     """How one trial did in one fold, on rows of its training part that it was not fitted on."""
 
     fold: int
     """From 0; the last one is the fit on all rows."""
     trial: int
     loss: float
-    shrink: Shrink
+    shrink: LogitScale
 
 
 @dataclass(frozen=True)
@@ -110,25 +110,29 @@ class Training:
     """Fitted on all rows, with the trial that was best on the newest of them."""
     forecasts: pl.DataFrame
     """Of every tested decision what was said by a model that had seen nothing after it: the rows of the data with
-    fold, ``odds_<kind>`` and ``odds`` (the best trial of any kind), lists of three, ``odds_base`` from the shares of
+    fold, ``odds_<kind>`` and ``logits`` (the best trial of any kind), lists of three, ``odds_base`` from the shares of
     the classes in the fold's training alone."""
-    tried: tuple[Tried, ...]
+    tried: tuple[TrialResult, ...]
     chosen: tuple[int, ...]
     """The trial chosen in each fold, and last for the model."""
-    plan: Plan
+    plan: TrainingConfig
     fold_models: tuple[SignalModel, ...]
     """The model that spoke in each fold."""
 
 
-def train(data: SignalData, plan: Plan, known_from: datetime, log: Callable[[str], None] = lambda _: None) -> Training:
+def train(
+    data: SignalData, plan: TrainingConfig, known_from: datetime, log: Callable[[str], None] = lambda _: None
+) -> Training:
     """Fit, choose and forecast. ``known_from``: now; the model must not decide anything earlier.
 
     Deterministic given data and plan. Raises ValueError where there are too few decision times for the folds, or
     where a training part knows only one class.
     """
     times = data.rows["as_of"].n_unique()
-    if times < LEAST_TIMES:
-        raise _too_few(f"only {times} decision times have a known outcome, at least {LEAST_TIMES} are asked for")
+    if times < MIN_TRAINING_MOMENTS:
+        raise _too_few(
+            f"only {times} decision times have a known outcome, at least {MIN_TRAINING_MOMENTS} are asked for"
+        )
     values, labels = matrix(data.rows, data.features), (data.rows["barrier"].to_numpy() + 1).astype(np.int64)
     run = _Run(data, values, labels, plan, known_from, log)
     folds = walk_forward(data.rows, plan.folds, plan.embargo, plan.least_train)
@@ -136,10 +140,10 @@ def train(data: SignalData, plan: Plan, known_from: datetime, log: Callable[[str
     for place, fold in enumerate(folds):
         log(f"fold {place + 1} of {len(folds)}: {len(fold.train)} rows to learn from, {len(fold.test)} to test on")
         models, chosen = run.best_of_each_kind(fold.train, place)
-        odds = {f"odds_{kind}": model.odds(values[fold.test]) for kind, model in sorted(models.items())}
-        odds |= {"odds": models[chosen].odds(values[fold.test])}
-        odds |= {"odds_base": np.tile(models[chosen].card.prior, (len(fold.test), 1))}
-        said = [pl.Series(name, each.tolist(), dtype=pl.List(pl.Float64)) for name, each in odds.items()]
+        logits = {f"odds_{kind}": model.logits(values[fold.test]) for kind, model in sorted(models.items())}
+        logits |= {"odds": models[chosen].logits(values[fold.test])}
+        logits |= {"odds_base": np.tile(models[chosen].card.prior, (len(fold.test), 1))}
+        said = [pl.Series(name, each.tolist(), dtype=pl.List(pl.Float64)) for name, each in logits.items()]
         parts.append(data.rows[fold.test].with_columns(pl.lit(place).alias("fold"), *said))
         run.spoke.append(models[chosen])
     log(f"the model itself, on all {data.rows.height} rows")
@@ -155,19 +159,19 @@ class _Run:
         data: SignalData,
         values: Floats,
         labels: Labels,
-        plan: Plan,
+        plan: TrainingConfig,
         known_from: datetime,
         log: Callable[[str], None],
     ) -> None:
         self._data, self._values, self._labels, self._plan = data, values, labels, plan
         self._known_from, self._log = known_from, log
-        self.tried: list[Tried] = []
+        self.tried: list[TrialResult] = []
         self.chosen: list[int] = []
         self.spoke: list[SignalModel] = []
 
     def best_of_each_kind(
         self, rows: Indices, fold: int, *, only_best: bool = False
-    ) -> tuple[dict[Kind, SignalModel], Kind]:
+    ) -> tuple[dict[EstimatorKind, SignalModel], EstimatorKind]:
         """Of each kind its best trial, fitted on ``rows``, and which kind is best; that alone with ``only_best``."""
         (inner,) = walk_forward(self._data.rows[rows], 1, self._plan.embargo, self._plan.inner_train)
         learn, compare = rows[inner.train], rows[inner.test]
@@ -175,7 +179,7 @@ class _Run:
             raise _too_few(f"{len(rows)} decisions of {self._times(rows)} times are too few to learn from some of them")
         found = [self._try(fold, number, learn, compare) for number in range(len(self._plan.trials))]
         ranked = sorted(found, key=lambda each: each.loss)
-        best: dict[Kind, Tried] = {}
+        best: dict[EstimatorKind, TrialResult] = {}
         for each in ranked:
             best.setdefault(self._plan.trials[each.trial].kind, each)
         first = ranked[0]
@@ -188,18 +192,18 @@ class _Run:
     def _times(self, rows: Indices) -> int:
         return self._data.rows[rows]["as_of"].n_unique()
 
-    def _try(self, fold: int, number: int, learn: Indices, compare: Indices) -> Tried:
+    def _try(self, fold: int, number: int, learn: Indices, compare: Indices) -> TrialResult:
         prior = self._prior(learn)
         margins = self._fit(number, learn, prior).margins(self._values[compare])
         shrink, loss = fitted_shrink(prior, margins, self._labels[compare])
-        made = Tried(fold, number, loss, shrink)
+        made = TrialResult(fold, number, loss, shrink)
         self.tried.append(made)
         self._log(f"  {self._plan.trials[number]}: log-loss {loss:.5f}, {shrink}")
         return made
 
-    def _fitted(self, tried: Tried, rows: Indices) -> SignalModel:
+    def _fitted(self, tried: TrialResult, rows: Indices) -> SignalModel:
         prior = self._prior(rows)
-        card = Card(
+        card = ModelCard(
             kind=self._plan.trials[tried.trial].kind,
             features=self._data.features,
             horizon=self._data.rows["horizon"][0],
@@ -211,9 +215,9 @@ class _Run:
         )
         return SignalModel(card, self._fit(tried.trial, rows, prior))
 
-    def _fit(self, number: int, rows: Indices, prior: Floats) -> Core:
+    def _fit(self, number: int, rows: Indices, prior: Floats) -> Estimator:
         trial, plan = self._plan.trials[number], self._plan
-        learner = Network if trial.kind == "network" else Trees
+        learner = MlpEstimator if trial.kind == "network" else TreeEstimator
         return learner.fit(self._values[rows], self._labels[rows], prior, trial.settings, plan.seed, plan.threads)
 
     def _prior(self, rows: Indices) -> Floats:
@@ -233,16 +237,16 @@ def _too_few(what: str) -> ValueError:
     )
 
 
-def fitted_shrink(prior: Floats, margins: Floats, labels: Labels) -> tuple[Shrink, float]:
-    """The factors that make the labels likeliest (:class:`Shrink`), and the mean log-loss with them.
+def fitted_shrink(prior: Floats, margins: Floats, labels: Labels) -> tuple[LogitScale, float]:
+    """The factors that make the labels likeliest (:class:`LogitScale`), and the mean log-loss with them.
 
     One after the other, each given the other, until they stay: the loss is convex in both together.
     """
     level, side = split_margins(margins)
-    found = Shrink(1.0, 1.0)
+    found = LogitScale(1.0, 1.0)
     for _ in range(_ROUNDS):
-        found = Shrink(best_factor(prior + found.side * side, level, labels), found.side)
-        found = Shrink(found.level, best_factor(prior + found.level * level, side, labels))
+        found = LogitScale(best_factor(prior + found.side * side, level, labels), found.side)
+        found = LogitScale(found.level, best_factor(prior + found.level * level, side, labels))
     shares = _shares(prior + found.level * level + found.side * side)[np.arange(len(labels)), labels]
     return found, -math.fsum(np.log(shares).tolist()) / max(len(labels), 1)
 
@@ -269,6 +273,6 @@ def best_factor(base: Floats, margins: Floats, labels: Labels) -> float:
     return (low + high) / 2
 
 
-def _shares(odds: Floats) -> Floats:
-    powers = np.exp(odds - np.max(odds, axis=1, keepdims=True))
+def _shares(logits: Floats) -> Floats:
+    powers = np.exp(logits - np.max(logits, axis=1, keepdims=True))
     return np.asarray(powers / np.sum(powers, axis=1, keepdims=True), dtype=np.float64)

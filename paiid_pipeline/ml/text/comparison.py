@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from paiid_pipeline.ml.classification_metrics import Floats, Groups, Labels, is_better, likelihood_gain, mcnemar
-from paiid_pipeline.ml.verdict import Verdict
+from paiid_pipeline.ml.verdict import GateResult
 
 
-def judge(labels: Labels, challenger: Floats, rivals: Mapping[str, Floats]) -> Verdict:
+def compare(labels: Labels, challenger: Floats, rivals: Mapping[str, Floats]) -> GateResult:
     """Compare the challenger with each rival (the champion and the baselines) on the same held-out rows.
 
     ``labels`` (n,), probabilities (n, 3), rows that none of them was trained on. Promotion needs more rows right
@@ -18,7 +18,9 @@ def judge(labels: Labels, challenger: Floats, rivals: Mapping[str, Floats]) -> V
     if not rivals:
         raise ValueError("nothing to compare the model with: give the champion's or a baseline's probabilities")
     passed = {name: is_better(labels, challenger, other) for name, other in rivals.items()}
-    return Verdict(all(passed.values()), tuple(_reason(labels, challenger, n, o, passed[n]) for n, o in rivals.items()))
+    return GateResult(
+        all(passed.values()), tuple(_reason(labels, challenger, n, o, passed[n]) for n, o in rivals.items())
+    )
 
 
 def judge_blend(
@@ -29,15 +31,15 @@ def judge_blend(
     members: Mapping[str, Floats],
     baselines: Mapping[str, Floats],
     groups: Groups,
-) -> Verdict:
+) -> GateResult:
     """Compare a blend with other blends of the same ``members``, with each of them, and with ``baselines``.
 
-    It must beat the baselines as in :func:`judge`, and must not have fewer rows right, beyond noise, than any
+    It must beat the baselines as in :func:`compare`, and must not have fewer rows right, beyond noise, than any
     member alone. Blends seldom differ in the likeliest label, but in how sure they are. So of another blend it
     must have more rows right beyond noise; or as many within noise, and make the labels more likely beyond
     noise: the 95 % interval of the mean gain in log-likelihood, ``groups`` (n,) resampled together, is above 0.
     """
-    naive = judge(labels, challenger, baselines)
+    naive = compare(labels, challenger, baselines)
     passed, reasons = [naive.promote], [*naive.reasons]
     for name, other in members.items():
         passed.append(not is_better(labels, other, challenger))
@@ -49,7 +51,7 @@ def judge_blend(
         passed.append(likelier or is_better(labels, challenger, other))
         said = f"log-likelihood {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
         reasons.append(f"{_reason(labels, challenger, name, other, passed[-1])}, {said}")
-    return Verdict(all(passed), tuple(reasons))
+    return GateResult(all(passed), tuple(reasons))
 
 
 def _reason(labels: Labels, challenger: Floats, name: str, other: Floats, better: bool) -> str:

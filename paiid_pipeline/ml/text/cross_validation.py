@@ -26,12 +26,12 @@ from paiid_pipeline.ml.text.classifier import encode, load_network, load_tokeniz
 from paiid_pipeline.ml.text.custom_bert import Choice
 from paiid_pipeline.ml.text.dataset_store import Texts
 from paiid_pipeline.ml.text.datasets import FOLDS, GROUPED, Dataset, without_leaks
-from paiid_pipeline.ml.text.distillation import apart
+from paiid_pipeline.ml.text.distillation import without_near_duplicates
 from paiid_pipeline.ml.text.recipe import NO_ARTICLES, PHRASEBANK, Recipe, train_further, train_general
 from paiid_pipeline.ml.text.training import Progress
 from paiid_pipeline.sentiment.labels import INDEX
 
-Report = dict[str, dict[str, Any]]
+EvaluationReport = dict[str, dict[str, Any]]
 
 _PROBABILITIES: Final = ("p0", "p1", "p2")
 _ABOUT: Final = ("id", "source", "label", "agreement", "conflict", "group", "fold")
@@ -61,7 +61,7 @@ def measure(
     progress: Callable[[int, Progress], None] = lambda *_: None,
     articles: pl.DataFrame = NO_ARTICLES,
     generals: Sequence[int] | None = None,
-) -> Report:
+) -> EvaluationReport:
     """Train and measure fold by fold; ``folder`` keeps every prediction, so that a killed call goes on from there.
 
     ``generals`` are the folds that get a general model of their own, by default all ``folds``; the first one's
@@ -69,12 +69,12 @@ def measure(
     (groups resampled together), each fold's accuracy and macro-F1, and its seed.
     """
     generals = tuple(folds if generals is None else generals)
-    run = _Measurement(data.rows, recipe, folder, apart(articles, data.rows), progress)
+    run = _Measurement(data.rows, recipe, folder, without_near_duplicates(articles, data.rows), progress)
     found = pl.concat(
-        [run.general(fold, whole_bank=fold == generals[0]) for fold in generals]
-        + [run.further(fold, start=generals[0]) for fold in folds]
+        [run.stage_1(fold, whole_bank=fold == generals[0]) for fold in generals]
+        + [run.stage_2(fold, start=generals[0]) for fold in folds]
     )
-    report: Report = {"data": {"sha256": data.sha256, "rows": data.rows.height}}
+    report: EvaluationReport = {"data": {"sha256": data.sha256, "rows": data.rows.height}}
     for name in SETS:
         if not (chosen := _of(found, name)).is_empty():
             report[name] = table(chosen, recipe.seed)
@@ -107,7 +107,7 @@ class _Measurement:
     articles: pl.DataFrame
     progress: Callable[[int, Progress], None]
 
-    def general(self, fold: int, *, whole_bank: bool) -> pl.DataFrame:
+    def stage_1(self, fold: int, *, whole_bank: bool) -> pl.DataFrame:
         """What the general model of ``fold`` says of its test rows, and if wanted of the whole phrase bank."""
 
         def made() -> list[pl.DataFrame]:
@@ -123,7 +123,7 @@ class _Measurement:
 
         return self._kept(f"general-{fold}.json", made)
 
-    def further(self, fold: int, *, start: int) -> pl.DataFrame:
+    def stage_2(self, fold: int, *, start: int) -> pl.DataFrame:
         """What the model trained on the other folds of the phrase bank says of this one."""
 
         def made() -> list[pl.DataFrame]:
@@ -171,7 +171,7 @@ def _evaluate(found: pl.DataFrame) -> Evaluation:
 
 def measured(
     texts: Texts, choice: Choice, home: Path, folds: Sequence[int], progress: Callable[[int, Progress], None]
-) -> Report:
+) -> EvaluationReport:
     """`protocol.measure`, kept in a folder of ``home`` for these texts and choice: killed, it goes on from there."""
     recipe = choice.recipe()
     named = json.dumps([texts.labelled.sha256, texts.articles_sha256, asdict(recipe)], sort_keys=True)
@@ -179,7 +179,7 @@ def measured(
     return measure(texts.labelled, recipe, folder, folds, progress, texts.articles)
 
 
-def markdown(report: Report) -> str:
+def markdown(report: EvaluationReport) -> str:
     """The report as Markdown: a table of all sets with 95 % intervals, and each fold's figures."""
     sets = {name: found for name, found in report.items() if "all" in found}
     about = report.get("data", {})

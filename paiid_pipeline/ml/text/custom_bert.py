@@ -14,13 +14,13 @@ import numpy as np
 import polars as pl
 
 from paiid_pipeline.ml.classification_metrics import Evaluation, fit_temperature, temper
-from paiid_pipeline.ml.context import Workshop
+from paiid_pipeline.ml.context import ModelStore
 from paiid_pipeline.ml.plots import plots
 from paiid_pipeline.ml.registry import Version
 from paiid_pipeline.ml.signing import sign_folder
 from paiid_pipeline.ml.text.classifier import Text, bundled_base
 from paiid_pipeline.ml.text.dataset_store import HELD_OUT, Parts, Texts, split_held_out
-from paiid_pipeline.ml.text.evaluation import ALL, evaluate_sets, labels, metrics, opinions, shares
+from paiid_pipeline.ml.text.evaluation import ALL, evaluate_sets, labels, metrics, predictions, shares
 from paiid_pipeline.ml.text.export import export_model
 from paiid_pipeline.ml.text.hub import check_base
 from paiid_pipeline.ml.text.progress import Pace
@@ -54,8 +54,8 @@ class Choice:
         made = Recipe(base, seed=self.seed)
         if self.epochs is None:
             return made
-        general, pupil, further = (replace(p, epochs=self.epochs) for p in (made.general, made.pupil, made.further))
-        return replace(made, general=general, pupil=pupil, further=further)
+        stage_1, student, stage_2 = (replace(p, epochs=self.epochs) for p in (made.stage_1, made.student, made.stage_2))
+        return replace(made, stage_1=stage_1, student=student, stage_2=stage_2)
 
 
 @dataclass(frozen=True)
@@ -71,22 +71,22 @@ class Registered:
     """What else there is to say of it, by name."""
 
 
-def train_custom_bert(texts: Texts, choice: Choice, workshop: Workshop, say: Callable[[str], None]) -> Registered:
+def train_custom_bert(texts: Texts, choice: Choice, store: ModelStore, say: Callable[[str], None]) -> Registered:
     """Train on all but the held-out fold, measure on it, and register; ``say`` hears how it gets on.
 
     Killed and called again with the same arguments it goes on from its checkpoint. Raises LookupError with the
     remedy where the base cannot be had, ValueError where there are too few rows, RegistryError before anything is
     trained where it could not be registered.
     """
-    workshop.registry.reach()
+    store.registry.reach()
     recipe, parts = choice.recipe(), split_held_out(texts.labelled.rows)
-    folder = workshop.training / CUSTOM_BERT / _name(texts, recipe)
+    folder = store.training / CUSTOM_BERT / _name(texts, recipe)
     say(f"{parts.training.height} texts to train on, {parts.test.height} to measure on; checkpoints in {folder}")
-    say(f"computing in {'bfloat16' if recipe.general.half else 'float32: this processor has no bfloat16'}")
+    say(f"computing in {'bfloat16' if recipe.stage_1.half else 'float32: this processor has no bfloat16'}")
     trained = _alone(fine_tune(parts.training, recipe, folder, Pace(say), texts.articles), folder / "trained")
     served = export_model(trained, folder / "served", calibration_texts(parts.training), reads_entities=True)
     say("measuring on the held-out texts")
-    made = _register(texts, recipe, parts, trained, served, workshop)
+    made = _register(texts, recipe, parts, trained, served, store)
     _keep(trained, folder)
     say(f"registered as {CUSTOM_BERT} version {made.version.version}")
     return made
@@ -100,27 +100,25 @@ def calibration_texts(rows: pl.DataFrame) -> list[Text]:
 def agreement(served: Transformer, whole: Transformer, rows: pl.DataFrame) -> float:
     """On which part of rows a served form gives the same label as the model in float32."""
     some = rows.head(_COMPARED)
-    said = opinions([replace(served, name="served"), replace(whole, name="whole")], some)
+    said = predictions([replace(served, name="served"), replace(whole, name="whole")], some)
     return float((shares(said["served"]).argmax(1) == shares(said["whole"]).argmax(1)).mean())
 
 
-def _register(
-    texts: Texts, recipe: Recipe, parts: Parts, trained: Path, served: Path, workshop: Workshop
-) -> Registered:
-    public = workshop.key.public
+def _register(texts: Texts, recipe: Recipe, parts: Parts, trained: Path, served: Path, store: ModelStore) -> Registered:
+    public = store.key.public
     for folder in (trained, served):
-        sign_folder(folder, workshop.key)
+        sign_folder(folder, store.key)
     member = open_member(CUSTOM_BERT, served, public)
-    said = opinions([member, Vader()], parts.test)
+    said = predictions([member, Vader()], parts.test)
     measured = {name: evaluate_sets(parts.test, shares(each)) for name, each in said.items()}
     facts = _calibration(member, parts, shares(said[CUSTOM_BERT]))
     facts["int8 labels as float32"] = agreement(member, open_member(CUSTOM_BERT, trained, public), parts.test)
     own = measured[CUSTOM_BERT]
     images = plots(own[ALL], {name: each[ALL] for name, each in measured.items()})
-    version = workshop.registry.register(
+    version = store.registry.register(
         CUSTOM_BERT,
         served,
-        workshop.key,
+        store.key,
         interface=TEXTS,
         data_sha256=texts.labelled.sha256,
         metrics={**metrics(own), **facts},
@@ -133,7 +131,7 @@ def _register(
 
 def _calibration(member: Transformer, parts: Parts, found: np.ndarray) -> dict[str, float]:
     """The temperature fitted on validation rows, and the calibration error with it on the test rows."""
-    validated = shares(opinions([member], parts.validation)[member.name])
+    validated = shares(predictions([member], parts.validation)[member.name])
     temperature = fit_temperature(labels(parts.validation), validated)
     after = evaluate_sets(parts.test, temper(found, temperature))[ALL]
     return {"temperature": temperature, "ECE after temperature": after.ece.value}
@@ -147,7 +145,7 @@ def _parameters(texts: Texts, recipe: Recipe) -> dict[str, object]:
         "articles_sha256": texts.articles_sha256,
         "held_out_fold": HELD_OUT,
     }
-    plans = {"general": recipe.general, "pupil": recipe.pupil, "further": recipe.further}
+    plans = {"general": recipe.stage_1, "pupil": recipe.student, "further": recipe.stage_2}
     return chosen | {
         f"{which}/{name}": getattr(plan, name)
         for which, plan in plans.items()

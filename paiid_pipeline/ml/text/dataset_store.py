@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from paiid_pipeline.ml.text.datasets import Dataset, build_dataset, digest, read_labelled
-from paiid_pipeline.ml.text.distillation import apart, read_articles
+from paiid_pipeline.ml.text.distillation import read_articles, without_near_duplicates
 from paiid_pipeline.sentiment.text.normalise import normalise
 
 HELD_OUT: Final = 0
@@ -65,7 +65,7 @@ def make_texts(folder: Path | None) -> Texts:
             "sentiment/*.csv, or name one with --data"
         )
     labelled = build_dataset(folder, prepare)
-    return Texts(labelled, apart(read_articles(folder, prepare), labelled.rows))
+    return Texts(labelled, without_near_duplicates(read_articles(folder, prepare), labelled.rows))
 
 
 def save_texts(texts: Texts, folder: Path) -> None:

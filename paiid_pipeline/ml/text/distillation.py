@@ -63,7 +63,7 @@ def read_articles(folder: Path, prepare: Prepare) -> pl.DataFrame:
     return read.filter(length.is_between(*_LENGTHS) & pl.col("body").str.ends_with(".") & (pl.col("title") != ""))
 
 
-def apart(articles: pl.DataFrame, labelled: pl.DataFrame) -> pl.DataFrame:
+def without_near_duplicates(articles: pl.DataFrame, labelled: pl.DataFrame) -> pl.DataFrame:
     """The ``articles`` whose body is no near-duplicate of a text in ``labelled``: what is measured is not learnt."""
     rows = pl.concat([labelled.select(ROWS.keys()), _unlabelled(articles)])
     grouped = with_groups(rows)
@@ -72,7 +72,7 @@ def apart(articles: pl.DataFrame, labelled: pl.DataFrame) -> pl.DataFrame:
     return articles[free["id"].cast(pl.Int64).sort().to_list()]
 
 
-def taught(articles: pl.DataFrame, teachers: Sequence[Path], count: int, folder: Path) -> pl.DataFrame:
+def pseudo_labelled(articles: pl.DataFrame, teachers: Sequence[Path], count: int, folder: Path) -> pl.DataFrame:
     """At most ``count`` rows of `datasets.GROUPED`: bodies of articles, and what the ``teachers`` say of them.
 
     The same arguments give the same rows, which are kept in ``folder`` and read from there the next time.

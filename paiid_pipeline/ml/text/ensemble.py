@@ -14,49 +14,49 @@ from numpy.typing import NDArray
 
 from paiid_pipeline.arrays import Floats
 from paiid_pipeline.ml.classification_metrics import mcnemar
-from paiid_pipeline.ml.context import Workshop
+from paiid_pipeline.ml.context import ModelStore
 from paiid_pipeline.ml.plots import plots
 from paiid_pipeline.ml.signing import UntrustedModelError
 from paiid_pipeline.ml.text.custom_bert import Registered
 from paiid_pipeline.ml.text.dataset_store import HELD_OUT, split_held_out
 from paiid_pipeline.ml.text.datasets import Dataset
-from paiid_pipeline.ml.text.evaluation import ALL, evaluate_sets, labels, metrics, mixed, opinions, shares
+from paiid_pipeline.ml.text.evaluation import ALL, evaluate_sets, labels, metrics, mixed, predictions, shares
 from paiid_pipeline.ml.text.scoring import TRANSFORMERS, installed_member, save_blend
 from paiid_pipeline.ml.text.signature import TEXTS
-from paiid_pipeline.sentiment.base import Member, MemberError, Opinion
-from paiid_pipeline.sentiment.ensemble import LEFT, MODEL, SEED, Blend
+from paiid_pipeline.sentiment.base import ModelError, Prediction, SentimentModel
+from paiid_pipeline.sentiment.ensemble import DEFAULT_WEIGHTS, LEFT, MODEL, EnsembleWeights
 from paiid_pipeline.sentiment.vader import Vader
 
 SEEDS: Final = "ensemble, seed's weights"
 
 
-def installed_members(workshop: Workshop) -> tuple[list[Member], Mapping[str, str]]:
+def installed_members(store: ModelStore) -> tuple[list[SentimentModel], Mapping[str, str]]:
     """VADER and the installed transformers, and why each other one is not among them."""
-    found: list[Member] = [Vader()]
+    found: list[SentimentModel] = [Vader()]
     absent: dict[str, str] = {}
     for name in TRANSFORMERS:
         try:
-            found.append(installed_member(name, workshop.models, workshop.key.public))
-        except (LookupError, UntrustedModelError, ValueError, OSError, MemberError) as error:
+            found.append(installed_member(name, store.models, store.key.public))
+        except (LookupError, UntrustedModelError, ValueError, OSError, ModelError) as error:
             absent[name] = str(error)
     return found, absent
 
 
-def fit_ensemble(data: Dataset, workshop: Workshop, say: Callable[[str], None]) -> Registered:
+def fit_ensemble(data: Dataset, store: ModelStore, say: Callable[[str], None]) -> Registered:
     """Fit the blend of the installed members on the validation rows, measure it on the test rows, and register it.
 
     Raises LookupError, saying what is missing, where no member but VADER is installed.
     """
-    members, absent = installed_members(workshop)
+    members, absent = installed_members(store)
     if len(members) == 1:
         raise LookupError("there is nothing to blend with VADER: " + "; ".join(absent.values()))
     parts = split_held_out(data.rows)
     say(f"blending {', '.join(member.name for member in members)}")
-    blend = fit_blend(labels(parts.validation).tolist(), opinions(members, parts.validation))
-    said = opinions(members, parts.test)
+    blend = fit_blend(labels(parts.validation).tolist(), predictions(members, parts.validation))
+    said = predictions(members, parts.test)
     found = {
         MODEL: mixed(blend, said),
-        SEEDS: mixed(SEED, said),
+        SEEDS: mixed(DEFAULT_WEIGHTS, said),
         **{name: shares(each) for name, each in said.items()},
     }
     measured = {name: evaluate_sets(parts.test, each) for name, each in found.items()}
@@ -71,10 +71,10 @@ def fit_ensemble(data: Dataset, workshop: Workshop, say: Callable[[str], None]) 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / MODEL
         save_blend(blend, folder)
-        version = workshop.registry.register(
+        version = store.registry.register(
             MODEL,
             folder,
-            workshop.key,
+            store.key,
             interface=TEXTS,
             data_sha256=data.sha256,
             metrics={**metrics(measured[MODEL]), **facts},
@@ -100,7 +100,7 @@ _FLOORS: Final = tuple(step / 400 for step in range(17))
 _LEAST = 1e-9
 
 
-def fit_blend(labels: Sequence[int], said: Mapping[str, Sequence[Opinion]]) -> Blend:
+def fit_blend(labels: Sequence[int], said: Mapping[str, Sequence[Prediction]]) -> EnsembleWeights:
     """The blend with the least mean negative log-likelihood of ``labels`` (0 negative, 1 neutral, 2 positive).
 
     ``said``: by member its opinion of each row. All weights on a grid are tried, each with all floors and
@@ -125,19 +125,21 @@ def fit_blend(labels: Sequence[int], said: Mapping[str, Sequence[Opinion]]) -> B
     _, weights, temperature, floor = min(tried)
     found = {name: weight / STEPS for name, weight in zip(names, weights, strict=True)}
     digest = hashlib.sha256(repr((sorted(found.items()), temperature, floor)).encode()).hexdigest()[:8]
-    return Blend(f"fitted.{digest}", found, temperature, floor)
+    return EnsembleWeights(f"fitted.{digest}", found, temperature, floor)
 
 
-def log_loss(labels: Sequence[int], said: Mapping[str, Sequence[Opinion]], blend: Blend = SEED) -> float:
+def log_loss(
+    labels: Sequence[int], said: Mapping[str, Sequence[Prediction]], blend: EnsembleWeights = DEFAULT_WEIGHTS
+) -> float:
     """Mean negative log-likelihood of the labels under a blend: lower is better."""
-    rows = [blend.mix({name: opinions[row] for name, opinions in said.items()}) for row in range(len(labels))]
+    rows = [blend.mix({name: predictions[row] for name, predictions in said.items()}) for row in range(len(labels))]
     return float(-np.mean([np.log(max(o.probabilities[k], _LEAST)) for o, k in zip(rows, labels, strict=True)]))
 
 
-def _arrays(names: Sequence[str], said: Mapping[str, Sequence[Opinion]]) -> tuple[Floats, Floats]:
+def _arrays(names: Sequence[str], said: Mapping[str, Sequence[Prediction]]) -> tuple[Floats, Floats]:
     """Confidence (members, rows) and probabilities (members, rows, 3)."""
-    confidence = np.array([[opinion.confidence for opinion in said[name]] for name in names])
-    return confidence, np.array([[opinion.probabilities for opinion in said[name]] for name in names])
+    confidence = np.array([[prediction.confidence for prediction in said[name]] for name in names])
+    return confidence, np.array([[prediction.probabilities for prediction in said[name]] for name in names])
 
 
 def _grid(members: int) -> Iterator[tuple[int, ...]]:

@@ -12,12 +12,12 @@ import polars as pl
 
 from paiid_pipeline.ml.classification_metrics import Evaluation, Interval, evaluate
 from paiid_pipeline.ml.text.recipe import PHRASEBANK
-from paiid_pipeline.sentiment.base import Member, Opinion, Reading, predictions
-from paiid_pipeline.sentiment.ensemble import Blend
+from paiid_pipeline.sentiment.base import Prediction, SentimentModel, TextInput, predict_texts
+from paiid_pipeline.sentiment.ensemble import EnsembleWeights
 from paiid_pipeline.sentiment.labels import INDEX
 from paiid_pipeline.sentiment.text.entities import read_for
 
-Said = Mapping[str, Sequence[Opinion]]
+Predictions = Mapping[str, Sequence[Prediction]]
 """By member, its opinion of each row."""
 Shares = npt.NDArray[np.float64]
 
@@ -35,7 +35,7 @@ SETS: Final[Mapping[str, pl.Expr]] = {
 """Which rows of a dataset are reported together."""
 
 
-def readings(rows: pl.DataFrame) -> list[Reading]:
+def text_inputs(rows: pl.DataFrame) -> list[TextInput]:
     """Prepared rows (text, entity) as members read them: with the entity's clause where the text names it."""
     return [read_for(text, entity, {}) for text, entity in rows.select("text", "entity").iter_rows()]
 
@@ -44,17 +44,17 @@ class NoPredictionError(ValueError):
     """A model that makes no usable prediction for some text, so that it cannot be measured. One line says which."""
 
 
-def opinions(members: Sequence[Member], rows: pl.DataFrame) -> dict[str, list[Opinion]]:
+def predictions(members: Sequence[SentimentModel], rows: pl.DataFrame) -> dict[str, list[Prediction]]:
     """What each member predicts of each row. Raises NoPredictionError where one does not."""
-    read = readings(rows)
+    read = text_inputs(rows)
     return {member.name: all_predictions(member, read) for member in members}
 
 
-def all_predictions(member: Member, read: Sequence[Reading]) -> list[Opinion]:
+def all_predictions(member: SentimentModel, read: Sequence[TextInput]) -> list[Prediction]:
     """One prediction a reading. Raises NoPredictionError where one is missing."""
-    found, failure = predictions(member, read)
+    found, failure = predict_texts(member, read)
     if failure:
-        first = next(reading.text for reading, each in zip(read, found, strict=True) if each is None)
+        first = next(text_input.text for text_input, each in zip(read, found, strict=True) if each is None)
         raise NoPredictionError(
             f"{member.name} {member.version} makes no prediction for {failure.texts} of {len(read)} texts, such as "
             f"{shorten(first, 60)!r}: {shorten(failure.reason, 200)}; train it, or fetch it, again"
@@ -62,12 +62,12 @@ def all_predictions(member: Member, read: Sequence[Reading]) -> list[Opinion]:
     return [each for each in found if each is not None]
 
 
-def shares(said: Sequence[Opinion]) -> Shares:
+def shares(said: Sequence[Prediction]) -> Shares:
     """The probabilities of opinions, shape (rows, 3)."""
-    return np.array([opinion.probabilities for opinion in said])
+    return np.array([prediction.probabilities for prediction in said])
 
 
-def mixed(blend: Blend, said: Said) -> Shares:
+def mixed(blend: EnsembleWeights, said: Predictions) -> Shares:
     """The probabilities of a blend of opinions, shape (rows, 3)."""
     rows = len(next(iter(said.values())))
     return shares([blend.mix({name: each[row] for name, each in said.items()}) for row in range(rows)])

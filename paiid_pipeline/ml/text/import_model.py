@@ -9,31 +9,31 @@ from pathlib import Path
 import polars as pl
 
 from paiid_pipeline.ml.classification_metrics import evaluate
-from paiid_pipeline.ml.context import Workshop
+from paiid_pipeline.ml.context import ModelStore
 from paiid_pipeline.ml.registry import Version
 from paiid_pipeline.ml.signing import UntrustedModelError, sign_folder
 from paiid_pipeline.ml.text.classifier import Text, most_tokens
-from paiid_pipeline.ml.text.evaluation import all_predictions, labels, opinions, shares
+from paiid_pipeline.ml.text.evaluation import all_predictions, labels, predictions, shares
 from paiid_pipeline.ml.text.export import Precision, export_model
 from paiid_pipeline.ml.text.gate import promote
 from paiid_pipeline.ml.text.hub import check_source, fetch_classifier
 from paiid_pipeline.ml.text.scoring import TRANSFORMERS, open_member
 from paiid_pipeline.ml.text.signature import TEXTS
-from paiid_pipeline.ml.verdict import Verdict
-from paiid_pipeline.sentiment.base import Reading
+from paiid_pipeline.ml.verdict import GateResult
+from paiid_pipeline.sentiment.base import TextInput
 from paiid_pipeline.sentiment.transformer import Transformer
 
 _TRIALS = (
-    Reading("Up"),
-    Reading("Northfield beats Hartwell to the $1.2 billion order, and raises its outlook by 5%", "Northfield"),
-    Reading("Shares of the company fell on Monday after it reported a loss for the third quarter. " * 60),
+    TextInput("Up"),
+    TextInput("Northfield beats Hartwell to the $1.2 billion order, and raises its outlook by 5%", "Northfield"),
+    TextInput("Shares of the company fell on Monday after it reported a loss for the third quarter. " * 60),
 )
 """What every model must be able to score: a word, a headline for an entity, more than any takes in."""
 
 
 def import_model(
-    name: str, source: str, workshop: Workshop, *, calibration: Sequence[Text] = (), rows: pl.DataFrame | None = None
-) -> tuple[Version, Verdict]:
+    name: str, source: str, store: ModelStore, *, calibration: Sequence[Text] = (), rows: pl.DataFrame | None = None
+) -> tuple[Version, GateResult]:
     """Register the model ``source``, a folder or a hub's name, as the next version of ``name``.
 
     It is served in int8 where there are ``calibration`` texts, else in float32. With labelled ``rows`` it goes
@@ -45,22 +45,22 @@ def import_model(
     if name not in TRANSFORMERS:
         raise ValueError(f"{name!r} is no member of the ensemble: import a model as one of {', '.join(TRANSFORMERS)}")
     check_source(source)
-    version = _register(name, source, workshop, calibration, rows)
+    version = _register(name, source, store, calibration, rows)
     if rows is not None:
-        return version, promote(name, version.version, workshop, rows)
+        return version, promote(name, version.version, store, rows)
     reason = (
         "measured on nothing: give labelled texts (PAIID_DATA_DIR, or --labelled CSV), or put it to use unmeasured "
         f"(paiid models promote {name} {version.version} --force)"
     )
-    return version, Verdict(False, (reason,))
+    return version, GateResult(False, (reason,))
 
 
 def _register(
-    name: str, source: str, workshop: Workshop, calibration: Sequence[Text], rows: pl.DataFrame | None
+    name: str, source: str, store: ModelStore, calibration: Sequence[Text], rows: pl.DataFrame | None
 ) -> Version:
-    public = workshop.key.public
+    public = store.key.public
     with tempfile.TemporaryDirectory() as scratch:
-        folder, whole = _opened(name, source, Path(scratch) / "fetched", workshop)
+        folder, whole = _opened(name, source, Path(scratch) / "fetched", store)
         entities = whole.reads_entities
         precision: Precision = "int8" if calibration else "fp32"
         served = export_model(
@@ -71,17 +71,17 @@ def _register(
             reads_entities=entities,
             max_tokens=most_tokens(folder),
         )
-        sign_folder(served, workshop.key)
+        sign_folder(served, store.key)
         member = open_member(name, served, public)
-        all_predictions(member, [*_TRIALS, *(Reading(text, entity) for text, entity in calibration)])
+        all_predictions(member, [*_TRIALS, *(TextInput(text, entity) for text, entity in calibration)])
         measured = {}
         if rows is not None:
-            said = shares(opinions([member], rows)[name])
+            said = shares(predictions([member], rows)[name])
             measured = dict(evaluate(labels(rows), said, groups=rows["group"].to_numpy()).flat())
-        return workshop.registry.register(
+        return store.registry.register(
             name,
             served,
-            workshop.key,
+            store.key,
             interface=TEXTS,
             data_sha256="",
             metrics=measured,
@@ -89,12 +89,12 @@ def _register(
         )
 
 
-def _opened(name: str, source: str, to: Path, workshop: Workshop) -> tuple[Path, Transformer]:
+def _opened(name: str, source: str, to: Path, store: ModelStore) -> tuple[Path, Transformer]:
     """The model of ``source`` in the folder ``to``, and as a member: refuses what cannot score."""
     try:
         folder = fetch_classifier(source, to)
-        sign_folder(folder, workshop.key)
-        return folder, open_member(name, folder, workshop.key.public)
+        sign_folder(folder, store.key)
+        return folder, open_member(name, folder, store.key.public)
     except UntrustedModelError:
         raise
     except Exception as error:  # noqa: BLE001 - what transformers raises has no common base, and many lines

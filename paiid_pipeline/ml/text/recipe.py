@@ -19,14 +19,14 @@ import polars as pl
 
 from paiid_pipeline.ml.text.classifier import average_networks
 from paiid_pipeline.ml.text.datasets import GROUPED, with_groups, without_leaks
-from paiid_pipeline.ml.text.distillation import ARTICLES, apart, taught
+from paiid_pipeline.ml.text.distillation import ARTICLES, pseudo_labelled, without_near_duplicates
 from paiid_pipeline.ml.text.synthetic_sentences import BALANCED, REAL, result_sentences
-from paiid_pipeline.ml.text.training import SHARES, Plan, Progress, Trained, train, validate
+from paiid_pipeline.ml.text.training import SHARES, FineTunedModel, FineTuningConfig, Progress, train, validate
 
 PHRASEBANK: Final = "phrasebank"
 NO_ARTICLES: Final = pl.DataFrame(schema=ARTICLES)
 
-PUPIL_SHARES: Final[Mapping[str, float]] = {
+STUDENT_SAMPLING: Final[Mapping[str, float]] = {
     "headlines": 0.4,
     "entities": 0.1,
     "conflict": 0.5,
@@ -59,12 +59,12 @@ class Recipe:
     teachers: int = 2
     seeds: int = 3
     """Trainings on the phrase bank whose weights are averaged, with the general model's."""
-    general: Plan = field(default_factory=lambda: Plan("", epochs=3))
-    pupil: Plan = field(
-        default_factory=lambda: Plan("", epochs=1, learning_rate=1.2e-4, averaging=0.99, smoothing=0.08)
+    stage_1: FineTuningConfig = field(default_factory=lambda: FineTuningConfig("", epochs=3))
+    student: FineTuningConfig = field(
+        default_factory=lambda: FineTuningConfig("", epochs=1, learning_rate=1.2e-4, averaging=0.99, smoothing=0.08)
     )
-    further: Plan = field(
-        default_factory=lambda: Plan(
+    stage_2: FineTuningConfig = field(
+        default_factory=lambda: FineTuningConfig(
             "", epochs=3, batch=16, learning_rate=1.2e-4, averaging=0.99, smoothing=0.05, consistency=1.0, warm_up=0.1
         )
     )
@@ -76,7 +76,7 @@ def train_general(
     folder: Path,
     progress: Callable[[Progress], None] = lambda _: None,
     articles: pl.DataFrame = NO_ARTICLES,
-) -> Trained:
+) -> FineTunedModel:
     """Train the base on all of ``rows`` (`datasets.GROUPED`) that share no group with the phrase bank.
 
     Teachers lie in ``folder`` under ``teacher-0`` and so on, the pupil, which starts from the mean of their
@@ -87,24 +87,24 @@ def train_general(
     fit, validation = split(without_leaks(rows, bank))
     teachers = []
     for seed in range(recipe.seed, recipe.seed + recipe.teachers):
-        plan = replace(recipe.general, base=recipe.base, seed=seed, shares=dict(SHARES))
+        plan = replace(recipe.stage_1, base=recipe.base, seed=seed, shares=dict(SHARES))
         learnt = pl.concat([fit, _written(recipe.sentences, seed, BALANCED)])
         teachers.append(train(learnt, validation, plan, folder / f"teacher-{seed - recipe.seed}", progress).folder)
-    news = taught(apart(articles, rows), teachers, recipe.articles, folder)
+    news = pseudo_labelled(without_near_duplicates(articles, rows), teachers, recipe.articles, folder)
     learnt = pl.concat([fit, _written(recipe.sentences, recipe.seed + recipe.teachers, REAL), news])
     start = folder / "teachers"
     average_networks(teachers, start)
-    plan = replace(recipe.pupil, base=str(start), seed=recipe.seed, shares=dict(PUPIL_SHARES))
+    plan = replace(recipe.student, base=str(start), seed=recipe.seed, shares=dict(STUDENT_SAMPLING))
     return train(learnt, validation, plan, folder, progress)
 
 
 def train_further(
     rows: pl.DataFrame,
     recipe: Recipe,
-    general: Path,
+    stage_1: Path,
     folder: Path,
     progress: Callable[[Progress], None] = lambda _: None,
-) -> Trained:
+) -> FineTunedModel:
     """Train the general model of :func:`train_general` on the phrase bank in ``rows``, and a little of the rest.
 
     One training a seed lies in ``folder`` under ``seed-0`` and so on, their mean with the general model in
@@ -116,10 +116,10 @@ def train_further(
     found = []
     for place in range(recipe.seeds):
         seed = recipe.seed + 100 * place
-        plan = replace(recipe.further, base=str(general), seed=seed, shares=dict(FURTHER_SHARES))
+        plan = replace(recipe.stage_2, base=str(stage_1), seed=seed, shares=dict(FURTHER_SHARES))
         found.append(train(fit, validation, plan, folder / f"seed-{place}", progress))
-    average_networks([general, *(each.folder for each in found)], folder)
-    return replace(found[0], folder=folder, validation_macro_f1=validate(folder, validation, recipe.further))
+    average_networks([stage_1, *(each.folder for each in found)], folder)
+    return replace(found[0], folder=folder, validation_macro_f1=validate(folder, validation, recipe.stage_2))
 
 
 def split(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -140,10 +140,10 @@ def fine_tune(
     Resumes where an earlier call with the same arguments was killed. Without a phrase bank in ``rows`` the
     general model is the result; without ``articles`` the pupil has none to learn from.
     """
-    general = train_general(rows, recipe, folder / "general", progress, articles).folder
+    stage_1 = train_general(rows, recipe, folder / "general", progress, articles).folder
     if rows.filter(pl.col("source") == PHRASEBANK).is_empty():
-        return general
-    return train_further(rows, recipe, general, folder / "custom-bert", progress).folder
+        return stage_1
+    return train_further(rows, recipe, stage_1, folder / "custom-bert", progress).folder
 
 
 def _written(count: int, seed: int, plain: float) -> pl.DataFrame:

@@ -22,8 +22,8 @@ from paiid_pipeline.ml.registry import installed
 from paiid_pipeline.ml.signing import KeySource, SigningKey, UntrustedModelError, key_of, new_key, verify_folder
 from paiid_pipeline.ml.text.onnx_runtime import ABOUT, arithmetic, encoder_of, load_served
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
-from paiid_pipeline.sentiment.base import Member, MemberError, Reading, predictions
-from paiid_pipeline.sentiment.ensemble import MODEL, SEED, Blend, route
+from paiid_pipeline.sentiment.base import ModelError, SentimentModel, TextInput, predict_texts
+from paiid_pipeline.sentiment.ensemble import DEFAULT_WEIGHTS, MODEL, EnsembleWeights, select_models
 from paiid_pipeline.sentiment.labels import INDEX
 from paiid_pipeline.sentiment.text.company_names import Names
 from paiid_pipeline.sentiment.text.spelling import speller
@@ -38,7 +38,7 @@ _Made = TypeVar("_Made")
 
 BLEND = "blend.json"
 _PINNED = "champion.json"
-_TRIAL = Reading("Shares rose")
+_TRIAL = TextInput("Shares rose")
 _READING = "+reading.5"
 """Raised whenever what is done to a text between normalising and tokens changes."""
 _BATCH_TOKENS = 256
@@ -51,7 +51,7 @@ def open_analyzer(
     models: Path,
     names: Names | None = None,
     *,
-    blend: Blend | None = None,
+    blend: EnsembleWeights | None = None,
     budget_ms: float | None = None,
     device: Device = "cpu",
     key: KeySource | None = None,
@@ -60,11 +60,11 @@ def open_analyzer(
     """The analyzer over VADER and what is installed in the folder ``models``, within a budget a text.
 
     A model that is absent, not signed with our key (``key`` opens it, or ``own_key`` is its file), or in no form that
-    this machine can run is left out; the reason stands in ``route.left_out``. Never raises for it. Without a
+    this machine can run is left out; the reason stands in ``route.unavailable``. Never raises for it. Without a
     ``blend``, the fitted one in ``models/ensemble`` is taken, and where there is none the seed's.
     """
     key = key or partial(_key_in, own_key)
-    loaded: list[Member] = [Vader()]
+    loaded: list[SentimentModel] = [Vader()]
     absent: dict[str, str] = {}
     for name in TRANSFORMERS:
         try:
@@ -74,15 +74,15 @@ def open_analyzer(
     try:
         blend = blend or load_blend(models, key)
     except LookupError:
-        blend = SEED
+        blend = DEFAULT_WEIGHTS
     except Exception as error:  # noqa: BLE001
-        blend, absent[MODEL] = SEED, str(error) or repr(error)
-    made = route(loaded, absent, blend, budget_ms)
+        blend, absent[MODEL] = DEFAULT_WEIGHTS, str(error) or repr(error)
+    made = select_models(loaded, absent, blend, budget_ms)
     if not any(blend.weights[member.name] > 0 for member in made.members):
         absent[MODEL] = f"{blend.version} hears none of the models that are there, so that the seed's weights are used"
-        blend = SEED
-        made = route(loaded, absent, blend, budget_ms)
-    return SentimentAnalyzer(replace(made, left_out={**_refused(absent), **made.left_out}), blend, names or {})
+        blend = DEFAULT_WEIGHTS
+        made = select_models(loaded, absent, blend, budget_ms)
+    return SentimentAnalyzer(replace(made, unavailable={**_refused(absent), **made.unavailable}), blend, names or {})
 
 
 def installed_analyzer(settings: Settings, *, budget_ms: float | None = None) -> SentimentAnalyzer:
@@ -104,13 +104,13 @@ def cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def save_blend(blend: Blend, folder: Path) -> None:
+def save_blend(blend: EnsembleWeights, folder: Path) -> None:
     """Write a blend as :func:`load_blend` reads it; the caller signs the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / BLEND).write_text(json.dumps({**asdict(blend), "weights": dict(blend.weights)}, indent=1, sort_keys=True))
 
 
-def load_blend(models: Path, key: KeySource) -> Blend:
+def load_blend(models: Path, key: KeySource) -> EnsembleWeights:
     """The fitted blend in ``models/ensemble``: the pinned version there, or a signed folder that lies there itself.
 
     Raises LookupError where there is none, UntrustedModelError where it is not as our key signed it, ValueError
@@ -147,9 +147,9 @@ def open_member(name: str, folder: Path, public: bytes, device: Device = "cpu") 
         made = _served(name, folder, public)
     else:
         made = _torch(name, folder, verify_folder(folder, public), device)
-    _, failure = predictions(made, [_TRIAL])
+    _, failure = predict_texts(made, [_TRIAL])
     if failure:  # what cannot score at all is better left out, with its reason, than missed at every text
-        raise MemberError(f"{folder} cannot be used: {failure.reason}; train it, or fetch it, again")
+        raise ModelError(f"{folder} cannot be used: {failure.reason}; train it, or fetch it, again")
     return made
 
 
@@ -158,12 +158,14 @@ def installed_member(name: str, models: Path, public: bytes) -> Transformer:
     return open_member(name, _folder(name, models, public), public)
 
 
-def read_blend(folder: Path) -> Blend:
+def read_blend(folder: Path) -> EnsembleWeights:
     """The blend of a folder that was verified. Raises ValueError where it is none."""
     try:
         found = json.loads((folder / BLEND).read_text())
         weights = {str(name): float(weight) for name, weight in found["weights"].items()}
-        return Blend(str(found["version"]), weights, float(found["temperature"]), float(found.get("floor", 0.0)))
+        return EnsembleWeights(
+            str(found["version"]), weights, float(found["temperature"]), float(found.get("floor", 0.0))
+        )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder / BLEND} is no blend: it lacks {error}; fit and register it again") from None
 
@@ -204,7 +206,7 @@ def _served(name: str, folder: Path, public: bytes) -> Transformer:
     except UntrustedModelError:
         raise
     except Exception as error:  # noqa: BLE001 - the runtime's own exceptions have no common base
-        raise MemberError(f"{folder} cannot be loaded: {error}") from None
+        raise ModelError(f"{folder} cannot be loaded: {error}") from None
 
     return Transformer(
         name=name,
@@ -225,7 +227,7 @@ def _torch(name: str, folder: Path, digest: str, device: Device) -> Transformer:
     from paiid_pipeline.ml.text.classifier import load_network, load_tokenizer, most_tokens
 
     if device == "cuda" and not torch.cuda.is_available():
-        raise MemberError("this machine has no GPU that torch can use: score on the cpu")
+        raise ModelError("this machine has no GPU that torch can use: score on the cpu")
     config = json.loads((folder / "config.json").read_text())
     tokenizer = load_tokenizer(folder, most_tokens(folder))
     _check_vocabulary(folder, tokenizer.get_vocab_size(), int(config.get("vocab_size", 0)))
@@ -234,7 +236,7 @@ def _torch(name: str, folder: Path, digest: str, device: Device) -> Transformer:
     except ValueError:
         raise
     except Exception as error:  # noqa: BLE001 - safetensors' own exceptions are plain ones
-        raise MemberError(f"{folder} cannot be loaded: {error}") from None
+        raise ModelError(f"{folder} cannot be loaded: {error}") from None
     kind = f"@{arithmetic()}" if device == "cpu" else ""
     return Transformer(
         name=name,
@@ -254,7 +256,7 @@ def _guarded(name: str, step: Callable[_Given, _Made]) -> Callable[_Given, _Made
         try:
             return step(*given, **named)
         except Exception as error:  # noqa: BLE001 - the runtimes' own exceptions have no common base
-            raise MemberError(f"{name} failed on a batch: {type(error).__name__}: {error}") from None
+            raise ModelError(f"{name} failed on a batch: {type(error).__name__}: {error}") from None
 
     return run
 

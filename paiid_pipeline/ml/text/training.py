@@ -52,7 +52,7 @@ SHARES: Final[Mapping[str, float]] = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class FineTuningConfig:
     """All that a training depends on besides its rows."""
 
     base: str
@@ -98,7 +98,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Trained:
+class FineTunedModel:
     """A finished training: the folder of its model, and how it went."""
 
     folder: Path
@@ -111,10 +111,10 @@ class Trained:
 def train(
     rows: pl.DataFrame,
     validation: pl.DataFrame,
-    plan: Plan,
+    plan: FineTuningConfig,
     folder: Path,
     progress: Callable[[Progress], None] = lambda _: None,
-) -> Trained:
+) -> FineTunedModel:
     """Train on ``rows`` (`datasets.GROUPED`) and write the best epoch's model to ``folder``.
 
     The caller has split rows and validation by group. A checkpoint in ``folder`` is written at the end of each
@@ -133,7 +133,7 @@ def train(
     return run.finish()
 
 
-def validate(folder: Path, validation: pl.DataFrame, plan: Plan) -> float:
+def validate(folder: Path, validation: pl.DataFrame, plan: FineTuningConfig) -> float:
     """The macro-F1 of the model in ``folder`` on ``validation``, computed as training under ``plan`` does."""
     encoded = encode(load_tokenizer(folder, plan.max_tokens), list(validation.select("text", "entity").iter_rows()))
     truth = np.array([INDEX[label] for label in validation["label"]])
@@ -161,7 +161,7 @@ class _Run:
         self,
         rows: pl.DataFrame,
         validation: pl.DataFrame,
-        plan: Plan,
+        plan: FineTuningConfig,
         folder: Path,
         progress: Callable[[Progress], None],
     ) -> None:
@@ -253,19 +253,19 @@ class _Run:
         base = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else self.plan.base
         return {"plan": {**asdict(self.plan), "base": base}, "rows": digest(self.rows)}
 
-    def finish(self) -> Trained:
+    def finish(self) -> FineTunedModel:
         """Write down what was done, and let the checkpoint go."""
         how = {"epochs": self.epoch, "best_epoch": self.kept_epoch, "validation_macro_f1": self.kept}
         (self.folder / RECORD).write_text(json.dumps({**self._identity(), **how}, indent=1))
         (self.folder / CHECKPOINT).unlink(missing_ok=True)
-        return Trained(self.folder, self.epoch, self.kept_epoch, self.kept)
+        return FineTunedModel(self.folder, self.epoch, self.kept_epoch, self.kept)
 
-    def finished(self) -> Trained:
+    def finished(self) -> FineTunedModel:
         """What a training that had come to its end made here."""
         path = self.folder / RECORD
         record = json.loads(path.read_text())
         self._require_same(path, record)
-        return Trained(self.folder, record["epochs"], record["best_epoch"], record["validation_macro_f1"])
+        return FineTunedModel(self.folder, record["epochs"], record["best_epoch"], record["validation_macro_f1"])
 
     def _require_same(self, path: Path, record: Mapping[str, Any]) -> None:
         same = self._identity()
@@ -308,7 +308,7 @@ class _Run:
             setattr(self, name, found)
 
 
-def _start(plan: Plan) -> torch.nn.Module:
+def _start(plan: FineTuningConfig) -> torch.nn.Module:
     ours = Path(plan.base) / "config.json"
     trained = ours.is_file() and "paiid_pooling" in json.loads(ours.read_text())
     network = load_network(Path(plan.base)) if trained else new_network(plan.base)
@@ -322,7 +322,7 @@ def _trained(network: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
     return [(name, value) for name, value in network.named_parameters() if value.requires_grad]
 
 
-def _optimizer(network: torch.nn.Module, plan: Plan) -> torch.optim.Optimizer:
+def _optimizer(network: torch.nn.Module, plan: FineTuningConfig) -> torch.optim.Optimizer:
     import torch
 
     layers = int(getattr(cast(Any, network).encoder.config, "num_hidden_layers", 0))
@@ -338,7 +338,7 @@ def _optimizer(network: torch.nn.Module, plan: Plan) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, fused=True)
 
 
-def _height(name: str, layers: int, plan: Plan) -> float:
+def _height(name: str, layers: int, plan: FineTuningConfig) -> float:
     if name.startswith("head."):
         return plan.head_learning_rate
     layer = re.search(r"\.layers?\.(\d+)\.", name)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paiid_pipeline.sentiment.base import Reading
+from paiid_pipeline.sentiment.base import TextInput
 from paiid_pipeline.sentiment.text.company_names import LEGAL_FORM, Directory, Names, is_titled, may_be_name
 
 _BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
@@ -33,7 +33,7 @@ class _Part:
     joined: bool
 
 
-def read_for(text: str, symbol: str | None, names: Names | Directory) -> Reading:
+def read_for(text: str, symbol: str | None, names: Names | Directory) -> TextInput:
     """The normalised ``text`` as read for ``symbol``: with the name that it has there, and its clause.
 
     Its clause where the text names somebody else as well, and all of the text where it does not, since then all of it
@@ -50,7 +50,7 @@ def read_for(text: str, symbol: str | None, names: Names | Directory) -> Reading
     directory = names if isinstance(names, Directory) else Directory(names)
     found = directory.find(text, symbol) if symbol else None
     if symbol is None or found is None:
-        return Reading(text)
+        return TextInput(text)
     start, end = found
     name, clause = text[start:end], _clause(text, start, end)
     parted = clause != text and (
@@ -58,7 +58,7 @@ def read_for(text: str, symbol: str | None, names: Names | Directory) -> Reading
         or directory.names_another(text, symbol)
         or _is_set_against(text, clause, name)
     )
-    return Reading(text, name, clause if parted else text)
+    return TextInput(text, name, clause if parted else text)
 
 
 def _is_set_against(text: str, clause: str, name: str) -> bool:

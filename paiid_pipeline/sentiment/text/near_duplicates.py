@@ -56,7 +56,7 @@ def are_near(one: str | None, other: str | None) -> bool:
     return bool(near_texts([other, one]))
 
 
-def near_copies(signatures: Sequence[str | None], since: Sequence[int] | None = None) -> list[tuple[int, int]]:
+def near_duplicates(signatures: Sequence[str | None], since: Sequence[int] | None = None) -> list[tuple[int, int]]:
     """Of texts in order, each pair (later, earlier) of near copies that do not contradict one another.
 
     ``signatures``: as :func:`signature` or :func:`fingerprint` makes them; without one a text has no copies.
@@ -67,7 +67,7 @@ def near_copies(signatures: Sequence[str | None], since: Sequence[int] | None = 
 
 
 def near_texts(signatures: Sequence[str | None], since: Sequence[int] | None = None) -> list[tuple[int, int]]:
-    """As :func:`near_copies`, with those that contradict one another."""
+    """As :func:`near_duplicates`, with those that contradict one another."""
     fingerprints = [(each or "")[: 2 * FUNCTIONS] for each in signatures]
     known = [place for place, each in enumerate(fingerprints) if len(each) == 2 * FUNCTIONS]
     if len(known) < 2:

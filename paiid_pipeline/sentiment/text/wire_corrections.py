@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["correction", "update", "withdrawal"]
+CorrectionKind = Literal["correction", "update", "withdrawal"]
 
-KINDS: tuple[Kind, ...] = ("withdrawal", "correction", "update")
+KINDS: tuple[CorrectionKind, ...] = ("withdrawal", "correction", "update")
 """What a later article may be to an earlier one, the gravest first; each is a flag of its score as well."""
 
 
@@ -23,7 +23,7 @@ class Lead:
 
     headline: str
     """Without the agency's marks."""
-    kind: Kind | None
+    kind: CorrectionKind | None
     """None: a story of its own."""
 
 
@@ -70,7 +70,7 @@ def lead_of(headline: str, summary: str = "") -> Lead:
 
     They are looked for in the first line, unless that is too long for a headline; a text behind it stays.
     """
-    found: set[Kind] = set()
+    found: set[CorrectionKind] = set()
     bare, newline, behind = headline.strip().partition("\n")
     for pattern in (_BEFORE, _BEHIND) if len(bare) <= _LONGEST else ():
         while (mark := pattern.match(bare) if pattern is _BEFORE else pattern.search(bare)) and mark.group().strip():
@@ -91,8 +91,8 @@ def _is_mark(mark: re.Match[str]) -> bool:
     return text[-1] != "-" or text.rstrip("-").strip().upper() == text.rstrip("-").strip()
 
 
-def _note(mark: re.Match[str], found: set[Kind]) -> None:
-    kinds: dict[str, Kind] = {"w": "withdrawal", "c": "correction", "u": "update"}
+def _note(mark: re.Match[str], found: set[CorrectionKind]) -> None:
+    kinds: dict[str, CorrectionKind] = {"w": "withdrawal", "c": "correction", "u": "update"}
     for name, value in mark.groupdict().items():
         kind = kinds.get(name.removeprefix("b").rstrip("2"))
         if value is not None and kind is not None:

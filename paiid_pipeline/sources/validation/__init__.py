@@ -7,17 +7,26 @@ the whole of it as JSON text) or, for a bar that has not ended, in the count ``i
 from paiid_pipeline.sources.validation.actions import AFTER_EX, BEFORE_EX, check_actions
 from paiid_pipeline.sources.validation.bars import BarShape, check_bars, epoch_seconds, local_date, rfc3339
 from paiid_pipeline.sources.validation.news import check_news
-from paiid_pipeline.sources.validation.shared import KEYS, SCHEMAS, Asked, Checked, Kind, as_json, collapse, refusal
+from paiid_pipeline.sources.validation.shared import (
+    KEYS,
+    SCHEMAS,
+    DataKind,
+    RequestScope,
+    ValidatedPage,
+    as_json,
+    collapse,
+    refusal,
+)
 
 __all__ = [
     "AFTER_EX",
     "BEFORE_EX",
     "KEYS",
     "SCHEMAS",
-    "Asked",
     "BarShape",
-    "Checked",
-    "Kind",
+    "DataKind",
+    "RequestScope",
+    "ValidatedPage",
     "as_json",
     "check_actions",
     "check_bars",

@@ -10,10 +10,10 @@ import polars as pl
 
 from paiid_pipeline.schemas import CORPORATE_ACTIONS
 from paiid_pipeline.sources.validation.shared import (
-    Asked,
-    Checked,
     RefusedError,
+    RequestScope,
     Row,
+    ValidatedPage,
     as_json,
     identifier,
     refusals,
@@ -28,7 +28,7 @@ _SYMBOL_FIELDS = ("symbol", "source_symbol", "old_symbol", "acquiree_symbol", "n
 _DATE_FIELDS = ("ex_date", "effective_date", "process_date", "payable_date")
 
 
-def check_actions(actions: Mapping[str, object], asked: Asked) -> Checked:
+def check_actions(actions: Mapping[str, object], asked: RequestScope) -> ValidatedPage:
     """One page of corporate actions in Alpaca's shape: lists by kind.
 
     Splits and stock dividends carry a ratio (new shares per old one), cash dividends an amount (per old share);
@@ -52,10 +52,12 @@ def check_actions(actions: Mapping[str, object], asked: Asked) -> Checked:
                 ahead += any(row["ex_date"] > _last_day(asked) for row in rows)
             except RefusedError as why:
                 refused.append((why.reason, {"kind": kind, "row": action}))
-    return Checked(pl.DataFrame(good, schema=CORPORATE_ACTIONS, orient="row"), refusals(asked.source, refused), ahead)
+    return ValidatedPage(
+        pl.DataFrame(good, schema=CORPORATE_ACTIONS, orient="row"), refusals(asked.source, refused), ahead
+    )
 
 
-def _action(kind: str, action: object, asked: Asked) -> list[Row]:
+def _action(kind: str, action: object, asked: RequestScope) -> list[Row]:
     """The action once for each symbol asked for that it concerns; its first symbol keeps the vendor's id as it is."""
     if not isinstance(action, dict):
         raise RefusedError("bad_type")
@@ -106,12 +108,12 @@ def _days(action: Row) -> list[date]:
         raise RefusedError("bad_timestamp") from None
 
 
-def _asked_day(day: date, asked: Asked) -> bool:
+def _asked_day(day: date, asked: RequestScope) -> bool:
     first = asked.start.astimezone(asked.calendar.timezone).date()
     return first - BEFORE_EX <= day <= _last_day(asked) + AFTER_EX
 
 
-def _last_day(asked: Asked) -> date:
+def _last_day(asked: RequestScope) -> date:
     return (asked.end - timedelta(microseconds=1)).astimezone(asked.calendar.timezone).date()
 
 

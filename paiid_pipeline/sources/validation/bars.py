@@ -23,7 +23,7 @@ import polars as pl
 
 from paiid_pipeline.quality import rows as quality
 from paiid_pipeline.schemas import BARS, MOMENT
-from paiid_pipeline.sources.validation.shared import Asked, Checked, Row, clean, refusals
+from paiid_pipeline.sources.validation.shared import RequestScope, Row, ValidatedPage, clean, refusals
 from paiid_pipeline.trading_calendar import TradingCalendar
 
 _MINUTE = timedelta(minutes=1)
@@ -52,7 +52,9 @@ class BarShape:
     trade_count: str | None
 
 
-def check_bars(delivered: Mapping[str, object], shape: BarShape, asked: Asked, sessions: pl.DataFrame) -> Checked:
+def check_bars(
+    delivered: Mapping[str, object], shape: BarShape, asked: RequestScope, sessions: pl.DataFrame
+) -> ValidatedPage:
     """One page of bars, by symbol. ``sessions`` is ``asked.sessions()``."""
     symbols, rows, refused = _flatten(delivered, asked)
     frame, complaints = _bar_columns(symbols, rows, shape)
@@ -73,7 +75,7 @@ def check_bars(delivered: Mapping[str, object], shape: BarShape, asked: Asked, s
         source=pl.lit(asked.source),
         vwap=pl.when(pl.col("vwap") > 0).then(pl.col("vwap")),
     ).select(pl.col(name).cast(dtype) for name, dtype in BARS.items())
-    return Checked(good, refusals(asked.source, refused), fair.height - ended.height)
+    return ValidatedPage(good, refusals(asked.source, refused), fair.height - ended.height)
 
 
 def rfc3339(column: pl.Expr, _: TradingCalendar) -> pl.Expr:
@@ -92,7 +94,9 @@ def local_date(column: pl.Expr, calendar: TradingCalendar) -> pl.Expr:
     return days.dt.replace_time_zone(str(calendar.timezone), ambiguous="earliest").dt.convert_time_zone("UTC")
 
 
-def _flatten(delivered: Mapping[str, object], asked: Asked) -> tuple[list[str], list[Row], list[tuple[str, object]]]:
+def _flatten(
+    delivered: Mapping[str, object], asked: RequestScope
+) -> tuple[list[str], list[Row], list[tuple[str, object]]]:
     symbols: list[str] = []
     rows: list[Row] = []
     refused: list[tuple[str, object]] = []
@@ -170,7 +174,7 @@ def _plain(value: object) -> object:
     return value if isinstance(value, int) and abs(value) < 2**53 else None
 
 
-def _with_session(frame: pl.DataFrame, asked: Asked, sessions: pl.DataFrame) -> pl.DataFrame:
+def _with_session(frame: pl.DataFrame, asked: RequestScope, sessions: pl.DataFrame) -> pl.DataFrame:
     """The bar's end, the moment it starts at by our convention, and whether it lies in a session."""
     if asked.kind == "1Day":
         zone = str(asked.calendar.timezone)
@@ -209,7 +213,7 @@ def _dated(frame: pl.DataFrame, zone: str, sessions: pl.DataFrame) -> pl.DataFra
     return dated.drop("session_open", "session_close")
 
 
-def _bar_reason(asked: Asked) -> pl.Expr:
+def _bar_reason(asked: RequestScope) -> pl.Expr:
     prices = [pl.col(name) for name in ("open", "high", "low", "close")]
     finite = pl.all_horizontal(*(column.is_finite() for column in (*prices, pl.col("volume"))))
     optional = pl.all_horizontal(*(pl.col(n).is_finite().fill_null(True) for n in ("vwap", "trade_count")))

@@ -9,10 +9,10 @@ import polars as pl
 
 from paiid_pipeline.schemas import NEWS
 from paiid_pipeline.sources.validation.shared import (
-    Asked,
-    Checked,
     RefusedError,
+    RequestScope,
     Row,
+    ValidatedPage,
     clean,
     digest,
     identifier,
@@ -24,7 +24,7 @@ HEADLINE_LIMIT = 64 * 1024
 SUMMARY_LIMIT = 1024 * 1024
 
 
-def check_news(articles: Sequence[object], asked: Asked) -> Checked:
+def check_news(articles: Sequence[object], asked: RequestScope) -> ValidatedPage:
     """One page of articles in Alpaca's shape.
 
     Reasons: ``bad_type``, ``missing_field``, ``empty_headline``, ``headline_too_long`` (over 64 KiB),
@@ -43,10 +43,10 @@ def check_news(articles: Sequence[object], asked: Asked) -> Checked:
         good.append(row)
         if isinstance(article, dict) and any(clean(t) != t for t in _texts(article)):
             refused.append(("characters_replaced", article))
-    return Checked(pl.DataFrame(good, schema=NEWS, orient="row"), refusals(asked.source, refused))
+    return ValidatedPage(pl.DataFrame(good, schema=NEWS, orient="row"), refusals(asked.source, refused))
 
 
-def _article(article: object, asked: Asked) -> Row:
+def _article(article: object, asked: RequestScope) -> Row:
     if not isinstance(article, dict):
         raise RefusedError("bad_type")
     headline = _text(article, "headline", required=True)
@@ -75,7 +75,7 @@ def _article(article: object, asked: Asked) -> Row:
     }
 
 
-def _published(article: Row, asked: Asked) -> tuple[datetime, datetime]:
+def _published(article: Row, asked: RequestScope) -> tuple[datetime, datetime]:
     created = parse_moment(article.get("created_at"))
     updated = parse_moment(article["updated_at"]) if article.get("updated_at") is not None else created
     if updated < created:

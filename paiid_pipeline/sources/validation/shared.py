@@ -15,11 +15,11 @@ import polars as pl
 from paiid_pipeline.schemas import BARS, CORPORATE_ACTIONS, NEWS, REFUSALS
 from paiid_pipeline.trading_calendar import TradingCalendar
 
-Kind = Literal["1Min", "1Day", "news", "actions"]
+DataKind = Literal["1Min", "1Day", "news", "actions"]
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 Row = dict[str, Any]
 
-KEYS: Mapping[Kind, tuple[str, ...]] = {
+KEYS: Mapping[DataKind, tuple[str, ...]] = {
     "1Min": ("symbol", "bar_start"),
     "1Day": ("symbol", "bar_start"),
     "news": ("article_id", "updated_at"),
@@ -27,16 +27,16 @@ KEYS: Mapping[Kind, tuple[str, ...]] = {
 }
 """What makes a row of each kind the same row."""
 
-SCHEMAS: Mapping[Kind, Schema] = {"1Min": BARS, "1Day": BARS, "news": NEWS, "actions": CORPORATE_ACTIONS}
+SCHEMAS: Mapping[DataKind, Schema] = {"1Min": BARS, "1Day": BARS, "news": NEWS, "actions": CORPORATE_ACTIONS}
 """The contract of each kind."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestScope:
     """What was asked of whom, and when: the yardstick for what comes."""
 
     source: str
-    kind: Kind
+    kind: DataKind
     symbols: frozenset[str]
     start: datetime
     end: datetime
@@ -52,7 +52,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Checked:
+class ValidatedPage:
     """Good rows under the contract's schema, refusals, and how many bars had not ended."""
 
     rows: pl.DataFrame
@@ -68,14 +68,14 @@ class RefusedError(Exception):
         self.reason = reason
 
 
-def collapse(pages: Sequence[Checked], asked: Asked) -> Checked:
+def collapse(pages: Sequence[ValidatedPage], asked: RequestScope) -> ValidatedPage:
     """All pages of one query, in the order of delivery, as one: no key twice, sorted by key."""
     frames = [page.rows for page in pages] or [pl.DataFrame(schema=SCHEMAS[asked.kind])]
     refused = [page.refusals for page in pages] or [pl.DataFrame(schema=REFUSALS)]
     rows, key = pl.concat(frames), list(KEYS[asked.kind])
     in_progress = sum(page.in_progress for page in pages)
     if rows.select(pl.struct(key).n_unique()).item() == rows.height:
-        return Checked(rows.sort(key), pl.concat(refused), in_progress)
+        return ValidatedPage(rows.sort(key), pl.concat(refused), in_progress)
     once = rows.unique(maintain_order=True)
     if once.height < rows.height:
         refused.append(_copies(rows, asked))
@@ -84,7 +84,7 @@ def collapse(pages: Sequence[Checked], asked: Asked) -> Checked:
         earlier = once.filter(pl.struct(key).is_duplicated()).join(kept, on=once.columns, how="anti", nulls_equal=True)
         payloads = [json.loads(text) for text in earlier.select(_json_of(earlier)).to_series()]
         refused.append(refusals(asked.source, [("conflicting_duplicate", payload) for payload in payloads]))
-    return Checked(kept.sort(key), pl.concat(refused), in_progress)
+    return ValidatedPage(kept.sort(key), pl.concat(refused), in_progress)
 
 
 def refusal(source: str, reason: str, payload: object) -> pl.DataFrame:
@@ -101,7 +101,7 @@ def as_json(payload: object) -> str:
 
 
 def refusals(source: str, refused: Sequence[tuple[str, object]]) -> pl.DataFrame:
-    """`contracts.REFUSALS` of (reason, payload)."""
+    """`schemas.REFUSALS` of (reason, payload)."""
     rows = [(source, reason, as_json(payload)) for reason, payload in refused]
     return pl.DataFrame(rows, schema=REFUSALS, orient="row")
 
@@ -135,7 +135,7 @@ def _spell_out(value: object) -> object:
     return value
 
 
-def _copies(rows: pl.DataFrame, asked: Asked) -> pl.DataFrame:
+def _copies(rows: pl.DataFrame, asked: RequestScope) -> pl.DataFrame:
     what = {"news": "article", "actions": "action"}.get(asked.kind, "bar")
     key = KEYS[asked.kind]
     counts = rows.filter(rows.is_duplicated()).group_by(key, maintain_order=True).len("copies")

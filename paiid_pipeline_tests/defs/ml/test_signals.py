@@ -17,16 +17,16 @@ import pytest
 from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.cli.explain import explain
 from paiid_pipeline.cli.query import show_signals
-from paiid_pipeline.decisions import due_decisions, reach
+from paiid_pipeline.decisions import decision_grid, read_range
 from paiid_pipeline.defs.ml.signals import signal_retraining
-from paiid_pipeline.lookahead.decision_path import History, pipeline_of
-from paiid_pipeline.ml.registry import Interface
-from paiid_pipeline.ml.signals.estimators import Shrink, load_model
-from paiid_pipeline.ml.signals.feature_audit import caught_in
+from paiid_pipeline.lookahead.decision_path import History, decision_path
+from paiid_pipeline.ml.registry import ModelSignature
+from paiid_pipeline.ml.signals.estimators import LogitScale, load_model
+from paiid_pipeline.ml.signals.feature_audit import leaking_in
 from paiid_pipeline.ml.signals.installed import REFERENCE, SIGNAL_MODEL
-from paiid_pipeline.ml.signals.train import Trading, make_signal_data, train_signal_model
-from paiid_pipeline.ml.signals.training import Plan, Trial
-from paiid_pipeline.ml.verdict import Verdict
+from paiid_pipeline.ml.signals.train import TradingCosts, make_signal_data, train_signal_model
+from paiid_pipeline.ml.signals.training import TrainingConfig, Trial
+from paiid_pipeline.ml.verdict import GateResult
 from paiid_pipeline.operations.lookahead_audit import audited
 from paiid_pipeline.schemas import BARS, STORED_ARTICLE_SENTIMENT, empty
 from paiid_pipeline.sentiment.aggregate import aggregate
@@ -80,8 +80,8 @@ def fill(world: World, seed: int = 0) -> None:
 def decide(world: World, days: list[date], now: datetime) -> None:
     """Indicators and sentiment of the daily decisions of some days, as the assets make them."""
     settings, warehouse = world.pipeline(now).settings, world.warehouse
-    due = due_decisions(SYMBOLS, days, settings.universe.calendar, settings, now).filter(pl.col("horizon") == "daily")
-    span = reach(due)
+    due = decision_grid(SYMBOLS, days, settings.universe.calendar, settings, now).filter(pl.col("horizon") == "daily")
+    span = read_range(due)
     versions = warehouse.bar_versions(SYMBOLS, "1Day", span.anchor, span.last, now)
     ages = {horizon: each.max_bar_age for horizon, each in settings.lookback.items()}
     made, withheld = decide_indicators(versions, warehouse.corporate_action_versions(SYMBOLS, now), due, ages)
@@ -204,17 +204,17 @@ def registered(world: World, sha256: str) -> None:
 def install_another(world: World, at: datetime) -> None:
     """A second champion, which says the opposite."""
     pipeline = world.pipeline(at)
-    workshop, folder = pipeline.workshop, pipeline.settings.models_dir / SIGNAL_MODEL / "1"
+    store, folder = pipeline.store, pipeline.settings.models_dir / SIGNAL_MODEL / "1"
     model = load_model(folder, "1")
     made = pipeline.settings.home / "another"
-    replace(model, card=replace(model.card, known_from=at, shrink=Shrink(1.0, -model.card.shrink.side))).save(made)
+    replace(model, card=replace(model.card, known_from=at, shrink=LogitScale(1.0, -model.card.shrink.side))).save(made)
     (made / REFERENCE).write_bytes((folder / REFERENCE).read_bytes())
-    interface = Interface(dict.fromkeys(FEATURES, "double"), ["p_up"], dict.fromkeys(FEATURES, 0.0))
-    version = workshop.registry.register(
-        SIGNAL_MODEL, made, workshop.key, data_sha256="x", metrics={}, parameters={}, interface=interface
+    interface = ModelSignature(dict.fromkeys(FEATURES, "double"), ["p_up"], dict.fromkeys(FEATURES, 0.0))
+    version = store.registry.register(
+        SIGNAL_MODEL, made, store.key, data_sha256="x", metrics={}, parameters={}, interface=interface
     )
-    assert workshop.registry.promote(SIGNAL_MODEL, version.version, Verdict(True, ("by hand",)))
-    workshop.registry.install(SIGNAL_MODEL, workshop.models, workshop.key.public)
+    assert store.registry.promote(SIGNAL_MODEL, version.version, GateResult(True, ("by hand",)))
+    store.registry.install(SIGNAL_MODEL, store.models, store.key.public)
 
 
 @pytest.mark.slow
@@ -251,7 +251,7 @@ def test_each_planted_look_ahead_is_named_and_no_honest_feature_is(learnt: World
     data = make_signal_data(warehouse, settings, TRAINED, "daily", Barriers(), planted)
     moment = data.rows["as_of"].unique().sort()[-20]
     days = [settings.universe.calendar.session_of(moment).day]  # type: ignore[union-attr]
-    due = due_decisions(SYMBOLS, days, settings.universe.calendar, settings, TRAINED)
+    due = decision_grid(SYMBOLS, days, settings.universe.calendar, settings, TRAINED)
     history = History(
         warehouse.bar_versions(SYMBOLS, "1Day", moment - DAY * 600, TRAINED, TRAINED),
         warehouse.corporate_action_versions(SYMBOLS, TRAINED),
@@ -259,7 +259,7 @@ def test_each_planted_look_ahead_is_named_and_no_honest_feature_is(learnt: World
         due.filter((pl.col("horizon") == "daily") & (pl.col("as_of") == moment)),
     )
     rows = data.rows.filter(pl.col("as_of") == moment).with_columns(moon=pl.col("forward_return"))
-    caught = caught_in(pipeline_of(settings), history, rows, (*data.features, "moon"), planted)
+    caught = leaking_in(decision_path(settings), history, rows, (*data.features, "moon"), planted)
     assert caught.keys() == {"tomorrow", "scaled", "moon"}
     assert "features.tomorrow of" in caught["tomorrow"]
     assert caught["moon"] == "it cannot be made from what was known then"
@@ -272,17 +272,17 @@ def test_a_model_on_tomorrows_price_is_refused_by_name_though_it_beats_everythin
     planted = {"rsi": FEATURES["rsi"], "volume": FEATURES["volume"], "tomorrow": tomorrow}
     data = make_signal_data(learnt.warehouse, pipeline.settings, TRAINED, "daily", Barriers(bars=2), planted)
     boosted = Trial("boosted", {"max_depth": 2, "rounds": 40, "learning_rate": 0.1, "leaf": 0.01})
-    plan, workshop = Plan(folds=2, trials=(boosted,)), pipeline.workshop
+    plan, store = TrainingConfig(folds=2, trials=(boosted,)), pipeline.store
     trained = train_signal_model(
-        data, plan, Trading(), learnt.warehouse, pipeline.settings, workshop, TRAINED, lambda _: None, planted
+        data, plan, TradingCosts(), learnt.warehouse, pipeline.settings, store, TRAINED, lambda _: None, planted
     )
     assert trained.evaluation.model.ic_low > 0.3
     assert next(iter(trained.importance)) == "tomorrow"
     assert not trained.verdict.promote
     assert trained.verdict.reasons[0].startswith("refused: tomorrow looks ahead: features.tomorrow of ")
     assert not any("rsi" in reason or "volume" in reason for reason in trained.verdict.reasons)
-    assert workshop.registry.champion(SIGNAL_MODEL) is None
-    assert "refused: tomorrow looks ahead" in workshop.registry.versions(SIGNAL_MODEL)[0].gate[0]
+    assert store.registry.champion(SIGNAL_MODEL) is None
+    assert "refused: tomorrow looks ahead" in store.registry.versions(SIGNAL_MODEL)[0].gate[0]
 
 
 def test_without_decisions_or_known_outcomes_the_run_fails_and_says_what_to_do(world: World, tmp_path: Path) -> None:

@@ -8,18 +8,18 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.backtest.prices import Market, market
+from paiid_pipeline.backtest.prices import PricePanel, price_panel
 from paiid_pipeline.backtest.simulation import Options
 from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.ml.signals.dataset import SignalData, signal_data
-from paiid_pipeline.ml.signals.evaluation import Stage
+from paiid_pipeline.ml.signals.evaluation import EvaluationInputs
 from paiid_pipeline.schemas import INDICATORS, MOMENT, STORED_CORPORATE_ACTIONS, SYMBOL_SENTIMENT, empty
 from paiid_pipeline.signals.generator import SignalGenerator
 from paiid_pipeline.signals.model_engine import ModelGenerator
-from paiid_pipeline.signals.risk import Book
+from paiid_pipeline.signals.risk import RiskInputs
 from paiid_pipeline_tests.signals.markets import DAY, FIRST, SESSION
 
-SETTLE = timedelta(seconds=15)
+DECISION_LAG = timedelta(seconds=15)
 SIGMA, BARS = 0.01, 5
 LATER = FIRST + DAY * 5000
 
@@ -30,14 +30,14 @@ class Planted:
 
     indicators: pl.DataFrame
     sentiment: pl.DataFrame
-    grid: Market
+    grid: PricePanel
 
     def data(self) -> SignalData:
-        return signal_data(self.indicators, self.sentiment, self.grid, SETTLE, Barriers(bars=BARS), LATER)
+        return signal_data(self.indicators, self.sentiment, self.grid, DECISION_LAG, Barriers(bars=BARS), LATER)
 
-    def stage(self) -> Stage:
-        return Stage(
-            self.indicators, self.sentiment, self.grid, SignalGenerator(), ModelGenerator, Book(), Options(), BARS
+    def stage(self) -> EvaluationInputs:
+        return EvaluationInputs(
+            self.indicators, self.sentiment, self.grid, SignalGenerator(), ModelGenerator, RiskInputs(), Options(), BARS
         )
 
 
@@ -70,7 +70,7 @@ def planted(correlation: float, symbols: int, days: int, seed: int = 0, persiste
         low=pl.Series((np.minimum(opens, closes) / reach).ravel()),
     )
     sentiment, actions = empty(SYMBOL_SENTIMENT), empty(STORED_CORPORATE_ACTIONS)
-    return Planted(_indicators(bars, told, rng), sentiment, market(bars, actions))
+    return Planted(_indicators(bars, told, rng), sentiment, price_panel(bars, actions))
 
 
 def _indicators(bars: pl.DataFrame, told: np.ndarray, rng: np.random.Generator) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paiid_pipeline.ml.signals.drift import Limits, distance, drifts, judge, references
+from paiid_pipeline.ml.signals.drift import DriftLimits, assess, distance, drifts, references
 
 RNG = np.random.default_rng(0)
 BEFORE = pl.DataFrame(
@@ -58,11 +58,11 @@ def test_both_measures_are_in_their_bounds_whatever_comes(before: list[float], n
 
 def test_the_limits_say_why() -> None:
     moved = BEFORE.sample(500, seed=2).with_columns(pl.col("a", "b") + 5)
-    found = judge(REFERENCE, moved, 0.03, Limits())
+    found = assess(REFERENCE, moved, 0.03, DriftLimits())
     assert found.reasons == ("2 of 3 features have drifted: b, a",) or found.reasons == (
         "2 of 3 features have drifted: a, b",
     )
-    assert judge(REFERENCE, moved.head(100), 0.03, Limits()).reasons == (), "too few to say"
+    assert assess(REFERENCE, moved.head(100), 0.03, DriftLimits()).reasons == (), "too few to say"
     calm = BEFORE.sample(500, seed=3)
-    assert judge(REFERENCE, calm, None, Limits()).reasons == ()
-    assert judge(REFERENCE, calm, 0.09, Limits()).reasons == ("calibration error 0.090, 0.020 in training",)
+    assert assess(REFERENCE, calm, None, DriftLimits()).reasons == ()
+    assert assess(REFERENCE, calm, 0.09, DriftLimits()).reasons == ("calibration error 0.090, 0.020 in training",)

@@ -11,16 +11,16 @@ import pytest
 from paiid_pipeline.arrays import Floats
 from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.lookahead.audit import audit
-from paiid_pipeline.lookahead.decision_path import pipeline_of
+from paiid_pipeline.lookahead.decision_path import decision_path
 from paiid_pipeline.ml.signals.engines import model_engine
 from paiid_pipeline.ml.signals.estimators import (
     CARD,
-    Card,
-    Kind,
-    Network,
-    Shrink,
+    EstimatorKind,
+    LogitScale,
+    MlpEstimator,
+    ModelCard,
     SignalModel,
-    Trees,
+    TreeEstimator,
     load_card,
     load_model,
     probabilities,
@@ -46,12 +46,14 @@ def rows(count: int, seed: int = 0) -> tuple[Floats, np.ndarray]:
     return values, np.where(told > 0.6, 2, np.where(told < -0.6, 0, 1)).astype(np.int64)
 
 
-def fitted(kind: Kind, seed: int = 1) -> SignalModel:
+def fitted(kind: EstimatorKind, seed: int = 1) -> SignalModel:
     trial = next(trial for trial in TRIALS if trial.kind == kind)
-    learner = Network if kind == "network" else Trees
+    learner = MlpEstimator if kind == "network" else TreeEstimator
     core = learner.fit(*rows(1500), PRIOR, trial.settings, seed, 1)
     names = tuple(f"f{place}" for place in range(5))
-    return SignalModel(Card(kind, names, "daily", Barriers(), NOW, NOW, tuple(PRIOR.tolist()), Shrink(0.7, 0.8)), core)
+    return SignalModel(
+        ModelCard(kind, names, "daily", Barriers(), NOW, NOW, tuple(PRIOR.tolist()), LogitScale(0.7, 0.8)), core
+    )
 
 
 @pytest.fixture(params=["forest", "boosted", "network"])
@@ -61,21 +63,21 @@ def model(request: pytest.FixtureRequest) -> SignalModel:
 
 def test_a_row_has_the_same_bits_alone_and_in_any_company(model: SignalModel) -> None:
     values, _ = rows(700, seed=2)
-    odds, shares = model.odds(values), model.attributions(values)
+    logits, shares = model.logits(values), model.attributions(values)
     order = np.random.default_rng(0).permutation(len(values))
-    assert np.array_equal(model.odds(values[order]), odds[order])
+    assert np.array_equal(model.logits(values[order]), logits[order])
     assert np.array_equal(model.attributions(values[order]), shares[order])
     for place in range(0, 700, 7):
-        assert np.array_equal(model.odds(values[place : place + 1])[0], odds[place])
+        assert np.array_equal(model.logits(values[place : place + 1])[0], logits[place])
         assert np.array_equal(model.attributions(values[place : place + 1])[0], shares[place])
-    assert model.odds(values[:0]).shape == (0, 3)
+    assert model.logits(values[:0]).shape == (0, 3)
     assert model.attributions(values[:0]).shape == (0, 6)
 
 
 def test_attributions_add_up_to_the_odds_and_a_feature_that_tells_nothing_gets_nothing(model: SignalModel) -> None:
     values, _ = rows(300, seed=3)
-    shares, odds = model.attributions(values), model.odds(values)
-    np.testing.assert_allclose(shares.sum(axis=1), odds[:, 2] - odds[:, 0], atol=2e-6)
+    shares, logits = model.attributions(values), model.logits(values)
+    np.testing.assert_allclose(shares.sum(axis=1), logits[:, 2] - logits[:, 0], atol=2e-6)
     sizes = np.abs(shares[:, :-1]).mean(axis=0)
     assert sizes.argmax() == 0
     assert np.ptp(shares[:, 4]) < 1e-9, "a feature that is never known"
@@ -83,7 +85,7 @@ def test_attributions_add_up_to_the_odds_and_a_feature_that_tells_nothing_gets_n
 
 def test_it_has_learnt_what_there_was_to_learn_and_says_it_with_probabilities(model: SignalModel) -> None:
     values, labels = rows(2000, seed=4)
-    shares = probabilities(model.odds(values))
+    shares = probabilities(model.logits(values))
     np.testing.assert_allclose(shares.sum(axis=1), 1.0)
     loss = -np.log(shares[np.arange(len(labels)), labels]).mean()
     assert loss < -PRIOR[labels].mean() - 0.005
@@ -91,15 +93,15 @@ def test_it_has_learnt_what_there_was_to_learn_and_says_it_with_probabilities(mo
 
 def test_the_same_seed_gives_the_same_bits_and_files_hold_all_of_them(model: SignalModel, tmp_path: Path) -> None:
     values, _ = rows(200, seed=5)
-    assert np.array_equal(fitted(model.card.kind).odds(values), model.odds(values))
-    assert not np.array_equal(fitted(model.card.kind, seed=2).odds(values), model.odds(values))
+    assert np.array_equal(fitted(model.card.kind).logits(values), model.logits(values))
+    assert not np.array_equal(fitted(model.card.kind, seed=2).logits(values), model.logits(values))
     model.save(tmp_path)
     key = SigningKey(bytes(range(32)))
     digest = sign_folder(tmp_path, key)
     assert verify_folder(tmp_path, key.public) == digest
     again = load_model(tmp_path, "signal_model-1-abc")
     assert (again.card, again.version) == (model.card, "signal_model-1-abc")
-    assert np.array_equal(again.odds(values), model.odds(values))
+    assert np.array_equal(again.logits(values), model.logits(values))
     assert np.array_equal(again.attributions(values), model.attributions(values))
 
 
@@ -112,7 +114,7 @@ def test_a_card_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_the_network_learns_its_scale_from_the_rows_that_it_is_given_alone() -> None:
     """Statistics are those of the training rows, and a value far outside them is still a finite one."""
     values, labels = rows(500)
-    network = Network.fit(
+    network = MlpEstimator.fit(
         values, labels, PRIOR, {"units": 4, "epochs": 2, "learning_rate": 0.01, "weight_decay": 0}, 0, 1
     )
     known = values[:, 1][np.isfinite(values[:, 1])]
@@ -124,18 +126,22 @@ def test_the_network_learns_its_scale_from_the_rows_that_it_is_given_alone() -> 
 
 
 @pytest.mark.parametrize("kind", ["forest", "network"])
-def test_no_signal_of_the_ml_engine_looks_ahead(kind: Kind) -> None:
+def test_no_signal_of_the_ml_engine_looks_ahead(kind: EstimatorKind) -> None:
     """Random histories with late and restated rows: made again from what was known then, each has the same bits."""
     settings, compared = load_settings({}), 0
     for seed in range(3):
         whole = history(seed)
-        made = pipeline_of(settings)(whole)
+        made = decision_path(settings)(whole)
         values = matrix(features(made["technical_indicators"], made["symbol_sentiment"]), tuple(FEATURES))
         labels = np.random.default_rng(seed).integers(0, 3, len(values))
         trial = next(trial for trial in TRIALS if trial.kind == kind)
-        core = (Network if kind == "network" else Trees).fit(values, labels, PRIOR, trial.settings, seed, 1)
-        card = Card(kind, tuple(FEATURES), "daily", Barriers(), NOW, NOW, tuple(PRIOR.tolist()), Shrink(1.0, 1.0))
-        report = audit(pipeline_of(settings, model_engine(settings, SignalModel(card, core))), whole, whole.decisions)
+        core = (MlpEstimator if kind == "network" else TreeEstimator).fit(
+            values, labels, PRIOR, trial.settings, seed, 1
+        )
+        card = ModelCard(
+            kind, tuple(FEATURES), "daily", Barriers(), NOW, NOW, tuple(PRIOR.tolist()), LogitScale(1.0, 1.0)
+        )
+        report = audit(decision_path(settings, model_engine(settings, SignalModel(card, core))), whole, whole.decisions)
         assert report.differences == []
         compared += report.rows["signals, recomputed from all that is known now"]
     assert compared > 10

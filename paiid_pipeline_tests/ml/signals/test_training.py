@@ -17,14 +17,14 @@ from paiid_pipeline.ml.signals.evaluation import (
     block_of,
     compared,
     evaluate_training,
+    forecast_quality,
     importance,
     mcc,
-    quality,
     reliability,
 )
 from paiid_pipeline.ml.signals.gate import judge_signals
-from paiid_pipeline.ml.signals.training import Plan, Training, Trial, fitted_shrink, train
-from paiid_pipeline.ml.verdict import Verdict
+from paiid_pipeline.ml.signals.training import Training, TrainingConfig, Trial, fitted_shrink, train
+from paiid_pipeline.ml.verdict import GateResult
 from paiid_pipeline.signals.model_engine import matrix
 from paiid_pipeline_tests.ml.signals.planted import BARS, LATER, Planted, planted
 
@@ -34,10 +34,10 @@ FEW = (
     ),
     Trial("network", {"units": 8, "weight_decay": 0.3, "epochs": 4, "learning_rate": 0.003}),
 )
-PLAN = Plan(folds=2, trials=FEW)
+PLAN = TrainingConfig(folds=2, trials=FEW)
 
 
-def measured(world: Planted, data: SignalData, plan: Plan = PLAN) -> tuple[Training, SignalEvaluation]:
+def measured(world: Planted, data: SignalData, plan: TrainingConfig = PLAN) -> tuple[Training, SignalEvaluation]:
     training = train(data, plan, LATER)
     return training, evaluate_training(training, world.stage())
 
@@ -88,7 +88,7 @@ def test_a_planted_ic_of_003_is_recovered_within_its_interval() -> None:
     world = planted(0.03, 150, 450)
     training = train(world.data(), replace(PLAN, least_train=0.5), LATER)
     true = 6 / math.pi * math.asin(0.03 / 2)
-    found = quality(training.forecasts, "odds", BARS)
+    found = forecast_quality(training.forecasts, "odds", BARS)
     assert 0 < found.ic_low <= true <= found.ic_high, found
     assert found.ic_high - found.ic_low < 0.03
 
@@ -217,7 +217,7 @@ def test_without_a_position_or_newer_decisions_the_reasons_say_so(
     assert "not better than random: it took no position" in verdict.reasons
     again = evaluate_training(training, world.stage(), champion=training.model)
     refused = judge_signals(again, {})
-    assert isinstance(refused, Verdict)
+    assert isinstance(refused, GateResult)
     assert refused.reasons[0] == "not compared with the champion: 0 bars since its training, 20 are asked for"
     half = evaluate_training(training, world.stage(), champion=training.fold_models[1])
     (champion,) = (each for each in half.comparisons if each.rival == "champion")

@@ -12,13 +12,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from paiid_pipeline.ml.context import Workshop
+from paiid_pipeline.ml.context import ModelStore
 from paiid_pipeline.ml.registry import Registry
 from paiid_pipeline.ml.signing import SigningKey
 from paiid_pipeline.ml.text import custom_bert
 from paiid_pipeline.ml.text.datasets import ROWS, with_groups
 from paiid_pipeline.ml.text.recipe import Recipe
-from paiid_pipeline.ml.text.training import Plan, train
+from paiid_pipeline.ml.text.training import FineTuningConfig, train
 from paiid_pipeline.sentiment.labels import LABELS
 from paiid_pipeline_tests.ml.conftest import FILLERS, WORDS, _one_thread, key, tiny_base
 
@@ -61,7 +61,9 @@ def learnt(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         for n, (text, label) in enumerate(made_up(300, 4))
     ]  # fmt: skip
     grouped = with_groups(pl.DataFrame(rows, schema=ROWS))
-    plan = Plan(str(tiny_base), epochs=8, batch=8, learning_rate=3e-3, train_embeddings=True, averaging=0.5, half=False)
+    plan = FineTuningConfig(
+        str(tiny_base), epochs=8, batch=8, learning_rate=3e-3, train_embeddings=True, averaging=0.5, half=False
+    )
     return train(grouped, grouped, plan, tmp_path_factory.mktemp("learnt")).folder
 
 
@@ -88,10 +90,10 @@ def home(tmp_path: Path, empty_register: Path) -> Path:
 
 
 @pytest.fixture
-def workshop(home: Path, key: SigningKey) -> Workshop:
+def store(home: Path, key: SigningKey) -> ModelStore:
     """A workshop in that home."""
     registry = Registry(f"sqlite:///{home}/mlflow/mlflow.db", home / "mlflow" / "artifacts")
-    return Workshop(registry, key, home / "models", home)
+    return ModelStore(registry, key, home / "models", home)
 
 
 def renamed(folder: Path, to: Path, **config: object) -> Path:

@@ -7,7 +7,7 @@ import pytest
 
 from paiid_pipeline.ml.classification_metrics import temper
 from paiid_pipeline.ml.text.comparison import judge_blend
-from paiid_pipeline.ml.verdict import Verdict
+from paiid_pipeline.ml.verdict import GateResult
 
 RNG = np.random.default_rng(3)
 ROWS = 600
@@ -17,7 +17,7 @@ NAIVE = np.tile([0.4, 0.3, 0.3], (ROWS, 1))
 GROUPS = np.arange(ROWS) // 2
 
 
-def verdict(challenger: np.ndarray, other: np.ndarray, member: np.ndarray = NAIVE) -> Verdict:
+def verdict(challenger: np.ndarray, other: np.ndarray, member: np.ndarray = NAIVE) -> GateResult:
     return judge_blend(
         LABELS, challenger, blends={"other": other}, members={"member": member}, baselines={"naive": NAIVE},
         groups=GROUPS,

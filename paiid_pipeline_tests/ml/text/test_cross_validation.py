@@ -13,7 +13,7 @@ from paiid_pipeline.ml.text import recipe as recipes
 from paiid_pipeline.ml.text.cross_validation import measure
 from paiid_pipeline.ml.text.datasets import Dataset, digest, with_groups
 from paiid_pipeline.ml.text.recipe import Recipe, fine_tune, split
-from paiid_pipeline.ml.text.training import Plan, Trained, train
+from paiid_pipeline.ml.text.training import FineTunedModel, FineTuningConfig, train
 
 
 @pytest.fixture
@@ -39,9 +39,9 @@ def data(labelled: pl.DataFrame) -> Dataset:
 
 @pytest.fixture
 def recipe(tiny_base: Path) -> Recipe:
-    plan = Plan("", epochs=2, batch=8, learning_rate=3e-3, train_embeddings=True, averaging=0.5, half=False)
+    plan = FineTuningConfig("", epochs=2, batch=8, learning_rate=3e-3, train_embeddings=True, averaging=0.5, half=False)
     short = replace(plan, epochs=1)
-    return Recipe(str(tiny_base), sentences=20, articles=30, general=plan, pupil=short, further=short)
+    return Recipe(str(tiny_base), sentences=20, articles=30, stage_1=plan, student=short, stage_2=short)
 
 
 @pytest.fixture
@@ -65,7 +65,9 @@ def test_nothing_that_is_measured_was_trained_on(
     trained_on: dict[str, set[str]] = {}
     news: set[str] = set()
 
-    def watched(rows: pl.DataFrame, validation: pl.DataFrame, plan: Plan, folder: Path, *rest: object) -> Trained:
+    def watched(
+        rows: pl.DataFrame, validation: pl.DataFrame, plan: FineTuningConfig, folder: Path, *rest: object
+    ) -> FineTunedModel:
         name = folder.name if folder.parent == tmp_path else folder.parent.name
         trained_on.setdefault(name, set()).update(rows["group"], validation["group"])
         news.update(rows.filter(pl.col("source") == "news")["text"])

@@ -11,8 +11,8 @@ import pytest
 
 from paiid_pipeline.ml.text.classifier import encode, has_bfloat16, load_network, load_tokenizer, predict
 from paiid_pipeline.ml.text.datasets import GROUPED
-from paiid_pipeline.ml.text.distillation import apart, read_articles, taught
-from paiid_pipeline.ml.text.training import Plan, train
+from paiid_pipeline.ml.text.distillation import pseudo_labelled, read_articles, without_near_duplicates
+from paiid_pipeline.ml.text.training import FineTuningConfig, train
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def articles() -> pl.DataFrame:
 
 @pytest.fixture
 def teachers(tiny_base: Path, labelled: pl.DataFrame, tmp_path: Path) -> list[Path]:
-    plan = Plan(str(tiny_base), epochs=1, batch=8, learning_rate=3e-3, train_embeddings=True, half=False)
+    plan = FineTuningConfig(str(tiny_base), epochs=1, batch=8, learning_rate=3e-3, train_embeddings=True, half=False)
     return [train(labelled, labelled, replace(plan, seed=n), tmp_path / f"teacher-{n}").folder for n in (0, 1)]
 
 
@@ -53,13 +53,13 @@ def test_titles_and_bodies_lose_what_the_agency_put_before_them(tmp_path: Path) 
 def test_a_near_duplicate_of_a_labelled_text_is_left_out(articles: pl.DataFrame, labelled: pl.DataFrame) -> None:
     copies = pl.DataFrame({"title": ["a", "b"], "body": [labelled["text"][0], labelled["text"][7].upper() + " !"]})
     mixed = pl.concat([articles.head(5), copies, articles.tail(7)])
-    assert apart(mixed, labelled).equals(articles)
+    assert without_near_duplicates(mixed, labelled).equals(articles)
 
 
 def test_the_target_is_the_mean_of_what_all_teachers_say_of_both_views(
     articles: pl.DataFrame, teachers: list[Path], tmp_path: Path
 ) -> None:
-    rows = taught(articles, teachers, 5, tmp_path)
+    rows = pseudo_labelled(articles, teachers, 5, tmp_path)
     assert (rows.height, dict(rows.schema)) == (5, GROUPED)
     title = dict(articles.select("body", "title").iter_rows())
     said = [
@@ -77,8 +77,8 @@ def test_the_target_is_the_mean_of_what_all_teachers_say_of_both_views(
 def test_what_was_taught_is_kept_until_a_teacher_changes(
     articles: pl.DataFrame, teachers: list[Path], tmp_path: Path
 ) -> None:
-    first = taught(articles, teachers, 5, tmp_path)
-    assert taught(articles, teachers, 5, tmp_path).equals(first)
+    first = pseudo_labelled(articles, teachers, 5, tmp_path)
+    assert pseudo_labelled(articles, teachers, 5, tmp_path).equals(first)
     assert len(list(tmp_path.glob("taught-*.parquet"))) == 1
-    assert not taught(articles, teachers[:1], 5, tmp_path).equals(first)
-    assert taught(articles.clear(), teachers, 5, tmp_path).is_empty()
+    assert not pseudo_labelled(articles, teachers[:1], 5, tmp_path).equals(first)
+    assert pseudo_labelled(articles.clear(), teachers, 5, tmp_path).is_empty()

@@ -19,7 +19,7 @@ from paiid_pipeline.ml.signing import SigningKey, UntrustedModelError, sign_fold
 from paiid_pipeline.ml.text.classifier import encode, load_network, load_tokenizer, new_network, predict, save_network
 from paiid_pipeline.ml.text.export import Precision, export_model
 from paiid_pipeline.ml.text.onnx_runtime import Served, load_served
-from paiid_pipeline.ml.text.training import Plan, train
+from paiid_pipeline.ml.text.training import FineTuningConfig, train
 from paiid_pipeline_tests.ml.conftest import FILLERS, WORDS
 
 RNG = random.Random(5)
@@ -29,7 +29,9 @@ TEXTS = [(" ".join(RNG.choices(EVERY, k=RNG.randint(1, 30))), RNG.choice([None, 
 
 @pytest.fixture
 def trained(tiny_base: Path, labelled: pl.DataFrame, tmp_path: Path) -> Path:
-    plan = Plan(str(tiny_base), epochs=4, batch=8, learning_rate=3e-3, train_embeddings=True, averaging=0.5, half=False)
+    plan = FineTuningConfig(
+        str(tiny_base), epochs=4, batch=8, learning_rate=3e-3, train_embeddings=True, averaging=0.5, half=False
+    )
     return train(labelled, labelled, plan, tmp_path / "trained").folder
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from paiid_pipeline.ml.context import Workshop
+from paiid_pipeline.ml.context import ModelStore
 from paiid_pipeline.ml.signing import SigningKey, UntrustedModelError
 from paiid_pipeline.ml.text.classifier import load_tokenizer, most_tokens
 from paiid_pipeline.ml.text.gate import force, promote
 from paiid_pipeline.ml.text.import_model import import_model
 from paiid_pipeline.ml.text.scoring import open_analyzer, open_member
-from paiid_pipeline.sentiment.base import Opinion, Reading
+from paiid_pipeline.sentiment.base import Prediction, TextInput
 from paiid_pipeline.sentiment.transformer import Transformer
 from paiid_pipeline_tests.ml.text.conftest import made_up, renamed
 from paiid_pipeline_tests.ml.text.hub import hub
@@ -49,31 +49,31 @@ def rows() -> pl.DataFrame:
     return texts.with_columns(entity=pl.lit(None, pl.String), group=pl.col("text"))
 
 
-def heard(workshop: Workshop, text: str = "the company profit beats") -> dict[str, tuple[float, float, float]]:
-    result = open_analyzer(workshop.models, key=KEY).analyze_sentiment(text)
+def heard(store: ModelStore, text: str = "the company profit beats") -> dict[str, tuple[float, float, float]]:
+    result = open_analyzer(store.models, key=KEY).analyze_sentiment(text)
     return {each.model: (each.p_negative, each.p_neutral, each.p_positive) for each in result.members}
 
 
 def test_no_model_is_in_use_that_was_not_measured(
-    finbert: Path, learnt: Path, workshop: Workshop, rows: pl.DataFrame
+    finbert: Path, learnt: Path, store: ModelStore, rows: pl.DataFrame
 ) -> None:
     """Not even the first of its name, whose weights may be random."""
-    version, verdict = import_model("finbert", str(finbert), workshop)
+    version, verdict = import_model("finbert", str(finbert), store)
     assert not verdict.promote
     assert f"paiid models promote finbert {version.version} --force" in verdict.reasons[0]
-    assert workshop.registry.champion("finbert") is None
-    _, verdict = import_model("finbert", str(finbert), workshop, rows=rows)
+    assert store.registry.champion("finbert") is None
+    _, verdict = import_model("finbert", str(finbert), store, rows=rows)
     assert not verdict.promote
-    assert workshop.registry.champion("finbert") is None
-    assert "finbert" not in heard(workshop)
-    _, verdict = import_model("custom_bert", str(learnt), workshop, rows=rows)
+    assert store.registry.champion("finbert") is None
+    assert "finbert" not in heard(store)
+    _, verdict = import_model("custom_bert", str(learnt), store, rows=rows)
     assert verdict.promote
-    assert "custom_bert" in heard(workshop)
+    assert "custom_bert" in heard(store)
 
 
-def test_a_model_put_to_use_answers_with_its_labels_in_order(finbert: Path, workshop: Workshop) -> None:
-    version, _ = import_model("finbert", str(finbert), workshop)
-    force("finbert", version.version, workshop, "by hand")
+def test_a_model_put_to_use_answers_with_its_labels_in_order(finbert: Path, store: ModelStore) -> None:
+    version, _ = import_model("finbert", str(finbert), store)
+    force("finbert", version.version, store, "by hand")
     import torch
     from transformers import BertForSequenceClassification
 
@@ -81,33 +81,33 @@ def test_a_model_put_to_use_answers_with_its_labels_in_order(finbert: Path, work
     ids = load_tokenizer(finbert).encode("the company profit beats").ids
     with torch.inference_mode():
         neutral, positive, negative = model(torch.tensor([ids])).logits.softmax(-1)[0].tolist()
-    assert heard(workshop)["finbert"] == pytest.approx((negative, neutral, positive), abs=1e-4)
+    assert heard(store)["finbert"] == pytest.approx((negative, neutral, positive), abs=1e-4)
     assert (version.parameters["source"], version.parameters["precision"]) == (str(finbert), "fp32")
 
 
 def test_a_second_one_must_beat_the_champion_on_labelled_texts(
-    finbert: Path, learnt: Path, workshop: Workshop, rows: pl.DataFrame
+    finbert: Path, learnt: Path, store: ModelStore, rows: pl.DataFrame
 ) -> None:
-    first, _ = import_model("custom_bert", str(finbert), workshop)
-    force("custom_bert", first.version, workshop, "by hand")
-    before = heard(workshop)
-    _, waits = import_model("custom_bert", str(learnt), workshop)
+    first, _ = import_model("custom_bert", str(finbert), store)
+    force("custom_bert", first.version, store, "by hand")
+    before = heard(store)
+    _, waits = import_model("custom_bert", str(learnt), store)
     assert not waits.promote
     assert "paiid models promote custom_bert 2 --force" in waits.reasons[0]
-    assert heard(workshop) == before
+    assert heard(store) == before
     calibration = [(text, None) for text in rows["text"][:60]]
-    better, verdict = import_model("custom_bert", str(learnt), workshop, calibration=calibration, rows=rows)
+    better, verdict = import_model("custom_bert", str(learnt), store, calibration=calibration, rows=rows)
     assert verdict.promote, verdict
     assert verdict.reasons[0].startswith("better than the champion, version 1")
     assert better.metrics["accuracy"] > 0.9
     assert better.parameters["precision"] == "int8"
-    assert heard(workshop) != before
-    _, worse = import_model("custom_bert", str(finbert), workshop, rows=rows)
+    assert heard(store) != before
+    _, worse = import_model("custom_bert", str(finbert), store, rows=rows)
     assert not worse.promote
 
 
 def test_what_cannot_be_trusted_or_understood_is_refused_and_nothing_is_registered(
-    finbert: Path, workshop: Workshop, tmp_path: Path
+    finbert: Path, store: ModelStore, tmp_path: Path
 ) -> None:
     pickled = renamed(finbert, tmp_path / "pickled")
     (pickled / "pytorch_model.bin").write_bytes(b"\x80\x04.")
@@ -126,11 +126,11 @@ def test_what_cannot_be_trusted_or_understood_is_refused_and_nothing_is_register
         (tmp_path / "nowhere", LookupError, "is no folder"),
     ):
         with pytest.raises(error, match=said):
-            import_model("finbert", str(folder), workshop)
+            import_model("finbert", str(folder), store)
     with pytest.raises(ValueError, match="import a model as one of custom_bert, finbert"):
-        import_model("gpt", str(finbert), workshop)
-    assert workshop.registry.names() == []
-    assert not (workshop.models / "finbert").exists()
+        import_model("gpt", str(finbert), store)
+    assert store.registry.names() == []
+    assert not (store.models / "finbert").exists()
 
 
 @pytest.mark.parametrize(
@@ -149,21 +149,23 @@ def test_a_model_reads_as_much_as_its_configuration_and_its_tokenizer_allow(
 
 
 def test_an_imported_model_is_not_cut_before_its_end_and_what_is_cut_is_flagged(
-    finbert: Path, workshop: Workshop
+    finbert: Path, store: ModelStore
 ) -> None:
-    version, _ = import_model("finbert", str(finbert), workshop)
-    files = workshop.registry.fetch("finbert", version.version, workshop.home / "fetched", workshop.key.public)
+    version, _ = import_model("finbert", str(finbert), store)
+    files = store.registry.fetch("finbert", version.version, store.home / "fetched", store.key.public)
     about = json.loads((files / "served.json").read_text())
     longest = most_tokens(finbert)
     assert about["max_tokens"] == longest
-    member = open_member("finbert", files, workshop.key.public)
-    short, long = member.score([Reading("the company profit beats"), Reading("the company profit beats " * longest)])
+    member = open_member("finbert", files, store.key.public)
+    short, long = member.score(
+        [TextInput("the company profit beats"), TextInput("the company profit beats " * longest)]
+    )
     assert (short.flags, long.flags) == ((), ("truncated",))
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_weights_that_are_no_numbers_are_refused_whatever_text_they_would_show_on(
-    finbert: Path, workshop: Workshop, tmp_path: Path, value: str
+    finbert: Path, store: ModelStore, tmp_path: Path, value: str
 ) -> None:
     from safetensors.torch import load_file, save_file
 
@@ -172,25 +174,25 @@ def test_weights_that_are_no_numbers_are_refused_whatever_text_they_would_show_o
     weights["bert.embeddings.word_embeddings.weight"][-1] = float(value)  # of one rare word
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match="word_embeddings"):
-        import_model("finbert", str(folder), workshop)
-    assert workshop.registry.names() == []
+        import_model("finbert", str(folder), store)
+    assert store.registry.names() == []
 
 
 def test_the_gate_turns_back_what_makes_no_prediction_for_some_text(
-    learnt: Path, workshop: Workshop, rows: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+    learnt: Path, store: ModelStore, rows: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing = float("nan")
 
-    def silent(_self: Transformer, readings: Sequence[Reading]) -> list[Opinion]:
+    def silent(_self: Transformer, readings: Sequence[TextInput]) -> list[Prediction]:
         shares = [(nothing,) * 3 if "beats" in reading.text else (0.1, 0.2, 0.7) for reading in readings]
-        return [Opinion((a, b, c), 0.7) for a, b, c in shares]
+        return [Prediction((a, b, c), 0.7) for a, b, c in shares]
 
-    first, _ = import_model("custom_bert", str(learnt), workshop)
-    second, _ = import_model("custom_bert", str(learnt), workshop)
+    first, _ = import_model("custom_bert", str(learnt), store)
+    second, _ = import_model("custom_bert", str(learnt), store)
     assert (first.version, second.version) == (1, 2)
     monkeypatch.setattr(Transformer, "score", silent)
     telling = pl.concat([rows, rows.head(1).with_columns(text=pl.lit("the company profit beats"))])
-    verdict = promote("custom_bert", 2, workshop, telling)
+    verdict = promote("custom_bert", 2, store, telling)
     assert not verdict.promote
     assert "makes no prediction for" in verdict.reasons[0]
     assert "\n" not in verdict.reasons[0]

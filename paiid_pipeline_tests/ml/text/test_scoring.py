@@ -19,8 +19,8 @@ from paiid_pipeline.ml.signing import KEY_VARIABLE, SIGNATURE, SigningKey, Untru
 from paiid_pipeline.ml.text.classifier import load_tokenizer, new_network, save_network
 from paiid_pipeline.ml.text.export import export_model
 from paiid_pipeline.ml.text.scoring import cores, load_member, open_analyzer, save_blend
-from paiid_pipeline.sentiment.base import Reading
-from paiid_pipeline.sentiment.ensemble import SEED, Blend
+from paiid_pipeline.sentiment.base import TextInput
+from paiid_pipeline.sentiment.ensemble import DEFAULT_WEIGHTS, EnsembleWeights
 from paiid_pipeline.sentiment.transformer import Transformer
 from paiid_pipeline.settings import load_settings
 
@@ -91,7 +91,7 @@ def sign(folder: Path) -> None:
 
 
 def probabilities(member: Transformer, *texts: str) -> list[tuple[float, float, float]]:
-    return [opinion.probabilities for opinion in member.score([Reading(text) for text in texts])]
+    return [prediction.probabilities for prediction in member.score([TextInput(text) for text in texts])]
 
 
 def test_labels_are_mapped_by_name(base: Path, models_dir: Path) -> None:
@@ -132,19 +132,19 @@ def test_another_models_vocabulary_is_refused(base: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["finbert", "custom_bert"])
 def test_what_is_not_signed_by_us_is_left_out_and_said(models_dir: Path, tmp_path: Path, name: str) -> None:
     copy(models_dir / name, tmp_path / name)
-    assert open_analyzer(tmp_path, key=KEY).route.left_out.keys() == {"custom_bert", "finbert"} - {name}
+    assert open_analyzer(tmp_path, key=KEY).route.unavailable.keys() == {"custom_bert", "finbert"} - {name}
     heard = open_analyzer(tmp_path, key=partial(SigningKey, b"\x18" * 32)).route
     assert [member.name for member in heard.members] == ["vader"]
-    assert "not signed with our key" in heard.left_out[name]
+    assert "not signed with our key" in heard.unavailable[name]
     assert (
         KEY_VARIABLE
-        in open_analyzer(tmp_path, key=partial(key_of, load_settings({"PAIID_ENV": "prod"}))).route.left_out[name]
+        in open_analyzer(tmp_path, key=partial(key_of, load_settings({"PAIID_ENV": "prod"}))).route.unavailable[name]
     )
     weights = max((tmp_path / name).iterdir(), key=lambda path: path.stat().st_size)
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 1
     weights.write_bytes(bytes(content))
-    assert "changed after signing" in open_analyzer(tmp_path, key=KEY).route.left_out[name]
+    assert "changed after signing" in open_analyzer(tmp_path, key=KEY).route.unavailable[name]
     (tmp_path / name / SIGNATURE).unlink()
     with pytest.raises(UntrustedModelError, match=SIGNATURE):
         load_member(name, tmp_path, KEY)
@@ -162,7 +162,7 @@ def test_signed_rubbish_is_left_out_and_said(base: Path, tmp_path: Path) -> None
             (tmp_path / name / file).write_text(content)
         sign(tmp_path / name)
     made = open_analyzer(tmp_path, key=KEY)
-    assert made.route.left_out.keys() == {"custom_bert", "finbert"}
+    assert made.route.unavailable.keys() == {"custom_bert", "finbert"}
     assert made.analyze_sentiment("great profit").flags == ("missing:custom_bert", "missing:finbert")
 
 
@@ -173,7 +173,7 @@ def test_signed_rubbish_is_left_out_and_said(base: Path, tmp_path: Path) -> None
 def test_no_signed_rubbish_raises(models_dir: Path, tmp_path: Path, name: str, rubbish: str) -> None:
     """In any of the files of a folder in turn; what is left is heard."""
     if name == "ensemble":
-        save_blend(SEED, tmp_path / "whole" / name)
+        save_blend(DEFAULT_WEIGHTS, tmp_path / "whole" / name)
     else:
         copy(models_dir / name, tmp_path / "whole" / name)
     for file in sorted((tmp_path / "whole" / name).glob("*.json")):
@@ -192,32 +192,32 @@ def test_all_members_are_heard(models_dir: Path) -> None:
     analyzer = open_analyzer(models_dir, {"AAPL": ["apple"], "NOK": ["nokia"]}, key=KEY)
     result = analyzer.analyze_sentiment("apple beats nokia, a great profit")
     assert [member.model for member in result.members] == ["custom_bert", "finbert", "vader"]
-    assert analyzer.route.left_out == {}
+    assert analyzer.route.unavailable == {}
     assert result.flags == ()
     for_symbol = [analyzer.analyze_sentiment("apple beats nokia", symbol).score for symbol in ("AAPL", "NOK")]
     assert for_symbol[0] != for_symbol[1]
 
 
 def test_a_fitted_blend_is_used_where_it_is_signed_and_the_seed_where_it_is_not(tmp_path: Path) -> None:
-    fitted = Blend("fitted.1", {"vader": 0.5, "custom_bert": 0.5}, 1.7)
+    fitted = EnsembleWeights("fitted.1", {"vader": 0.5, "custom_bert": 0.5}, 1.7)
     save_blend(fitted, tmp_path / "ensemble")
-    left = open_analyzer(tmp_path, key=KEY).route.left_out
+    left = open_analyzer(tmp_path, key=KEY).route.unavailable
     assert SIGNATURE in left["ensemble"]
     sign(tmp_path / "ensemble")
     analyzer = open_analyzer(tmp_path, key=KEY)
     assert analyzer.blend == fitted
-    assert analyzer.route.left_out.keys() == {"custom_bert"}
+    assert analyzer.route.unavailable.keys() == {"custom_bert"}
     assert analyzer.analyze_sentiment("great profit").model_version.startswith("fitted.1(vader")
-    save_blend(Blend("fitted.2", {"vader": 0.0, "custom_bert": 1.0}), tmp_path / "ensemble")
+    save_blend(EnsembleWeights("fitted.2", {"vader": 0.0, "custom_bert": 1.0}), tmp_path / "ensemble")
     sign(tmp_path / "ensemble")
     deaf = open_analyzer(tmp_path, key=KEY)
-    assert deaf.blend == SEED
-    assert "hears none" in deaf.route.left_out["ensemble"]
+    assert deaf.blend == DEFAULT_WEIGHTS
+    assert "hears none" in deaf.route.unavailable["ensemble"]
     (tmp_path / "ensemble" / "blend.json").write_text('{"weights": {}}')
     sign(tmp_path / "ensemble")
     broken = open_analyzer(tmp_path, key=KEY)
-    assert broken.blend == SEED
-    assert "no blend" in broken.route.left_out["ensemble"]
+    assert broken.blend == DEFAULT_WEIGHTS
+    assert "no blend" in broken.route.unavailable["ensemble"]
 
 
 texts = st.lists(
@@ -246,9 +246,9 @@ def test_another_process_gives_the_same_bits_without_importing_torch(models_dir:
     code = (
         "import sys; from pathlib import Path; from paiid_pipeline.ml.text.scoring import load_member\n"
         "from paiid_pipeline.ml.signing import SigningKey\n"
-        "from paiid_pipeline.sentiment.base import Reading\n"
+        "from paiid_pipeline.sentiment.base import TextInput\n"
         f"member = load_member('custom_bert', Path({str(models_dir)!r}), lambda: SigningKey(bytes([23]) * 32))\n"
-        f"print([[p.hex() for p in o.probabilities] for o in member.score([Reading(t) for t in {headlines!r}])])\n"
+        f"print([[p.hex() for p in o.probabilities] for o in member.score([TextInput(t) for t in {headlines!r}])])\n"
         "assert not {'torch', 'transformers', 'mlflow'} & set(sys.modules)"
     )
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,19 +12,23 @@ import pytest
 import torch
 
 from paiid_pipeline.ml.text.classifier import average_networks, encode, load_network, load_tokenizer, padded, predict
-from paiid_pipeline.ml.text.training import CHECKPOINT, Plan, Progress, epoch_rows, train
+from paiid_pipeline.ml.text.training import CHECKPOINT, FineTuningConfig, Progress, epoch_rows, train
 
 
 @pytest.fixture
-def plan(tiny_base: Path) -> Plan:
-    return Plan(str(tiny_base), epochs=6, batch=8, learning_rate=3e-3, train_embeddings=True, averaging=0.5, half=False)
+def plan(tiny_base: Path) -> FineTuningConfig:
+    return FineTuningConfig(
+        str(tiny_base), epochs=6, batch=8, learning_rate=3e-3, train_embeddings=True, averaging=0.5, half=False
+    )
 
 
 def _digest(folder: Path) -> str:
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
-def test_it_learns_and_the_model_says_what_was_learnt(plan: Plan, labelled: pl.DataFrame, tmp_path: Path) -> None:
+def test_it_learns_and_the_model_says_what_was_learnt(
+    plan: FineTuningConfig, labelled: pl.DataFrame, tmp_path: Path
+) -> None:
     test, rest = labelled.filter(pl.col("fold") == 0), labelled.filter(pl.col("fold") > 0)
     seen: list[Progress] = []
     made = train(rest, test, plan, tmp_path / "m", seen.append)
@@ -45,7 +49,7 @@ def test_it_learns_and_the_model_says_what_was_learnt(plan: Plan, labelled: pl.D
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(
-    plan: Plan, labelled: pl.DataFrame, tmp_path: Path
+    plan: FineTuningConfig, labelled: pl.DataFrame, tmp_path: Path
 ) -> None:
     short = replace(plan, epochs=1)
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -54,7 +58,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(
 
 
 def test_consistency_makes_what_dropout_leaves_out_matter_less(
-    plan: Plan, labelled: pl.DataFrame, tmp_path: Path
+    plan: FineTuningConfig, labelled: pl.DataFrame, tmp_path: Path
 ) -> None:
     """On labels that only rote learning fits, where a network leans on what dropout may take away."""
     targets = labelled.select("label", pl.col("^p_.*$"))
@@ -74,7 +78,7 @@ def test_consistency_makes_what_dropout_leaves_out_matter_less(
 
 @pytest.mark.parametrize("killed_at", [50, 75, 110])
 def test_a_killed_training_goes_on_and_ends_with_the_same_bits(
-    plan: Plan, labelled: pl.DataFrame, tmp_path: Path, killed_at: int
+    plan: FineTuningConfig, labelled: pl.DataFrame, tmp_path: Path, killed_at: int
 ) -> None:
     train(labelled, labelled, plan, tmp_path / "whole")
 
@@ -90,7 +94,9 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bits(
     assert _digest(tmp_path / "killed") == _digest(tmp_path / "whole")
 
 
-def test_a_checkpoint_of_another_plan_is_not_taken(plan: Plan, labelled: pl.DataFrame, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_plan_is_not_taken(
+    plan: FineTuningConfig, labelled: pl.DataFrame, tmp_path: Path
+) -> None:
     def kill(progress: Progress) -> None:
         if progress.epoch == 2:
             raise KeyboardInterrupt
@@ -104,19 +110,23 @@ def test_a_checkpoint_of_another_plan_is_not_taken(plan: Plan, labelled: pl.Data
         train(labelled.head(100), labelled, plan, tmp_path)
 
 
-def test_it_stops_where_validation_no_longer_gets_better(plan: Plan, labelled: pl.DataFrame, tmp_path: Path) -> None:
+def test_it_stops_where_validation_no_longer_gets_better(
+    plan: FineTuningConfig, labelled: pl.DataFrame, tmp_path: Path
+) -> None:
     still = replace(plan, epochs=30, learning_rate=0.0, head_learning_rate=0.0, patience=1)
     assert train(labelled, labelled, still, tmp_path).epochs < 5
 
 
-def test_one_of_our_models_can_be_trained_further(plan: Plan, labelled: pl.DataFrame, tmp_path: Path) -> None:
+def test_one_of_our_models_can_be_trained_further(
+    plan: FineTuningConfig, labelled: pl.DataFrame, tmp_path: Path
+) -> None:
     train(labelled, labelled, plan, tmp_path / "first")
-    further = replace(plan, base=str(tmp_path / "first"), epochs=1, learning_rate=0.0, head_learning_rate=0.0)
-    made = train(labelled, labelled, further, tmp_path / "second")
+    stage_2 = replace(plan, base=str(tmp_path / "first"), epochs=1, learning_rate=0.0, head_learning_rate=0.0)
+    made = train(labelled, labelled, stage_2, tmp_path / "second")
     assert made.validation_macro_f1 > 0.9, "it began from scratch"
 
 
-def test_several_seeds_average_into_one_model(plan: Plan, labelled: pl.DataFrame, tmp_path: Path) -> None:
+def test_several_seeds_average_into_one_model(plan: FineTuningConfig, labelled: pl.DataFrame, tmp_path: Path) -> None:
     one, other = (train(labelled, labelled, replace(plan, seed=s, epochs=2), tmp_path / str(s)).folder for s in (0, 1))
     average_networks([one, other], tmp_path / "mean")
     heads = [load_network(folder).state_dict()["head.weight"] for folder in (one, other, tmp_path / "mean")]
@@ -136,7 +146,7 @@ def test_an_epoch_draws_each_source_by_its_share(labelled: pl.DataFrame) -> None
     assert not drawn.equals(epoch_rows(rows, shares, 0, 1))
 
 
-def test_no_rows_are_refused(plan: Plan, labelled: pl.DataFrame, tmp_path: Path) -> None:
+def test_no_rows_are_refused(plan: FineTuningConfig, labelled: pl.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="got 200 and 0"):
         train(labelled, labelled.clear(), plan, tmp_path)
 
@@ -155,4 +165,4 @@ def test_a_plan_multiplies_in_bfloat16_only_where_the_processor_does(
     monkeypatch: pytest.MonkeyPatch, able: dict[str, bool], half: bool
 ) -> None:
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: able)
-    assert Plan("").half is half
+    assert FineTuningConfig("").half is half

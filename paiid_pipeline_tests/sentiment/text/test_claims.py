@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paiid_pipeline.sentiment.text.claims import claims_of, read_claims
-from paiid_pipeline.sentiment.text.near_duplicates import are_near, near_copies, signature
+from paiid_pipeline.sentiment.text.near_duplicates import are_near, near_duplicates, signature
 
 BODY = (
     "The company reported quarterly results before the market opened and issued guidance for the current quarter;"
@@ -44,8 +44,8 @@ def signed(headline: str, body: str = BODY) -> str:
 )
 def test_near_copies_that_say_the_opposite_are_two_stories(one: str, other: str) -> None:
     assert are_near(signed(one), signed(other))
-    assert near_copies([signed(one), signed(other)]) == []
-    assert near_copies([signed(one), signed(one, BODY + " More follows.")]) == [(1, 0)]
+    assert near_duplicates([signed(one), signed(other)]) == []
+    assert near_duplicates([signed(one), signed(one, BODY + " More follows.")]) == [(1, 0)]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_near_copies_that_say_the_opposite_are_two_stories(one: str, other: str)
     ],
 )
 def test_additions_and_other_words_for_the_same_make_no_other_story(headline: str, body: str) -> None:
-    assert near_copies([signed("Northfield beats estimates"), signed(headline, body)]) == [(1, 0)]
+    assert near_duplicates([signed("Northfield beats estimates"), signed(headline, body)]) == [(1, 0)]
 
 
 @given(st.text(max_size=300), st.text(max_size=60))

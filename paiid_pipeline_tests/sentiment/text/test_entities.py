@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paiid_pipeline.sentiment.base import Reading
+from paiid_pipeline.sentiment.base import TextInput
 from paiid_pipeline.sentiment.text.entities import read_for
 from paiid_pipeline.sentiment.text.normalise import normalise
 from paiid_pipeline.sentiment.vader import Vader
@@ -34,7 +34,7 @@ NAMES = {"AAPL": ["Apple"], "NOK": ["Nokia", "Nokia Oyj"], "V": ["Visa"], "GOOG"
     ],
 )
 def test_each_case(text: str, symbol: str | None, entity: str | None, clause: str | None) -> None:
-    assert read_for(text, symbol, NAMES) == Reading(text, entity, clause)
+    assert read_for(text, symbol, NAMES) == TextInput(text, entity, clause)
 
 
 FIRMS = {
@@ -142,8 +142,8 @@ def test_clauses_are_better_than_headlines_for_a_member_that_knows_no_entities(d
     truth = [{"negative": -1, "neutral": 0, "positive": 1}[label] for label in rows["label"]]
     conflicts = [each.lower() == "true" for each in rows["conflict"]]
 
-    def right(readings: list[Reading]) -> tuple[float, float]:
-        scores = [opinion.score for opinion in Vader().score(readings)]
+    def right(readings: list[TextInput]) -> tuple[float, float]:
+        scores = [prediction.score for prediction in Vader().score(readings)]
         hits = [(s > 0) - (s < 0) == wanted for s, wanted in zip(scores, truth, strict=True)]
         among = [hit for hit, conflict in zip(hits, conflicts, strict=True) if conflict]
         return sum(hits) / len(hits), sum(among) / len(among)
@@ -153,6 +153,6 @@ def test_clauses_are_better_than_headlines_for_a_member_that_knows_no_entities(d
     )
     known = [named[text] for text in rows["text"]]
     assert right([read_for(*each) for each in zip(texts, rows["entity"], known, strict=True)])[0] >= all_by_clause
-    all_whole, conflicts_whole = right([Reading(text) for text in texts])
+    all_whole, conflicts_whole = right([TextInput(text) for text in texts])
     assert all_by_clause > all_whole
     assert conflicts_by_clause > conflicts_whole + 0.04

@@ -8,7 +8,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paiid_pipeline.sentiment.text.near_duplicates import FUNCTIONS, fingerprint, near_copies
+from paiid_pipeline.sentiment.text.near_duplicates import FUNCTIONS, fingerprint, near_duplicates
 
 STORY = "Apple beats estimates in the third quarter as iPhone sales surge in China"
 
@@ -23,13 +23,13 @@ def test_copies_with_an_addition_are_near_and_other_stories_are_not() -> None:
         "",
         "",
     ]
-    assert near_copies([fingerprint(text) for text in texts]) == [(1, 0), (2, 0), (2, 1)]
+    assert near_duplicates([fingerprint(text) for text in texts]) == [(1, 0), (2, 0), (2, 1)]
 
 
 def test_a_window_limits_who_is_compared() -> None:
     prints = [fingerprint(STORY)] * 3
-    assert near_copies(prints, [0, 0, 1]) == [(1, 0), (2, 1)]
-    assert near_copies([None, *prints], [0, 0, 1, 3]) == [(2, 1)]
+    assert near_duplicates(prints, [0, 0, 1]) == [(1, 0), (2, 1)]
+    assert near_duplicates([None, *prints], [0, 0, 1, 3]) == [(2, 1)]
 
 
 @given(st.text(max_size=200))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paiid_pipeline.sentiment.base import Reading
+from paiid_pipeline.sentiment.base import TextInput
 from paiid_pipeline.sentiment.text.normalise import normalise
 from paiid_pipeline.sentiment.text.typography import as_typed, undo_misreading
 from paiid_pipeline.sentiment.vader import Vader
@@ -31,7 +31,7 @@ def test_every_apostrophe_negates(apostrophe: str) -> None:
     clean = normalise(f"Analysts don{apostrophe}t see a crisis")
     assert clean.text == "Analysts don't see a crisis"
     assert "tampered" not in clean.flags
-    assert Vader().score([Reading(clean.text)])[0].score > 0
+    assert Vader().score([TextInput(clean.text)])[0].score > 0
 
 
 @pytest.mark.parametrize("spoilt", _MISREAD.values(), ids=_MISREAD)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from paiid_pipeline.sentiment.text.wire_corrections import Kind, lead_of
+from paiid_pipeline.sentiment.text.wire_corrections import CorrectionKind, lead_of
 
 STORY = "Northfield beats Hartwell to the order"
 
@@ -39,7 +39,7 @@ STORY = "Northfield beats Hartwell to the order"
         ("", None),
     ],
 )
-def test_marks_before_a_headline_are_read_and_taken_off(before: str, kind: Kind | None) -> None:
+def test_marks_before_a_headline_are_read_and_taken_off(before: str, kind: CorrectionKind | None) -> None:
     lead = lead_of(before + STORY)
     assert (lead.headline, lead.kind) == (STORY, kind)
 
@@ -48,7 +48,7 @@ def test_marks_before_a_headline_are_read_and_taken_off(before: str, kind: Kind 
     ("behind", "kind"),
     [(" (Correct)", "correction"), (" (Update1)", "update"), (" [Updated]", "update"), (" - CORRECTED", "correction")],
 )
-def test_so_are_marks_behind_it(behind: str, kind: Kind) -> None:
+def test_so_are_marks_behind_it(behind: str, kind: CorrectionKind) -> None:
     lead = lead_of(STORY + behind)
     assert (lead.headline, lead.kind) == (STORY, kind)
 
@@ -65,7 +65,7 @@ def test_so_are_marks_behind_it(behind: str, kind: Kind) -> None:
         ("Story on Northfield's profit is withdrawn", "", "withdrawal"),
     ],
 )
-def test_notes_are_read_as_well(headline: str, summary: str, kind: Kind) -> None:
+def test_notes_are_read_as_well(headline: str, summary: str, kind: CorrectionKind) -> None:
     assert lead_of(headline, summary) == lead_of(headline, summary).__class__(headline, kind)
 
 

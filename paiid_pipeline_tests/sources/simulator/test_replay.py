@@ -13,7 +13,7 @@ import pytest
 
 from paiid_pipeline.clock import FixedClock
 from paiid_pipeline.settings import load_settings
-from paiid_pipeline.sources import Fetched, Wanted, fetch
+from paiid_pipeline.sources import DataRequest, Fetched, fetch
 from paiid_pipeline.sources.simulator.backend import BarQuery
 from paiid_pipeline.sources.simulator.replay import Replay
 from paiid_pipeline.sources.simulator.server import application
@@ -114,7 +114,7 @@ def test_a_story_of_which_only_the_day_is_known_is_out_at_the_end_of_that_day(tm
 # --- the real files, over HTTP, as the pipeline reads them
 
 
-def ask(data_dir: Path, now: datetime, *wanted: Wanted) -> list[Fetched]:
+def ask(data_dir: Path, now: datetime, *wanted: DataRequest) -> list[Fetched]:
     with serving(application(Replay(data_dir), FixedClock(now))) as url:
         env = {"PAIID_SOURCE": "replay", "PAIID_SOURCE_URL": url, "PAIID_DATA_DIR": str(data_dir)}
         got = fetch(load_settings(env), wanted, XNYS, now)
@@ -125,7 +125,7 @@ def ask(data_dir: Path, now: datetime, *wanted: Wanted) -> list[Fetched]:
 def daily(data_dir: Path, symbol: str, now: datetime, days: int = 800) -> tuple[pl.DataFrame, pl.DataFrame]:
     start = now - timedelta(days=days)
     prices, actions = ask(
-        data_dir, now, Wanted("1Day", (symbol,), start, now), Wanted("actions", (symbol,), start, now)
+        data_dir, now, DataRequest("1Day", (symbol,), start, now), DataRequest("actions", (symbol,), start, now)
     )
     return prices.rows, actions.rows
 
@@ -135,10 +135,10 @@ def test_the_morning_of_apples_split(data_dir: Path) -> None:
     now, symbols = datetime(2014, 6, 9, 19, tzinfo=UTC), ("AAPL", "TWX")
     minutes, days, news, actions = ask(
         data_dir, now,
-        Wanted("1Min", symbols, datetime(2014, 6, 5, 13, 30, tzinfo=UTC), now),
-        Wanted("1Day", symbols, datetime(2012, 6, 1, tzinfo=UTC), now),
-        Wanted("news", symbols, now - timedelta(days=3), now),
-        Wanted("actions", symbols, datetime(2014, 6, 1, tzinfo=UTC), now),
+        DataRequest("1Min", symbols, datetime(2014, 6, 5, 13, 30, tzinfo=UTC), now),
+        DataRequest("1Day", symbols, datetime(2012, 6, 1, tzinfo=UTC), now),
+        DataRequest("news", symbols, now - timedelta(days=3), now),
+        DataRequest("actions", symbols, datetime(2014, 6, 1, tzinfo=UTC), now),
     )  # fmt: skip
     assert minutes.rows["bar_end"].max() == now
     assert set(minutes.refusals["reason"]) == {"outside_session"}
@@ -147,7 +147,7 @@ def test_the_morning_of_apples_split(data_dir: Path) -> None:
     assert apple.filter(pl.col("bar_start") < datetime(2014, 6, 9, tzinfo=UTC))["close"].min() > 600
     assert apple.filter(pl.col("bar_start") > datetime(2014, 6, 9, tzinfo=UTC))["close"].max() < 100
     assert days.rows["bar_end"].max() == datetime(2014, 6, 6, 20, tzinfo=UTC)
-    assert (days.silent_symbols, news.rows.height > 50) == (("TWX",), True)
+    assert (days.symbols_without_data, news.rows.height > 50) == (("TWX",), True)
     assert news.rows["updated_at"].max() <= now
     recent = actions.rows.filter(pl.col("ex_date") >= date(2014, 6, 1))
     assert recent.select("symbol", "kind", "ex_date", "ratio").rows() == [
@@ -191,6 +191,6 @@ def test_a_symbol_of_the_adjusted_file_alone_has_its_days(data_dir: Path) -> Non
 
 def test_minutes_of_2008_cross_the_clock_change_within_their_sessions(data_dir: Path) -> None:
     now = datetime(2008, 3, 11, tzinfo=UTC)
-    (got,) = ask(data_dir, now, Wanted("1Min", ("SHY",), datetime(2008, 3, 7, tzinfo=UTC), now))
+    (got,) = ask(data_dir, now, DataRequest("1Min", ("SHY",), datetime(2008, 3, 7, tzinfo=UTC), now))
     hours = got.rows.group_by(pl.col("bar_start").dt.date().alias("day")).agg(pl.col("bar_start").min().dt.hour())
     assert dict(hours.rows()) == {date(2008, 3, 7): 14, date(2008, 3, 10): 13}

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from paiid_pipeline.clock import FixedClock
 from paiid_pipeline.settings import load_settings
-from paiid_pipeline.sources import Wanted, fetch
+from paiid_pipeline.sources import DataRequest, fetch
 from paiid_pipeline.sources.simulator.server import application
 from paiid_pipeline.sources.simulator.synthetic_exchange import SyntheticExchange
 from paiid_pipeline.trading_calendar import TradingCalendar
@@ -126,10 +126,10 @@ def test_the_client_gets_every_kind_from_it_over_the_wire(url: str) -> None:
     settings_ = load_settings({"PAIID_SOURCE_URL": url})
     symbols = ("AAPL", "KO", "NVDA")
     wanted = [
-        Wanted("1Min", symbols, NOW - timedelta(days=4), NOW),  # 17,000 bars: two pages
-        Wanted("1Day", symbols, NOW - timedelta(days=100), NOW),
-        Wanted("news", symbols, NOW - timedelta(days=10), NOW),
-        Wanted("actions", symbols, NOW - timedelta(days=3000), NOW),
+        DataRequest("1Min", symbols, NOW - timedelta(days=4), NOW),  # 17,000 bars: two pages
+        DataRequest("1Day", symbols, NOW - timedelta(days=100), NOW),
+        DataRequest("news", symbols, NOW - timedelta(days=10), NOW),
+        DataRequest("actions", symbols, NOW - timedelta(days=3000), NOW),
     ]
     first, second = fetch(settings_, wanted, ALWAYS, NOW), fetch(settings_, wanted, ALWAYS, NOW)
     for one, again in zip(first, second, strict=True):
@@ -148,7 +148,10 @@ def test_a_proxy_of_the_machine_is_not_asked_for_a_server_of_our_own(url: str, m
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     (got,) = fetch(
-        load_settings({"PAIID_SOURCE_URL": url}), [Wanted("1Day", ("KO",), NOW - timedelta(days=9), NOW)], ALWAYS, NOW
+        load_settings({"PAIID_SOURCE_URL": url}),
+        [DataRequest("1Day", ("KO",), NOW - timedelta(days=9), NOW)],
+        ALWAYS,
+        NOW,
     )
     assert (got.complete, got.rows.height) == (True, 8)
 
