@@ -29,7 +29,7 @@ __all__ = [
 
 _MODULES = {
     "CacheManager": "public",
-    "MLDataPipeline": "pipeline",
+    "MLDataPipeline": "serving.pipeline",
     "RiskManager": "signals.risk",
     "SentimentAnalyzer": "public",
     "SentimentResult": "sentiment.analyzer",

@@ -15,7 +15,7 @@ import pytest
 PROJECT = Path(__file__).parents[1]
 
 PLANTED: Mapping[str, tuple[str, str]] = {
-    "No room imports one above it": ("decisions.py", "import paiid_pipeline.settings"),
+    "No room imports one above it": ("settings.py", "import paiid_pipeline.decisions"),
     "What decides never imports what looks ahead": ("signals/planted.py", "import paiid_pipeline.backtest.simulation"),
     "The domain is pure: no Dagster, SQL, Redis, HTTP, clock, settings": ("technicals/planted.py", "import time"),
     "Only ml speaks MLflow, torch, transformers, xgboost": ("serving/planted.py", "import mlflow"),

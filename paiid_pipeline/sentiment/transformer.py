@@ -43,7 +43,7 @@ Encode = Callable[[Sequence[tuple[str, str | None]]], Sequence[tuple[list[int], 
 
 @dataclass(frozen=True)
 class Transformer:
-    """A loaded model as a :class:`~paiid_pipeline.sentiment.base.Member`."""
+    """A loaded model as a :class:`~paiid_pipeline.sentiment.base.SentimentModel`."""
 
     name: str
     version: str

@@ -28,7 +28,7 @@ def model_version() -> str:
 
 
 class Vader:
-    """VADER as a :class:`~paiid_pipeline.sentiment.base.Member`.
+    """VADER as a :class:`~paiid_pipeline.sentiment.base.SentimentModel`.
 
     VADER's ``compound`` c in [-1, 1] is the score, being the number that its authors calibrated; its
     neg/neu/pos are shares of words and say little of the text as a whole. So p_positive = max(c, 0),

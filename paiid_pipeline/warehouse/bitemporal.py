@@ -339,8 +339,8 @@ def is_untouched(cursor: Cursor, bars: pl.DataFrame, parameters: Mapping[str, An
                       AND (a.kind = 'rebased' OR a.kind = 'name_change' AND a.ex_date <= %(asof)s)
                       AND a.effective_at > e.lowest_position)
                OR covered.spans && tstzrange(e.lowest_position, e.highest_position, '[]')
-               OR (covered.spans IS NULL OR e.highest_position >= upper(covered.spans))
-                  AND (%(live)s AND covered.spans IS NOT NULL OR EXISTS (
+               OR (upper(covered.spans) IS NULL OR e.highest_position >= upper(covered.spans))
+                  AND (%(live)s AND upper(covered.spans) IS NOT NULL OR EXISTS (
                     SELECT FROM technical_indicators d
                     WHERE d.symbol = e.symbol COLLATE "C" AND d.horizon IN ('intraday', 'daily')
                       AND d.as_of BETWEEN %(decided_from)s AND %(received_at)s)))

@@ -44,7 +44,12 @@ def ensure_database(url: str, name: str) -> None:
 
 
 def allow_login(url: str, role: str, password: str) -> None:
-    """Allow ``role`` to log in with ``password``. Raises PermissionError with the remedy where we may not."""
+    """Allow ``role`` to log in with ``password``.
+
+    Raises ValueError for an empty password, PermissionError with the remedy where we may not.
+    """
+    if not password:
+        raise ValueError("PAIID_ANALYST_PASSWORD is empty: give one, or leave it unset to keep analysts out")
     from psycopg2 import errors, sql
     from psycopg2.extensions import encrypt_password
 

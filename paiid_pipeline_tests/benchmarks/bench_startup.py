@@ -22,7 +22,7 @@ BARE = "import dagster, polars"
 REFRESH = """
 import sys
 from paiid_pipeline.definitions import defs
-from paiid_pipeline.defs.cadence import ops
+from paiid_pipeline.defs.cadence import op_config
 from paiid_pipeline.first_pass import newest_partitions
 from paiid_pipeline.defs.partitions import run_tags
 from paiid_pipeline.defs.resources import Pipeline
@@ -31,7 +31,7 @@ _, day, _ = newest_partitions(Pipeline())
 with dg.DagsterInstance.get() as instance:
     done = defs.resolve_job_def("market_refresh").execute_in_process(
         instance=instance, tags=run_tags(day, day, by_segment=True),
-        run_config={**ops(hot_results={"kinds": ["market"]}), "loggers": {"progress": {}}})
+        run_config={**op_config(hot_results={"kinds": ["market"]}), "loggers": {"progress": {}}})
 heavy = [m for m in ("torch", "transformers", "mlflow", "great_expectations", "xgboost") if m in sys.modules]
 print("heavy imports:", heavy)
 sys.exit(0 if done.success and not heavy else 1)

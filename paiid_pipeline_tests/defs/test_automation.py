@@ -16,7 +16,7 @@ from paiid_pipeline.cache import CacheManager, Envelope
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.serving.hot_results import KINDS
 from paiid_pipeline.settings import TTL, CacheKind
-from paiid_pipeline_tests.defs.world import START, PipelineAt, World, defs, ops
+from paiid_pipeline_tests.defs.world import START, PipelineAt, World, defs, op_config
 
 SCHEDULES = {
     "market_refresh_schedule": "* * * * *",
@@ -127,7 +127,7 @@ def test_a_signal_is_published_every_minute_for_as_long_as_it_holds(world: World
     """Its TTL is over before the next one is made."""
     outcome = tick("market_refresh_schedule", world.pipeline(START), world.instance)
     assert isinstance(outcome, dg.RunRequest)
-    assert outcome.run_config == ops(hot_results={"kinds": ["market", "signals"]})
+    assert outcome.run_config == op_config(hot_results={"kinds": ["market", "signals"]})
 
 
 def test_a_cadence_never_overlaps_itself(world: World) -> None:

@@ -164,7 +164,7 @@ def test_a_kill_during_the_first_start_leaves_no_half_data_folder(home: Path, mo
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(servers.supervisor, "spawn", killed)
+        patch.setattr(servers.processes, "spawn", killed)
         with pytest.raises(KeyboardInterrupt):
             start_postgres(home)
     assert (home / "postgres.new").exists()

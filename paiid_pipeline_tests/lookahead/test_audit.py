@@ -23,6 +23,7 @@ from paiid_pipeline.lookahead.audit import (
     too_early,
 )
 from paiid_pipeline.lookahead.decision_path import History, Output, decision_path
+from paiid_pipeline.ml.signals.engines import rule_engine
 from paiid_pipeline.schemas import MOMENT, STORED_ARTICLE_SENTIMENT, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.base import Prediction, SentimentModel, TextInput
@@ -31,7 +32,7 @@ from paiid_pipeline.settings import load_settings
 from paiid_pipeline.trading_calendar import TradingCalendar
 from paiid_pipeline_tests.lookahead.histories import random_history
 
-PIPELINE = decision_path(load_settings({}))
+PIPELINE = decision_path(load_settings({}), rule_engine(load_settings({})))
 BAR = ["symbol", "timeframe", "bar_start"]
 Plant = Callable[[History], Output]
 

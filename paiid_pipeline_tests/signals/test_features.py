@@ -14,7 +14,7 @@ from paiid_pipeline.lookahead.decision_path import History, Output
 from paiid_pipeline.schemas import STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.signals.features import FEATURES, KEY, features
 from paiid_pipeline_tests.lookahead.histories import DECISION_LAG
-from paiid_pipeline_tests.test_lookahead import PIPELINE, history
+from paiid_pipeline_tests.lookahead.test_audit import PIPELINE, history
 
 
 def with_features(history: History) -> Output:

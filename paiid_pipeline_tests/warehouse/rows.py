@@ -1,4 +1,4 @@
-"""Small frames in the shapes of the contracts."""
+"""Small frames in the shapes of the schemas."""
 
 from __future__ import annotations
 
@@ -13,6 +13,14 @@ from paiid_pipeline import schemas
 MINUTE = timedelta(minutes=1)
 T0 = datetime(2014, 6, 9, 13, 30, tzinfo=UTC)
 LATER = datetime(2020, 1, 1, tzinfo=UTC)
+VIEWS = (
+    "signals_latest",
+    "signals_history",
+    "sentiment_daily",
+    "article_sentiment_latest",
+    "indicators_latest",
+    "model_performance",
+)
 
 
 def frame(schema: dict[str, Any], rows: Sequence[dict[str, Any]]) -> pl.DataFrame:

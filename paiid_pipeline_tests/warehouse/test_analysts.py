@@ -10,12 +10,13 @@ import psycopg2
 import pytest
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from paiid_pipeline.warehouse import Warehouse, set_analyst_password
-from paiid_pipeline.warehouse.roles import VIEWS
+from paiid_pipeline.warehouse import Warehouse
+from paiid_pipeline.warehouse.roles import ANALYST, allow_login
 from paiid_pipeline_tests.warehouse.rows import (
     LATER,
     MINUTE,
     T0,
+    VIEWS,
     article,
     bar,
     bars,
@@ -46,7 +47,7 @@ def _as_analyst(url: str) -> str:
 @pytest.fixture
 def analyst(warehouse_url: str) -> Iterator[Cursor]:
     """A session of the role, logged in, on the migrated schema."""
-    set_analyst_password(warehouse_url, PASSWORD)
+    allow_login(warehouse_url, ANALYST, PASSWORD)
     connection = psycopg2.connect(_as_analyst(warehouse_url))
     connection.autocommit = True
     with connection.cursor() as cursor:
@@ -138,7 +139,7 @@ def test_the_limit_of_temporary_files_cannot_be_lifted(analyst: Cursor) -> None:
 
 
 def test_connections_are_few_and_leave_the_pipeline_its_own(warehouse_url: str) -> None:
-    set_analyst_password(warehouse_url, PASSWORD)
+    allow_login(warehouse_url, ANALYST, PASSWORD)
     held = [psycopg2.connect(_as_analyst(warehouse_url)) for _ in range(10)]
     with pytest.raises(psycopg2.OperationalError, match="too many connections for role"):
         psycopg2.connect(_as_analyst(warehouse_url))
@@ -159,7 +160,7 @@ def test_no_lock_of_an_analyst_stops_a_writer_or_the_turn_of_a_month(analyst: Cu
 
 
 def test_the_password_is_kept_only_as_a_verifier(warehouse_url: str) -> None:
-    set_analyst_password(warehouse_url, PASSWORD)
+    allow_login(warehouse_url, ANALYST, PASSWORD)
     connection = psycopg2.connect(warehouse_url)
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT rolpassword, rolcanlogin, rolsuper FROM pg_authid WHERE rolname = 'paiid_analyst'")
@@ -172,7 +173,7 @@ def test_the_password_is_kept_only_as_a_verifier(warehouse_url: str) -> None:
 
 def test_an_empty_password_is_refused(warehouse_url: str) -> None:
     with pytest.raises(ValueError, match="PAIID_ANALYST_PASSWORD"):
-        set_analyst_password(warehouse_url, "")
+        allow_login(warehouse_url, ANALYST, "")
 
 
 def test_the_latest_views_show_the_newest_row_of_each(warehouse: Warehouse, analyst: Cursor) -> None:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from paiid_pipeline.warehouse import CoveredRange, Warehouse, WriteResult, bitemporal
@@ -43,6 +43,13 @@ batches = st.builds(
     cover=st.none() | st.tuples(st.integers(0, BARS), st.integers(0, BARS)).map(lambda span: (min(span), max(span))),
     decide=st.none() | st.integers(1, BARS),
 )
+
+
+AFTER_AN_EMPTY_SPAN = [
+    Batch({}, T0, live=False, delay=timedelta(0), cover=(0, 0), decide=1),
+    Batch({0: 1.0}, T0 + 3 * timedelta(seconds=30), live=False, delay=timedelta(0), cover=None, decide=None),
+]
+"""A bar that comes after a decision which went without it, where no time of its symbol has been covered."""
 
 
 @dataclass
@@ -102,6 +109,7 @@ def symbol_of_its_own() -> str:
 @pytest.mark.parametrize("large", [1, bitemporal._LARGE], ids=["the short cut of large batches", "the careful way"])
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sequence=st.lists(batches, min_size=1, max_size=6), replay=st.booleans())
+@example(sequence=AFTER_AN_EMPTY_SPAN, replay=False)
 def test_the_reader_agrees_with_the_model_at_every_moment(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, large: int, sequence: Sequence[Batch], replay: bool
 ) -> None:

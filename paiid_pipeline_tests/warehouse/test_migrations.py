@@ -12,9 +12,8 @@ import pytest
 from paiid_pipeline import schemas
 from paiid_pipeline.warehouse import Warehouse, WarehouseError, migrate
 from paiid_pipeline.warehouse.migrate import _MIGRATIONS, _chain, _upgrade, newest_version, stored_version
-from paiid_pipeline.warehouse.roles import VIEWS
 from paiid_pipeline.warehouse.tables import PARTITIONED
-from paiid_pipeline_tests.warehouse.rows import LATER, T0, bar, bars
+from paiid_pipeline_tests.warehouse.rows import LATER, T0, VIEWS, bar, bars
 
 STORED = {
     "market_bars": schemas.STORED_BARS,

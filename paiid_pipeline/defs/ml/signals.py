@@ -20,7 +20,8 @@ from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
 from paiid_pipeline.defs.technicals.assets import technical_indicators
 from paiid_pipeline.ml.model_metrics import performance
 from paiid_pipeline.ml.signals.dataset import SignalData, load_data, save_data
-from paiid_pipeline.ml.signals.drift import DriftLimits, Watched, watch
+from paiid_pipeline.ml.signals.drift import DriftLimits
+from paiid_pipeline.ml.signals.drift_report import Watched, watch
 from paiid_pipeline.ml.signals.engines import open_installed
 from paiid_pipeline.ml.signals.train import TradingCosts, TrainedSignalModel, make_signal_data, train_signal_model
 from paiid_pipeline.ml.signals.training import TrainingConfig

@@ -21,6 +21,7 @@ from paiid_pipeline.decisions import decision_grid, read_range
 from paiid_pipeline.defs.ml.signals import signal_retraining
 from paiid_pipeline.lookahead.decision_path import History, decision_path
 from paiid_pipeline.ml.registry import ModelSignature
+from paiid_pipeline.ml.signals.engines import rule_engine
 from paiid_pipeline.ml.signals.estimators import LogitScale, load_model
 from paiid_pipeline.ml.signals.feature_audit import leaking_in
 from paiid_pipeline.ml.signals.installed import REFERENCE, SIGNAL_MODEL
@@ -259,7 +260,9 @@ def test_each_planted_look_ahead_is_named_and_no_honest_feature_is(learnt: World
         due.filter((pl.col("horizon") == "daily") & (pl.col("as_of") == moment)),
     )
     rows = data.rows.filter(pl.col("as_of") == moment).with_columns(moon=pl.col("forward_return"))
-    caught = leaking_in(decision_path(settings), history, rows, (*data.features, "moon"), planted)
+    caught = leaking_in(
+        decision_path(settings, rule_engine(settings)), history, rows, (*data.features, "moon"), planted
+    )
     assert caught.keys() == {"tomorrow", "scaled", "moon"}
     assert "features.tomorrow of" in caught["tomorrow"]
     assert caught["moon"] == "it cannot be made from what was known then"

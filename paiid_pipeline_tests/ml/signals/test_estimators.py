@@ -12,7 +12,7 @@ from paiid_pipeline.arrays import Floats
 from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.lookahead.audit import audit
 from paiid_pipeline.lookahead.decision_path import decision_path
-from paiid_pipeline.ml.signals.engines import model_engine
+from paiid_pipeline.ml.signals.engines import model_engine, rule_engine
 from paiid_pipeline.ml.signals.estimators import (
     CARD,
     EstimatorKind,
@@ -30,7 +30,7 @@ from paiid_pipeline.ml.signing import SigningKey, UntrustedModelError, sign_fold
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.signals.features import FEATURES, features
 from paiid_pipeline.signals.model_engine import matrix
-from paiid_pipeline_tests.test_lookahead import history
+from paiid_pipeline_tests.lookahead.test_audit import history
 
 NOW = datetime(2020, 1, 2, tzinfo=UTC)
 PRIOR = np.log(np.array([0.3, 0.4, 0.3]))
@@ -131,7 +131,7 @@ def test_no_signal_of_the_ml_engine_looks_ahead(kind: EstimatorKind) -> None:
     settings, compared = load_settings({}), 0
     for seed in range(3):
         whole = history(seed)
-        made = decision_path(settings)(whole)
+        made = decision_path(settings, rule_engine(settings))(whole)
         values = matrix(features(made["technical_indicators"], made["symbol_sentiment"]), tuple(FEATURES))
         labels = np.random.default_rng(seed).integers(0, 3, len(values))
         trial = next(trial for trial in TRIALS if trial.kind == kind)

@@ -74,7 +74,7 @@ def test_prices_are_sane_and_a_day_is_the_sum_of_its_minutes(symbol: str, moment
 
 def test_another_process_makes_the_same_bits() -> None:
     script = (
-        "from paiid_pipeline.sources import synthetic as s; import hashlib\n"
+        "from paiid_pipeline.sources.simulator import synthetic as s; import hashlib\n"
         "d = s.daily('AAPL', 20000, 20070); print(hashlib.sha256(b''.join(d[k].tobytes() for k in d)).hexdigest())\n"
         "print(repr(s.news(['AAPL'], 20000, 20003)))"
     )
