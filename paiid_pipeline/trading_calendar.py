@@ -36,6 +36,7 @@ TIMEFRAME: Mapping[Horizon, Timeframe] = {"intraday": "1Min", "daily": "1Day"}
 INTRADAY_STEP = timedelta(minutes=5)
 
 _NEAR = timedelta(days=1)
+"""A session may open on the day before its label (futures), and close on the day after."""
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,19 @@
-"""Which symbols, in which segments, on which trading calendar, decided at which moments.
-
-A session is half-open in decisions: a decision time T belongs to the session with open < T <= close, so
-that the decision at a 24/7 session's midnight close belongs to the day that ends.
-"""
+"""The universe file: symbols in segments, their names in texts, and the trading calendar."""
 
 from __future__ import annotations
 
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from paiid_pipeline.symbols import canonical_symbol
 from paiid_pipeline.trading_calendar import TradingCalendar
 
-if TYPE_CHECKING:
-    pass
-
-
-"""A session may open on the day before its label (futures), and close on the day after."""
 DECISION_LAG = timedelta(seconds=15)
 """How long after its time a decision is made, so that the bar ending at that time can be in it."""
 
@@ -53,6 +43,11 @@ class Universe:
             if segment not in self.segments:
                 raise KeyError(f"unknown segment {segment!r}{_did_you_mean(segment, self.segments)}")
         return tuple(symbol for segment in segments for symbol in self.segments[segment])
+
+    def peers(self, symbols: Collection[str]) -> list[str]:
+        """All symbols of the segments of some, in the order of the file: their positions share a budget."""
+        asked = set(symbols)
+        return [symbol for members in self.segments.values() if asked & set(members) for symbol in members]
 
 
 def load_universe(path: Path, default_calendar: str, cache: Path | None = None) -> Universe:

@@ -188,3 +188,12 @@ def test_a_segment_misspelt_is_answered_with_the_nearest(tmp_path: Path) -> None
     assert universe.symbols == ("AAPL", "BRK.B")
     with pytest.raises(KeyError, match="did you mean 'technology'"):
         universe.members(["tecnology"])
+
+
+def test_peers_are_all_symbols_of_the_segments_of_some_in_the_order_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "universe.toml"
+    path.write_text('[segments]\nb = ["X", "A"]\nc = ["Z"]\na = ["M", "N"]\n')
+    universe = load_universe(path, "XNYS")
+    assert universe.peers(["N", "A"]) == ["X", "A", "M", "N"]
+    assert universe.peers(["Z", "Z"]) == ["Z"]
+    assert universe.peers([]) == universe.peers(["NOT THERE"]) == []

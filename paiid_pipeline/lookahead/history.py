@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -19,12 +18,6 @@ from paiid_pipeline.warehouse import Warehouse
 
 _AFTER = timedelta(days=7)
 """How much of what came after a session an audit has at hand, to see whether it shows."""
-
-
-def together(settings: Settings, symbols: Sequence[str]) -> list[str]:
-    """All symbols of the segments of some: their signals share a budget."""
-    groups = settings.universe.segments.values()
-    return [symbol for group in groups if set(group) & set(symbols) for symbol in group]
 
 
 def history_of(

@@ -13,7 +13,7 @@ import polars as pl
 from paiid_pipeline.decisions import decision_grid, read_range
 from paiid_pipeline.lookahead.audit import AuditReport, audit, audit_scores, too_early
 from paiid_pipeline.lookahead.decision_path import DecisionPath, History, Output, decision_path
-from paiid_pipeline.lookahead.history import _stakes, _stored, history_of, together
+from paiid_pipeline.lookahead.history import _stakes, _stored, history_of
 from paiid_pipeline.ml.signals.engines import MlEngine, rule_engine
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import Settings
@@ -82,7 +82,7 @@ def audited(
         days = _decided_days(warehouse, settings, symbols, horizon, now)
         drawn = sorted(rng.sample(days, min(len(days), SESSIONS)))
         for day, share in zip(drawn, _shares(wanted, len(drawn)), strict=True):
-            decisions = _decided(warehouse, settings, together(settings, symbols), day, horizon, now)
+            decisions = _decided(warehouse, settings, settings.universe.peers(symbols), day, horizon, now)
             asked = decisions.filter(pl.col("symbol").is_in(list(symbols)))
             picked = _drawn(asked, share, rng)
             if picked.height:

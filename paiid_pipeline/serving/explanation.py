@@ -11,7 +11,7 @@ import polars as pl
 
 from paiid_pipeline.decisions import decision_grid
 from paiid_pipeline.lookahead.decision_path import decision_path
-from paiid_pipeline.lookahead.history import history_of, together
+from paiid_pipeline.lookahead.history import history_of
 from paiid_pipeline.ml.signals.engines import MlEngine, rule_engine
 from paiid_pipeline.schemas import DECISIONS
 from paiid_pipeline.sentiment.aggregate import counted
@@ -120,7 +120,7 @@ def withheld(
     session = settings.universe.calendar.session_of(newest)
     if session is None or warehouse.signals([symbol], of, newest, newest).height:
         return None
-    calendar, segment = settings.universe.calendar, together(settings, [symbol])
+    calendar, segment = settings.universe.calendar, settings.universe.peers([symbol])
     due = decision_grid(segment, [session.day], calendar, settings, newest + settings.decision_lag)
     due = due.filter((pl.col("horizon") == of) & (pl.col("as_of") == newest))
     history = history_of(warehouse, settings, due, of, newest + settings.decision_lag)

@@ -43,21 +43,21 @@ def trading_signals(
     published as HOLD; nor is what has no indicators, or no sentiment since its news were not asked for.
     """
     warehouse, generator, ml = pipeline.warehouse, rule_engine(pipeline.settings), MlEngine(pipeline.settings)
-    limits, segments = generator.rulebook.limits, pipeline.universe.segments
+    limits = generator.rulebook.limits
     made, unfit = DecisionReport("signals", SIGNALS), 0
     for decisions in pending_decisions(context, config, pipeline, "signals"):
         span, horizon = read_range(decisions), decisions["horizon"][0]
         due = decisions.select(KEY)
-        together = [symbol for group in segments.values() if set(group) & set(span.symbols) for symbol in group]
-        sentiment = warehouse.symbol_sentiment(together, horizon, span.first, span.last)
-        known = warehouse.indicators(together, horizon, span.first, span.last)
+        peers = pipeline.universe.peers(span.symbols)
+        sentiment = warehouse.symbol_sentiment(peers, horizon, span.first, span.last)
+        known = warehouse.indicators(peers, horizon, span.first, span.last)
         indicators = known.join(sentiment, on=KEY, how="semi", maintain_order="left")
         after = span.first - risk_lookback(limits, horizon)
-        actions = warehouse.corporate_action_versions(together, span.known_by)
-        quarantined = warehouse.quarantined_bars(together, after, span.last)
+        actions = warehouse.corporate_action_versions(peers, span.known_by)
+        quarantined = warehouse.quarantined_bars(peers, after, span.last)
         said = []
         for engine in (generator, ml):
-            earlier = warehouse.prior_positions(together, horizon, engine.engine, after, span.last)
+            earlier = warehouse.prior_positions(peers, horizon, engine.engine, after, span.last)
             said.append(engine.decide(indicators, sentiment, RiskInputs(earlier, actions, quarantined)))
         rows = pl.concat(rows for rows, _ in said).join(due, on=KEY, how="semi")
         decided = rows.filter(pl.col("engine") == generator.engine)
