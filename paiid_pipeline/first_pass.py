@@ -12,27 +12,12 @@ from typing import Any
 import dagster as dg
 
 from paiid_pipeline.defs.cadence import ACTIVE, op_config
+from paiid_pipeline.defs.jobs import MARKET_JOB, NEWS_JOB
 from paiid_pipeline.defs.missed_sessions import missed_since
 from paiid_pipeline.defs.partitions import DATE, run_tags
 from paiid_pipeline.defs.resources import PipelineResource
 
-NEWS_JOB, MARKET_JOB = "all_news", "all_decisions"
 DECIDED = ("symbol_sentiment", "technical_indicators", "trading_signals")
-
-all_news = dg.define_asset_job(
-    NEWS_JOB,
-    selection=dg.AssetSelection.assets("news_articles", "article_sentiment"),
-    executor_def=dg.in_process_executor,
-    description="News and its scores, for the dates selected.",
-)
-all_decisions = dg.define_asset_job(
-    MARKET_JOB,
-    selection=dg.AssetSelection.assets(
-        "market_bars", "symbol_sentiment", "technical_indicators", "trading_signals", "hot_results"
-    ),
-    executor_def=dg.in_process_executor,
-    description="From bars to hot results, for the dates and segments selected.",
-)
 
 
 def newest_partitions(pipeline: PipelineResource) -> tuple[date, date, datetime]:
