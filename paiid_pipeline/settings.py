@@ -6,7 +6,6 @@ repr nor in an error.
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import re
@@ -32,6 +31,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from paiid_pipeline.clock import Clock, parse_clock
+from paiid_pipeline.did_you_mean import did_you_mean
 from paiid_pipeline.trading_calendar import Horizon
 from paiid_pipeline.universe import DECISION_LAG, Universe, load_universe
 
@@ -339,8 +339,8 @@ def _unknown(env: Mapping[str, str]) -> list[str]:
         if name.removesuffix("_FILE") in fields:
             problems.append(f"{name}: only secrets are read from files, and this is none: set {name[:-5]} itself")
         else:
-            close = difflib.get_close_matches(name.upper(), [*fields, *files], n=1)
-            problems.append(f"unknown variable {name}: {f'did you mean {close[0]}?' if close else 'unset it'}")
+            hint = did_you_mean(name.upper(), [*fields, *files], otherwise="unset it", show=str)
+            problems.append(f"unknown variable {name}: {hint}")
     return problems
 
 
@@ -367,8 +367,8 @@ def _in_words(error: ErrorDetails, env: Mapping[str, str]) -> str:
 
 def _choices(field: FieldInfo, value: str) -> str:
     allowed = get_args(field.annotation)
-    close = difflib.get_close_matches(value, allowed, n=1)
-    return f"one of {', '.join(allowed)}" + (f"; did you mean {close[0]!r}?" if close else "")
+    hint = did_you_mean(value, allowed, otherwise="")
+    return "; ".join(filter(None, [f"one of {', '.join(allowed)}", hint]))
 
 
 def _require(value: SecretStr | None, name: str) -> str:

@@ -14,8 +14,9 @@ from functools import cached_property, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from uuid import uuid4
 from zoneinfo import ZoneInfo
+
+from paiid_pipeline.atomic_files import write_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -140,10 +141,7 @@ def _year(name: str, year: int, cache: Path | None) -> _Year:
         return _read(_computed(name, year))
     path = cache / f"{name.replace('/', '-')}-{year}-{version('exchange_calendars')}.json"
     if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        whole = path.with_suffix(f".{uuid4().hex}")
-        whole.write_text(json.dumps(_computed(name, year)))
-        whole.replace(path)
+        write_text(path, json.dumps(_computed(name, year)))
     return _read(json.loads(path.read_text()))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
@@ -11,6 +10,7 @@ from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 
+from paiid_pipeline.did_you_mean import did_you_mean
 from paiid_pipeline.symbols import canonical_symbol
 from paiid_pipeline.trading_calendar import TradingCalendar
 
@@ -41,7 +41,7 @@ class Universe:
         """The symbols of some segments. Raises KeyError with the nearest name for an unknown one."""
         for segment in segments:
             if segment not in self.segments:
-                raise KeyError(f"unknown segment {segment!r}{_did_you_mean(segment, self.segments)}")
+                raise KeyError(f"unknown segment {segment!r}: {did_you_mean(segment, self.segments)}")
         return tuple(symbol for segment in segments for symbol in self.segments[segment])
 
     def peers(self, symbols: Collection[str]) -> list[str]:
@@ -68,7 +68,7 @@ def load_universe(path: Path, default_calendar: str, cache: Path | None = None) 
         raise ValueError(f"universe file {path} is not valid TOML: {error}") from None
     for key in document:
         if key not in _KEYS:
-            raise ValueError(f"{path}: unknown key {key!r}{_did_you_mean(key, _KEYS)}")
+            raise ValueError(f"{path}: unknown key {key!r}: {did_you_mean(key, _KEYS)}")
     segments = document.get("segments")
     if not isinstance(segments, dict) or not segments:
         raise ValueError(f'{path}: no [segments] table: write, for example, [segments]\ntech = ["AAPL", "MSFT"]')
@@ -86,7 +86,8 @@ def _names(path: Path, table: object, symbols: Mapping[str, object]) -> dict[str
     for written, names in table.items():
         symbol = _symbol(path, written, "names")
         if symbol not in symbols:
-            raise ValueError(f"{path}: [names] has {written!r}, which is in no segment{_did_you_mean(symbol, symbols)}")
+            hint = did_you_mean(symbol, symbols)
+            raise ValueError(f"{path}: [names] has {written!r}, which is in no segment: {hint}")
         if not isinstance(names, list) or not names or not all(isinstance(n, str) and n.strip() for n in names):
             raise ValueError(f'{path}: the names of {symbol} must be a list of words, such as ["Apple", "Apple Inc"]')
         read[symbol] = tuple(dict.fromkeys([*read.get(symbol, ()), *names]))
@@ -126,10 +127,5 @@ def _check_calendar(path: Path, calendar: TradingCalendar) -> None:
     except KeyError:
         import exchange_calendars
 
-        known = exchange_calendars.get_calendar_names()
-        raise ValueError(f"{path}: unknown calendar {calendar.name!r}{_did_you_mean(calendar.name, known)}") from None
-
-
-def _did_you_mean(word: str, known: Sequence[str] | Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f": did you mean {close[0]!r}?" if close else f": known are {', '.join(sorted(known)[:20])}"
+        hint = did_you_mean(calendar.name, sorted(exchange_calendars.get_calendar_names()))
+        raise ValueError(f"{path}: unknown calendar {calendar.name!r}: {hint}") from None

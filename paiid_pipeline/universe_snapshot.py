@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from paiid_pipeline.atomic_files import replacing
+
 ORIGINAL = "_PAIID_UNIVERSE_FROM"
 """Environment variable naming the file that the universe in use was copied from."""
 
@@ -17,8 +19,8 @@ def freeze(original: Path, folder: Path) -> Path:
         return original
     content = original.read_bytes()
     copy = folder / f"{hashlib.sha256(content).hexdigest()[:12]}-{original.name}"
-    folder.mkdir(parents=True, exist_ok=True)
-    copy.write_bytes(content)
+    with replacing(copy) as draft:
+        draft.write_bytes(content)
     return copy
 
 

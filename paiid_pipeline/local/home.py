@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
+from paiid_pipeline.atomic_files import write_text
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.console import print_err
 from paiid_pipeline.local.servers import REDIS_DATABASES
@@ -62,7 +63,7 @@ class HomeLock:
             web=web or self._state.web,
             environment=environment or self._state.environment,
         )
-        _write_private(_state_path(self.home), json.dumps(asdict(self._state)))
+        write_text(_state_path(self.home), json.dumps(asdict(self._state)), private=True)
 
     def wait_for_guests(self) -> Iterator[None]:
         """Yield once where other commands use our servers, then return when they are done."""
@@ -138,14 +139,15 @@ def redis_database(home: Path, profile: str) -> int:
         if not free:
             raise ValueError(f"{path} has given away all {REDIS_DATABASES} databases: remove what is no longer used")
         numbers[profile] = free[0]
-        _write_private(path, json.dumps(numbers, indent=2))
+        write_text(path, json.dumps(numbers, indent=2), private=True)
     return numbers[profile]
 
 
 def remember(home: Path, choice: Mapping[str, str]) -> None:
     """Keep which source the newest pass used, for `paiid sql` when nothing runs."""
     names = ("PAIID_SOURCE", "PAIID_DATA_DIR", "PAIID_UNIVERSE", "PAIID_CLOCK")
-    _write_private(home / "run" / "last.json", json.dumps({name: choice[name] for name in names if name in choice}))
+    kept = {name: choice[name] for name in names if name in choice}
+    write_text(home / "run" / "last.json", json.dumps(kept), private=True)
 
 
 def remembered(home: Path) -> dict[str, str]:
@@ -182,12 +184,3 @@ def _try_lock(file: IO[bytes], kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _write_private(path: Path, text: str) -> None:
-    # Renamed into place, so that a reader sees the old or the new and never a half.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    draft.rename(path)

@@ -6,6 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from paiid_pipeline import universe_snapshot
+from paiid_pipeline.atomic_files import write_text
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.local.home import profile_of
 from paiid_pipeline.settings import Settings, load_settings
@@ -45,8 +46,7 @@ def first_partition(settings: Settings) -> dict[str, str]:
         session = calendar.session_of(calendar.latest_decision(settings.open_clock().now(), "daily"))
         if session is None:
             return {}
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(session.day.isoformat())
+        write_text(kept, session.day.isoformat())
     return {_FIRST: kept.read_text().strip()}
 
 
@@ -60,7 +60,7 @@ def extend_back(settings: Settings, first: date) -> dict[str, str]:
         return found
     earlier = {_FIRST: first.isoformat()}
     load_settings(earlier)
-    _kept(settings).write_text(earlier[_FIRST])
+    write_text(_kept(settings), earlier[_FIRST])
     return earlier
 
 

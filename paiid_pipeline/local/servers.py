@@ -20,15 +20,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped]
 
+from paiid_pipeline.atomic_files import write_text
 from paiid_pipeline.local import processes
 from paiid_pipeline.local.processes import Account
-
-if TYPE_CHECKING:
-    pass
 
 HOST = "127.0.0.1"
 OWNER = "paiid"
@@ -185,9 +182,8 @@ def _create_cluster(binaries: Path, data: Path, password: str, account: Account 
     # Made aside and renamed when complete, so that a kill on the way leaves no half of a data folder.
     fresh, password_file = data.with_name("postgres.new"), data.with_name("postgres.password")
     shutil.rmtree(fresh, ignore_errors=True)
-    password_file.unlink(missing_ok=True)
     _make_folder(fresh, account)
-    _write_private(password_file, password)
+    write_text(password_file, password, private=True)
     try:
         if account is not None:
             os.chown(password_file, account.uid, account.gid)
@@ -338,16 +334,8 @@ def secret(home: Path, name: str) -> str:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / name
     if not path.exists():
-        draft = folder / f"{name}.new"
-        draft.unlink(missing_ok=True)
-        _write_private(draft, secrets.token_urlsafe(24))
-        draft.rename(path)
+        write_text(path, secrets.token_urlsafe(24), private=True)
     return path.read_text().strip()
-
-
-def _write_private(path: Path, text: str) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
 
 
 def _plain_environment() -> dict[str, str]:

@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
 
+from paiid_pipeline.atomic_files import write_text
 from paiid_pipeline.ml.signing import SigningKey, UntrustedModelError, sign_folder, verify_folder
 from paiid_pipeline.ml.verdict import GateResult
 
@@ -196,10 +197,8 @@ class Registry:
         folder = home / name / str(champion.version)
         if not _intact(folder, champion.digest, public):
             self.fetch(name, champion.version, folder, public)
-        pin = home / name / "champion.json"
-        part = pin.with_suffix(".part")
-        part.write_text(json.dumps({"version": champion.version, "digest": champion.digest}))
-        os.replace(part, pin)
+        pin = {"version": champion.version, "digest": champion.digest}
+        write_text(home / name / "champion.json", json.dumps(pin))
         return installed(name, home, public)
 
     def _mlflow(self) -> tuple[Any, MlflowClient]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -11,6 +10,7 @@ from random import Random
 import polars as pl
 
 from paiid_pipeline.decisions import decision_grid, read_range
+from paiid_pipeline.did_you_mean import did_you_mean
 from paiid_pipeline.lookahead.audit import AuditReport, audit, audit_scores, too_early
 from paiid_pipeline.lookahead.decision_path import DecisionPath, History, Output, decision_path
 from paiid_pipeline.lookahead.history import _stakes, _stored, history_of
@@ -54,9 +54,7 @@ def chosen_symbols(settings: Settings, asked: Sequence[str], seed: int) -> list[
 
 def unknown_symbol(symbol: str, known: Sequence[str]) -> str:
     """What is wrong with a symbol that is not in the universe, and which one may be meant."""
-    close = difflib.get_close_matches(symbol.upper(), known, n=1, cutoff=0.4)
-    remedy = f"did you mean {close[0]}?" if close else f"known are {', '.join(known[:20])}"
-    return f"unknown symbol {symbol!r}: {remedy}"
+    return f"unknown symbol {symbol!r}: {did_you_mean(symbol.upper(), known, cutoff=0.4, show=str)}"
 
 
 def audited(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ import polars as pl
 
 from paiid_pipeline.cache import CacheError, CacheManager, Envelope
 from paiid_pipeline.clock import Clock
+from paiid_pipeline.did_you_mean import did_you_mean
 from paiid_pipeline.ml.text.scoring import installed_analyzer
 from paiid_pipeline.schemas import DECISIONS, STORED_ARTICLE_SENTIMENT
 from paiid_pipeline.sentiment.aggregate import aggregate
@@ -157,9 +157,8 @@ def require_followed(symbol: str, settings: Settings) -> str:
     """The symbol as it is spelled inside. Raises LookupError with the remedy where the universe does not have it."""
     symbols, spelled = settings.universe.symbols, read_symbol(symbol)
     if spelled not in symbols:
-        close = difflib.get_close_matches(spelled, symbols, n=1, cutoff=0.5)
-        hint = f": did you mean {close[0]!r}?" if close else f": add it to {settings.universe_path}"
-        raise LookupError(f"{symbol!r} is not followed{hint}")
+        hint = did_you_mean(spelled, symbols, otherwise=f"add it to {settings.universe_path}", cutoff=0.5)
+        raise LookupError(f"{symbol!r} is not followed: {hint}")
     return spelled
 
 

@@ -18,10 +18,11 @@ from typing import Any
 
 import polars as pl
 
+from paiid_pipeline.did_you_mean import did_you_mean
 from paiid_pipeline.schemas import INDICATORS
 from paiid_pipeline.signals.risk_limits import RiskLimits, read_limits
 from paiid_pipeline.signals.rule_inputs import NUMBERS, SENTIMENT, TRUST, WORDS
-from paiid_pipeline.signals.strict_toml import Section, did_you_mean, read_document
+from paiid_pipeline.signals.strict_toml import Section, read_document
 from paiid_pipeline.technicals.derived import REGIMES
 
 Row = Mapping[str, Any]
@@ -193,7 +194,7 @@ def _reads(table: Section, level: bool) -> str:
         remedy = "it is a word: give scores" if level else "it is a number: give points"
         raise table.refusal("reads", f"{remedy} instead of {'points' if level else 'scores'}")
     if reads not in known:
-        raise table.refusal("reads", f"unknown reading{did_you_mean(reads, [*known, *other])}")
+        raise table.refusal("reads", f"unknown reading: {did_you_mean(reads, [*known, *other])}")
     return reads
 
 
@@ -223,7 +224,7 @@ def _template(table: Section) -> str:
         fields = [field for _, field, _, _ in Formatter().parse(text) if field is not None]
         unknown = [field for field in fields if field not in _FIELDS]
         if unknown:
-            raise table.refusal("text", f"unknown field {{{unknown[0]}}}{did_you_mean(unknown[0], _FIELDS)}")
+            raise table.refusal("text", f"unknown field {{{unknown[0]}}}: {did_you_mean(unknown[0], _FIELDS)}")
         value = 1.0 if "points" in table else "word"
         text.format_map({**dict.fromkeys(_COLUMNS, 1.0), "value": value, "word": "word", "articles": "2 articles"})
     except (ValueError, TypeError, AttributeError, KeyError) as error:

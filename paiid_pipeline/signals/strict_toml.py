@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from paiid_pipeline.did_you_mean import did_you_mean
 
 
 class Section:
@@ -19,7 +20,7 @@ class Section:
         self.file, self.name, self._content = file, name, content
         for key in content:
             if key not in known:
-                raise self.refusal(key, f"unknown key{did_you_mean(key, known)}")
+                raise self.refusal(key, f"unknown key: {did_you_mean(key, known)}")
 
     def __contains__(self, key: str) -> bool:
         return key in self._content
@@ -48,7 +49,7 @@ class Section:
         """One of the words ``known``."""
         value = self.text(key)
         if value not in known:
-            raise self.refusal(key, f"unknown word{did_you_mean(value, known)}")
+            raise self.refusal(key, f"unknown word: {did_you_mean(value, known)}")
         return value
 
     def section(self, key: str, known: Collection[str]) -> Section:
@@ -97,12 +98,6 @@ def read_document(file: Path) -> dict[str, Any]:
         raise ValueError(f"rules file {file} does not exist: set PAIID_RULES to one that does, or unset it") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"rules file {file} cannot be read as TOML: {error}") from None
-
-
-def did_you_mean(word: str, known: Collection[str]) -> str:
-    """What to say after "unknown …"."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f": did you mean {close[0]!r}?" if close else f": known are {', '.join(known)}"
 
 
 def _is_number(value: object) -> bool:

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from paiid_pipeline.atomic_files import replacing, write_text
 from paiid_pipeline.backtest.prices import PricePanel
 from paiid_pipeline.backtest.triple_barrier import LABELS, Barriers, label
 from paiid_pipeline.ml.signals.estimators import CLASSES
@@ -82,15 +83,11 @@ def digest(rows: pl.DataFrame) -> str:
 
 def save_data(data: SignalData, folder: Path) -> Path:
     """Write it as ``<sha256>.parquet`` and remember it as the newest; what is there already is left as it is."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{data.sha256}.parquet"
     if not path.is_file():
-        part = path.with_suffix(".part")
-        data.rows.write_parquet(part)
-        part.replace(path)
-    pin = folder / f"{_NEWEST}.part"
-    pin.write_text(json.dumps({"sha256": data.sha256, "barriers": asdict(data.barriers)}))
-    pin.replace(folder / _NEWEST)
+        with replacing(path) as draft:
+            data.rows.write_parquet(draft)
+    write_text(folder / _NEWEST, json.dumps({"sha256": data.sha256, "barriers": asdict(data.barriers)}))
     return path
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+from paiid_pipeline.atomic_files import replacing
 from paiid_pipeline.ml.text.datasets import Dataset, build_dataset, digest, read_labelled
 from paiid_pipeline.ml.text.distillation import read_articles, without_near_duplicates
 from paiid_pipeline.sentiment.text.normalise import normalise
@@ -73,7 +73,6 @@ def save_texts(texts: Texts, folder: Path) -> None:
     data = texts.labelled
     about = {"sha256": data.sha256, "sources": data.sources, "doubles": data.doubles}
     about |= {"contradictions": data.contradictions, "articles_sha256": texts.articles_sha256}
-    folder.mkdir(parents=True, exist_ok=True)
     _write(texts.articles, folder / _ARTICLES, {})
     _write(data.rows, folder / _LABELLED, {_ABOUT: json.dumps(about)})
 
@@ -118,6 +117,5 @@ def labelled_rows(path: Path) -> pl.DataFrame:
 
 
 def _write(frame: pl.DataFrame, path: Path, about: dict[str, str]) -> None:
-    part = path.with_suffix(f".{os.getpid()}")
-    frame.write_parquet(part, metadata=about)
-    part.replace(path)
+    with replacing(path) as draft:
+        frame.write_parquet(draft, metadata=about)

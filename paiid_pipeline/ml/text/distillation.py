@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from paiid_pipeline.atomic_files import replacing
 from paiid_pipeline.ml.text.classifier import (
     WEIGHTS,
     Text,
@@ -84,9 +85,8 @@ def pseudo_labelled(articles: pl.DataFrame, teachers: Sequence[Path], count: int
         made.update((teacher / WEIGHTS).read_bytes())
     kept = folder / f"taught-{made.hexdigest()[:16]}.parquet"
     if not kept.is_file():
-        part = kept.with_suffix(".part")
-        _teach(articles, teachers, count).write_parquet(part)
-        part.replace(kept)
+        with replacing(kept) as draft:
+            _teach(articles, teachers, count).write_parquet(draft)
     return pl.read_parquet(kept)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 import polars as pl
 
+from paiid_pipeline.atomic_files import replacing
 from paiid_pipeline.ml.classification_metrics import macro_f1
 from paiid_pipeline.ml.text.classifier import (
     WEIGHTS,
@@ -282,10 +282,8 @@ class _Run:
                 tensors[f"{key}/{name}"] = state
         names = ("epoch", "step", "done", "best", "best_epoch", "kept", "kept_epoch")
         where = {name: getattr(self, name) for name in names}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        part = self.folder / f"{CHECKPOINT}.part"
-        save_file(tensors, part, {"record": json.dumps({**self._identity(), "where": where})})
-        os.replace(part, self.folder / CHECKPOINT)
+        with replacing(self.folder / CHECKPOINT) as draft:
+            save_file(tensors, draft, {"record": json.dumps({**self._identity(), "where": where})})
 
     def resume(self) -> None:
         """Go on from the checkpoint in the folder, where there is one."""
