@@ -130,28 +130,27 @@ class SignalGenerator(generator.SignalGenerator):
         sentiment: SentimentResult | pl.DataFrame,
         risk_inputs: RiskInputs | None,
     ) -> tuple[list[Signal], list[str]]:
-        segments = self._settings.universe.segments.values()
-        together = next(list(members) for members in segments if symbol in members)
-        indicators = self._warehouse.indicators(together, horizon, moment, moment)
+        peers = self._settings.universe.peers([symbol])
+        indicators = self._warehouse.indicators(peers, horizon, moment, moment)
         own = pl.col("symbol") == symbol
         given = (
             sentiment.filter(own & (pl.col("horizon") == horizon) & (pl.col("as_of") == moment))
             if isinstance(sentiment, pl.DataFrame)
             else as_news(sentiment, indicators.filter(own))
         )
-        stored = self._warehouse.symbol_sentiment(together, horizon, moment, moment).filter(~own)
+        stored = self._warehouse.symbol_sentiment(peers, horizon, moment, moment).filter(~own)
         news = pl.concat([stored, given.select(stored.columns)])
-        signals, withheld = self.decide(indicators, news, risk_inputs or self._book(together, horizon, moment))
+        signals, withheld = self.decide(indicators, news, risk_inputs or self._book(peers, horizon, moment))
         if indicators.filter(own).is_empty():
             return [], [f"{horizon}: no indicators for {moment.isoformat()}"]
         return signals_of(symbol, signals), [f"{horizon}: {why}" for why in withheld.filter(own)["reason"]]
 
-    def _book(self, together: list[str], horizon: Horizon, moment: datetime) -> RiskInputs:
+    def _book(self, peers: list[str], horizon: Horizon, moment: datetime) -> RiskInputs:
         after = moment - risk_lookback(self.rulebook.limits, horizon)
         return RiskInputs(
-            self._warehouse.prior_positions(together, horizon, self.engine, after, moment),
-            self._warehouse.corporate_action_versions(together, moment + self._settings.decision_lag),
-            self._warehouse.quarantined_bars(together, after, moment),
+            self._warehouse.prior_positions(peers, horizon, self.engine, after, moment),
+            self._warehouse.corporate_action_versions(peers, moment + self._settings.decision_lag),
+            self._warehouse.quarantined_bars(peers, after, moment),
         )
 
 

@@ -20,9 +20,8 @@ def test_a_file_is_made_with_its_folder_and_replaced(tmp_path: Path) -> None:
 def test_what_fails_on_the_way_leaves_the_file_as_it_was_and_no_draft(tmp_path: Path) -> None:
     file = tmp_path / "file"
     write_text(file, "whole")
-    with pytest.raises(RuntimeError), replacing(file) as draft:
-        draft.write_text("ha")
-        raise RuntimeError
+    with pytest.raises(TypeError), replacing(file) as draft, draft.open("w") as part:
+        part.writelines(["ha", 1])  # type: ignore[list-item]
     assert file.read_text() == "whole"
     assert list(tmp_path.iterdir()) == [file]
 
