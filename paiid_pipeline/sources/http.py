@@ -1,6 +1,6 @@
-"""One async HTTP client for every vendor: pacing, retries inside a time budget, and JSON or a reason why not.
+"""One async HTTP client for every vendor: rate limit, retries within a time budget, JSON or a typed error.
 
-The budget runs on a monotonic clock. Waiting, chance and time are injected, so that tests take no time.
+The budget runs on a monotonic clock. Clocks and the jitter are injected; waiting is ``asyncio.sleep``.
 No message made here holds a header, so none can hold a key.
 """
 
@@ -11,19 +11,23 @@ import json
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import orjson
+import stamina
+from stamina.instrumentation import set_on_retry_hooks
 
 from paiid_pipeline.clock import Clock, SystemClock
 
 _GIVEN_UP_IN_A_ROW = 3
 _MALFORMED_ATTEMPTS = 3
 _ABOUT_THE_REQUEST = (400, 404, 413, 414, 422)
+_RETRYING = stamina.AsyncRetryingCaller(attempts=None, timeout=None)  # the backoff hook ends it, as it knows the pause
+set_on_retry_hooks(())  # by default stamina prints each retry on stdout, which is a command's output
 
 
 class UnavailableError(Exception):
@@ -77,14 +81,13 @@ class RateLimiter:
 
     per_minute: int | None
     monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _free_at: float = field(default=-math.inf, init=False)
     _shut_until: float = field(default=-math.inf, init=False)
 
     async def turn(self) -> None:
         """Return when the next request may go."""
         while (wait := self._wait()) > 0:
-            await self.sleep(wait)
+            await asyncio.sleep(wait)
         if self.per_minute is not None:
             earliest = self.monotonic() - (self._burst() - 1) * 60.0 / self.per_minute
             self._free_at = max(self._free_at, earliest) + 60.0 / self.per_minute
@@ -113,20 +116,22 @@ class Client:
     """Fetches JSON from one vendor. Use it as an async context manager."""
 
     access: VendorAccess
-    patience: RetryPolicy = field(default_factory=RetryPolicy)
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
     clock: Clock = field(default_factory=SystemClock)
     """The vendor's wall clock: reset headers are compared with it, never with a replayed moment."""
     monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     chance: Callable[[], float] = random.random
-    _given_up: int = field(default=0, init=False)
+    abandoned: int = field(default=0, init=False)
+    limiter: RateLimiter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.limiter = RateLimiter(self.access.per_minute, self.monotonic)
 
     async def __aenter__(self) -> Client:
-        self._pace = RateLimiter(self.access.per_minute, self.monotonic, self.sleep)
         self._http = httpx.AsyncClient(
             base_url=self.access.base_url,
             headers={**self.access.headers, "Accept": "application/json"},
-            timeout=httpx.Timeout(10.0, read=self.patience.attempt),
+            timeout=httpx.Timeout(10.0, read=self.policy.attempt),
             limits=httpx.Limits(max_connections=16),
             trust_env=self.access.per_minute is not None,  # a server of our own is never behind the machine's proxy
         )
@@ -135,52 +140,33 @@ class Client:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def get(self, path: str, params: Mapping[str, str], tally: RequestStats) -> Any:
+    async def get(self, path: str, params: Mapping[str, str], stats: RequestStats) -> Any:
         """The JSON that ``path`` answers.
 
         Raises DeniedError (401, 403), BadRequestError (400 and its like), MalformedError (not JSON, three times) and
         UnavailableError (429, 5xx, time-outs and broken connections until the budget is spent; any other status).
         """
-        if self._given_up >= _GIVEN_UP_IN_A_ROW:
-            raise UnavailableError(f"{path}: not tried, as {self._given_up} requests in a row have been given up")
-        await self._pace.turn()
-        started, attempt, malformed = self.monotonic(), 0, 0
-        while True:
-            tally.requests += 1
-            outcome = await self._attempt(path, params, started)
-            if not isinstance(outcome, _Failure):
-                self._given_up = 0
-                return outcome
-            malformed += outcome.body is not None
-            if outcome.body is not None and malformed >= _MALFORMED_ATTEMPTS:
-                raise MalformedError(f"{path}: {outcome.what}, {malformed} times", outcome.body)
-            pause = self._pause(outcome, attempt)
-            attempt += 1
-            left = self.patience.budget - (self.monotonic() - started)
-            if pause >= left:
-                self._given_up += 1
-                raise UnavailableError(
-                    f"{path}: {outcome.what}; given up after {attempt} attempts, as the next could come in "
-                    f"{pause:.1f} s and {max(left, 0):.1f} s of {self.patience.budget:g} s are left"
-                )
-            tally.retries += 1
-            if outcome.reset is not None:
-                self._pace.hold(pause)
-            else:
-                await self.sleep(pause)
-            await self._pace.turn()
-
-    async def _attempt(self, path: str, params: Mapping[str, str], started: float) -> Any:
-        left = self.patience.budget - (self.monotonic() - started)
+        if self.abandoned >= _GIVEN_UP_IN_A_ROW:
+            raise UnavailableError(f"{path}: not tried, as {self.abandoned} requests in a row have been given up")
+        await self.limiter.turn()
+        request = _Request(self, path, params, stats, self.monotonic())
         try:
-            async with asyncio.timeout(max(0.05, min(self.patience.attempt, left))):
+            answer = await _RETRYING(request.backoff, request.attempt)
+        except _Failure as failure:
+            raise request.given_up(failure) from None
+        self.abandoned = 0
+        return answer
+
+    async def _send(self, path: str, params: Mapping[str, str], seconds: float) -> Any:
+        try:
+            async with asyncio.timeout(seconds):
                 response = await self._http.get(path, params=dict(params))
         except TimeoutError:
-            return _Failure("no answer in time")
+            raise _Failure("no answer in time") from None
         except httpx.TransportError as error:
-            return _Failure(type(error).__name__)
+            raise _Failure(type(error).__name__) from None
         except httpx.DecodingError as error:
-            return _Failure(type(error).__name__, body=str(error))
+            raise _Failure(type(error).__name__, body=str(error)) from None
         return self._read(path, response)
 
     def _read(self, path: str, response: httpx.Response) -> Any:
@@ -188,9 +174,9 @@ class Client:
         if status in (401, 403):
             raise DeniedError(f"{path}: HTTP {status} {message_of(response)!r}: {self.access.variables}")
         if status == 429:
-            return _Failure("HTTP 429, too many requests", reset=reset_in(response, self.clock))
+            raise _Failure("HTTP 429, too many requests", reset=retry_after(response, self.clock))
         if status == 408 or status >= 500:
-            return _Failure(f"HTTP {status}")
+            raise _Failure(f"HTTP {status}")
         if status in _ABOUT_THE_REQUEST:
             raise BadRequestError(message_of(response) or f"HTTP {status}")
         if status >= 300:
@@ -198,20 +184,76 @@ class Client:
         try:
             return parse_json(response.content)
         except ValueError as error:
-            return _Failure(str(error), body=response.content.decode("utf-8", "backslashreplace"))
+            body = response.content.decode("utf-8", "backslashreplace")
+            raise _Failure(str(error), body=body) from None
 
-    def _pause(self, failure: _Failure, attempt: int) -> float:
+
+class _Failure(Exception):  # noqa: N818 - an outcome of one attempt, which never leaves this module
+    def __init__(self, what: str, reset: float | None = None, body: str | None = None) -> None:
+        super().__init__(what)
+        self.reset = reset
+        """Seconds until the rate limit resets."""
+        self.body = body
+        """The whole answer, where it is not JSON."""
+
+
+@dataclass
+class _Request:
+    """One request through all its attempts."""
+
+    client: Client
+    path: str
+    params: Mapping[str, str]
+    stats: RequestStats
+    started: float
+    attempts: int = 0
+    malformed: int = 0
+    pause: float = 0.0
+    """Seconds from the last failure to the next attempt."""
+
+    async def attempt(self) -> Any:
+        if self.attempts:
+            self.stats.retries += 1
+            await self.client.limiter.turn()
+        self.attempts += 1
+        self.stats.requests += 1
+        seconds = max(0.05, min(self.client.policy.attempt, self._left()))
+        return await self.client._send(self.path, self.params, seconds)
+
+    def backoff(self, error: Exception) -> bool | float:
+        """Seconds to wait before the next attempt; False where there is none."""
+        if not isinstance(error, _Failure):
+            return False
+        self.malformed += error.body is not None
+        self.pause = self._pause(error)
+        if self._is_malformed(error) or self.pause >= self._left():
+            return False
+        if error.reset is not None:
+            self.client.limiter.hold(self.pause)
+        return self.pause
+
+    def given_up(self, failure: _Failure) -> Exception:
+        """The error for the caller, once ``backoff`` has refused another attempt."""
+        if self._is_malformed(failure):
+            return MalformedError(f"{self.path}: {failure}, {self.malformed} times", failure.body or "")
+        self.client.abandoned += 1
+        return UnavailableError(
+            f"{self.path}: {failure}; given up after {self.attempts} attempts, as the next could come in "
+            f"{self.pause:.1f} s and {max(self._left(), 0):.1f} s of {self.client.policy.budget:g} s are left"
+        )
+
+    def _is_malformed(self, failure: _Failure) -> bool:
+        return failure.body is not None and self.malformed >= _MALFORMED_ATTEMPTS
+
+    def _left(self) -> float:
+        return self.client.policy.budget - (self.client.monotonic() - self.started)
+
+    def _pause(self, failure: _Failure) -> float:
         # Full jitter, so that many workers do not come back together.
-        ceiling = min(self.patience.longest_backoff, self.patience.first_backoff * 2.0**attempt)
-        jitter = ceiling * self.chance()
+        policy = self.client.policy
+        ceiling = min(policy.longest_backoff, policy.first_backoff * 2.0 ** (self.attempts - 1))
+        jitter = ceiling * self.client.chance()
         return jitter if failure.reset is None else failure.reset + min(jitter, 1.0)
-
-
-@dataclass(frozen=True)
-class _Failure:
-    what: str
-    reset: float | None = None
-    body: str | None = None
 
 
 def parse_json(body: bytes) -> Any:
@@ -230,7 +272,7 @@ def parse_json(body: bytes) -> Any:
         raise ValueError(f"{what} ({type(error).__name__})") from None
 
 
-def reset_in(response: httpx.Response, clock: Clock) -> float:
+def retry_after(response: httpx.Response, clock: Clock) -> float:
     """Seconds until the vendor lets us ask again, from whichever header it sends; one second where it sends none.
 
     ``Retry-After`` is in seconds or a date, ``X-RateLimit-Reset`` (Alpaca) in epoch seconds, and

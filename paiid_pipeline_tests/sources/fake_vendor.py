@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from unittest import mock
 from urllib.parse import parse_qsl
 
 import uvicorn
@@ -104,10 +105,20 @@ class FakeTime:
     def monotonic(self) -> float:
         return self.now
 
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
-        await asyncio.sleep(0)
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """Within it ``asyncio.sleep`` of this thread takes no time but this one."""
+        real, thread = asyncio.sleep, threading.current_thread()
+
+        async def sleep(seconds: float) -> None:
+            if threading.current_thread() is not thread:  # a server beside the client
+                return await real(seconds)
+            self.slept.append(seconds)
+            self.now += seconds
+            await real(0)
+
+        with mock.patch.object(asyncio, "sleep", sleep):
+            yield
 
 
 @dataclass(frozen=True)
@@ -129,8 +140,22 @@ def access(url: str, per_minute: int | None = None) -> VendorAccess:
     return VendorAccess(url, {"Authorization": f"Bearer {SECRET}"}, "check PAIID_TEST_TOKEN", per_minute)
 
 
-def client(url: str, time: FakeTime, per_minute: int | None = None, **patience: float) -> Client:
+class FakeTimeClient(Client):
     """A client for which no time passes."""
-    return Client(
-        access(url, per_minute), RetryPolicy(**patience), WallClock(), time.monotonic, time.sleep, chance=lambda: 1.0
-    )
+
+    def __init__(self, access: VendorAccess, time: FakeTime, **policy: float) -> None:
+        super().__init__(access, RetryPolicy(**policy), WallClock(), time.monotonic, chance=lambda: 1.0)
+        self._passing = time.passing()
+
+    async def __aenter__(self) -> Client:
+        self._passing.__enter__()
+        return await super().__aenter__()
+
+    async def __aexit__(self, *_: object) -> None:
+        await super().__aexit__()
+        self._passing.__exit__(None, None, None)
+
+
+def client(url: str, time: FakeTime, per_minute: int | None = None, **policy: float) -> Client:
+    """A client with a secret, for which no time passes."""
+    return FakeTimeClient(access(url, per_minute), time, **policy)

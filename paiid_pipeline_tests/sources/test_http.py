@@ -21,13 +21,11 @@ from paiid_pipeline.sources.http import (
 from paiid_pipeline_tests.sources.fake_vendor import SECRET, Asking, FakeTime, Reply, Vendor, client, serving
 
 
-def get(
-    answer: Callable[[Asking], Reply], time: FakeTime, times: int = 1, **patience: float
-) -> tuple[Any, RequestStats]:
+def get(answer: Callable[[Asking], Reply], time: FakeTime, times: int = 1, **policy: float) -> tuple[Any, RequestStats]:
     """Ask a scripted vendor; the last answer and the tally."""
 
     async def ask(url: str) -> Any:
-        async with client(url, time, **patience) as asking:
+        async with client(url, time, **policy) as asking:
             for _ in range(times - 1):
                 with pytest.raises(UnavailableError):
                     await asking.get("/x", {}, tally)
@@ -166,13 +164,14 @@ def test_no_secret_in_any_error_repr_or_log(caplog: pytest.LogCaptureFixture) ->
 
 def test_the_pace_keeps_to_the_minute_after_a_burst_of_a_tenth() -> None:
     time = FakeTime()
-    pace = RateLimiter(120, time.monotonic, time.sleep)
+    pace = RateLimiter(120, time.monotonic)
     started = time.now
 
     async def go() -> list[float]:
         return [await pace.turn() or time.now - started for _ in range(132)]
 
-    at = asyncio.run(go())
+    with time.passing():
+        at = asyncio.run(go())
     assert at[11] == 0.0
     assert at[12] == pytest.approx(0.5)
     assert at[131] == pytest.approx(60.0)
@@ -180,13 +179,14 @@ def test_the_pace_keeps_to_the_minute_after_a_burst_of_a_tenth() -> None:
 
 def test_a_held_pace_holds_everyone() -> None:
     time = FakeTime()
-    pace = RateLimiter(None, time.monotonic, time.sleep)
+    pace = RateLimiter(None, time.monotonic)
     pace.hold(30.0)
 
     async def go() -> None:
         await asyncio.gather(pace.turn(), pace.turn())
 
-    asyncio.run(go())
+    with time.passing():
+        asyncio.run(go())
     assert time.now == pytest.approx(1030.0, abs=31.0)
     assert min(time.slept) > 0
 
