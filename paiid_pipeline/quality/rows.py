@@ -16,38 +16,6 @@ Rules = Mapping[str, pl.Expr]
 
 _c = pl.col
 
-ROUNDING = 1e-6
-"""Share of a price by which vendors' rounding of adjusted prices may move it."""
-
-
-def in_range(name: str) -> pl.Expr:
-    """Whether a price of a bar lies between its low and its high, but for ``ROUNDING``; null for a null one."""
-    return (_c(name) >= _c("low") * (1 - ROUNDING)) & (_c(name) <= _c("high") * (1 + ROUNDING))
-
-
-WICK, VWAP_SLACK = 2.0, 0.05
-
-OUT_OF_LINE: Rules = {
-    "low_out_of_line": _c("low") * WICK < pl.min_horizontal(pl.when(in_range("open")).then("open"), "close"),
-    "high_out_of_line": _c("high") > pl.max_horizontal(pl.when(in_range("open")).then("open"), "close") * WICK,
-    "vwap_out_of_line": (_c("vwap") > 0)
-    & ((_c("vwap") > _c("high") * (1 + VWAP_SLACK)) | (_c("vwap") < _c("low") * (1 - VWAP_SLACK))).fill_null(False),
-}
-"""What the rest of the same bar speaks against, and yet has happened: a low under half of open and close, a high of
-twice both (the flash crashes of 2010 and 2015 apart, bad prints), a mean price that was never paid. True of a bar
-that is out of line; null where nothing can be said."""
-
-BARS: Rules = {
-    "prices are positive and finite": pl.all_horizontal(
-        _c("high", "low", "close").is_finite() & (_c("high", "low", "close") > 0)
-    )
-    & (_c("open").is_finite() & (_c("open") > 0)).fill_null(True),
-    "high and low contain open and close": in_range("close") & in_range("open").fill_null(True),
-    "volume is not negative": _c("volume") >= 0,
-    "a bar is known no earlier than it ends": _c("known_at") >= _c("bar_end"),
-    "a bar ends after it starts": _c("bar_end") > _c("bar_start"),
-}
-
 NEWS: Rules = {
     "the headline is not blank": _c("headline").str.strip_chars() != "",
     "an article names a symbol": _c("symbols").list.len() > 0,

@@ -11,8 +11,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from paiid_pipeline.quality import rows
-from paiid_pipeline.quality.rows import VWAP_SLACK, WICK
+from paiid_pipeline.quality.bars import OUT_OF_LINE, VWAP_SLACK, WICK
 from paiid_pipeline.technicals.derived import USABLE
 
 BACK = timedelta(days=14)
@@ -21,7 +20,7 @@ EVENING = timedelta(hours=8)
 """How long before its midnight a session may open."""
 
 _SPREAD, _PART = 0.8, 30
-_LOWS, _HIGHS = (~rows.OUT_OF_LINE[f"{side}_out_of_line"].fill_null(True) for side in ("low", "high"))
+_LOWS, _HIGHS = (~OUT_OF_LINE[f"{side}_out_of_line"].fill_null(True) for side in ("low", "high"))
 
 QUESTIONED: pl.Expr = (
     (pl.col("low") * WICK < pl.col("close"))

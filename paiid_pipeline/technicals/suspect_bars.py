@@ -1,6 +1,6 @@
 """Bars that their neighbours speak against: waited for, then left out or believed.
 
-Each bar that is stored is sound by itself (`quality.BARS`). Beside the others of its series it may still be out of
+Each bar that is stored is sound by itself (`quality.bars`). Beside the others of its series it may still be out of
 line: a price of many times that before, a low or high that nothing else went near, a mean price that was never paid.
 No rule can tell a bad print from a crash at that moment; what comes after can. So a decision that reads such
 a bar is withheld, with the reason, until ``LATER_BARS`` more are known, and then
@@ -34,7 +34,7 @@ import numpy as np
 import polars as pl
 
 from paiid_pipeline.arrays import Floats
-from paiid_pipeline.quality.rows import VWAP_SLACK, WICK
+from paiid_pipeline.quality.bars import VWAP_SLACK, WICK
 from paiid_pipeline.technicals.indicators import MINIMUM_BARS
 from paiid_pipeline.technicals.minute_bars import SAID
 from paiid_pipeline.technicals.point_in_time import Snapshots

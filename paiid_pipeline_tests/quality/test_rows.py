@@ -9,11 +9,12 @@ import polars as pl
 import pytest
 
 from paiid_pipeline.quality import rows as quality
+from paiid_pipeline.quality.bars import BARS
 
 T = datetime(2014, 6, 9, 19, tzinfo=UTC)
 BAR = {
     "open": 93.0, "high": 94.0, "low": 92.0, "close": 93.5, "volume": 10.0,
-    "bar_start": T - timedelta(minutes=1), "bar_end": T, "known_at": T,
+    "bar_start": T - timedelta(minutes=1), "bar_end": T, "known_at": T, "timeframe": "1Min",
 }  # fmt: skip
 NEWS = {"headline": "AAPL splits", "symbols": ["AAPL"], "known_at": T, "updated_at": T, "published_at": T}
 SCORE = {"p_negative": 0.25, "p_neutral": 0.25, "p_positive": 0.5, "score": 0.25, "confidence": 0.5}
@@ -33,7 +34,7 @@ SIGNAL = {
 @pytest.mark.parametrize(
     ("rules", "row"),
     [
-        (quality.BARS, BAR),
+        (BARS, BAR),
         (quality.NEWS, NEWS),
         (quality.ARTICLE_SENTIMENT, SCORE),
         (quality.SYMBOL_SENTIMENT, SENTIMENT),
@@ -50,12 +51,14 @@ def test_a_sound_row_breaks_nothing(rules: quality.Rules, row: dict[str, Any]) -
 @pytest.mark.parametrize(
     ("rules", "row", "change", "rule"),
     [
-        (quality.BARS, BAR, {"close": -1.0, "low": -1.0}, "prices are positive and finite"),
-        (quality.BARS, BAR, {"open": float("nan")}, "prices are positive and finite"),
-        (quality.BARS, BAR, {"close": None}, "prices are positive and finite"),
-        (quality.BARS, BAR, {"high": 93.2}, "high and low contain open and close"),
-        (quality.BARS, BAR, {"volume": -1.0}, "volume is not negative"),
-        (quality.BARS, BAR, {"known_at": T - timedelta(seconds=1)}, "a bar is known no earlier than it ends"),
+        (BARS, BAR, {"close": -1.0, "low": -1.0}, "prices are positive and finite"),
+        (BARS, BAR, {"open": float("nan")}, "prices are positive and finite"),
+        (BARS, BAR, {"close": None}, "prices are positive and finite"),
+        (BARS, BAR, {"high": 93.2}, "high and low contain open and close"),
+        (BARS, BAR, {"volume": -1.0}, "volume is not negative"),
+        (BARS, BAR, {"known_at": T - timedelta(seconds=1)}, "a bar is known no earlier than it ends"),
+        (BARS, BAR, {"bar_start": T}, "a bar ends after it starts"),
+        (BARS, BAR, {"bar_start": T - timedelta(minutes=2)}, "a bar is no longer than its timeframe allows"),
         (quality.NEWS, NEWS, {"headline": "  "}, "the headline is not blank"),
         (quality.NEWS, NEWS, {"symbols": []}, "an article names a symbol"),
         (quality.NEWS, NEWS, {"known_at": T - timedelta(1)}, "an article is known no earlier than it was updated"),

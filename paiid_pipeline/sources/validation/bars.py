@@ -21,7 +21,7 @@ from typing import Any
 
 import polars as pl
 
-from paiid_pipeline.quality import rows as quality
+from paiid_pipeline.quality import bars as quality
 from paiid_pipeline.schemas import BARS, MOMENT
 from paiid_pipeline.sources.validation.shared import RequestScope, Row, ValidatedPage, clean, refusals
 from paiid_pipeline.trading_calendar import TradingCalendar
@@ -214,21 +214,14 @@ def _dated(frame: pl.DataFrame, zone: str, sessions: pl.DataFrame) -> pl.DataFra
 
 
 def _bar_reason(asked: RequestScope) -> pl.Expr:
-    prices = [pl.col(name) for name in ("open", "high", "low", "close")]
-    finite = pl.all_horizontal(*(column.is_finite() for column in (*prices, pl.col("volume"))))
-    optional = pl.all_horizontal(*(pl.col(n).is_finite().fill_null(True) for n in ("vwap", "trade_count")))
     aligned = pl.col("bar_start").dt.truncate("1m") == pl.col("bar_start")
-    rules: list[tuple[str, pl.Expr]] = [
-        ("faulty", pl.col("faulty")),
-        ("bad_timestamp", pl.col("bar_start").is_null()),
-        ("not_finite", ~(finite & optional)),
-        ("non_positive_price", pl.min_horizontal(*prices) <= 0),
-        ("negative_volume", pl.min_horizontal("volume", "trade_count", "vwap") < 0),
-        ("high_below_low", pl.col("high") < pl.col("low") * (1 - quality.ROUNDING)),
-        ("close_outside_range", ~quality.in_range("close")),
-        ("misaligned_timestamp", ~aligned),
-        ("future_timestamp", pl.col("bar_start") >= asked.now),
-        ("outside_request", (pl.col("bar_start") < asked.start) | (pl.col("bar_start") >= asked.end)),
-        ("outside_session", ~pl.col("in_session")),
-    ]
-    return pl.coalesce(pl.when(broken).then(pl.lit(reason)) for reason, broken in rules)
+    rules = {
+        "faulty": pl.col("faulty"),
+        "bad_timestamp": pl.col("bar_start").is_null(),
+        **quality.refusals(),
+        "misaligned_timestamp": ~aligned,
+        "future_timestamp": pl.col("bar_start") >= asked.now,
+        "outside_request": (pl.col("bar_start") < asked.start) | (pl.col("bar_start") >= asked.end),
+        "outside_session": ~pl.col("in_session"),
+    }
+    return pl.coalesce(pl.when(broken).then(pl.lit(reason)) for reason, broken in rules.items())
