@@ -225,7 +225,9 @@ def test_the_hubs_own_code_fetches_it_and_no_pickle_is_asked_for(published: Path
         made = paiid(home, url, "models", "import", "finbert", "yiyanghkust/finbert-tone")
         assert made.returncode == 0, made.stderr
         unknown = paiid(home, url, "models", "import", "finbert", "nobody/nothing")
-    assert "finbert version 1 is the champion" in made.stdout
+    assert "finbert version 1 is not promoted" in made.stdout
+    used = paiid(home, url, "models", "promote", "finbert", "1", "--force")
+    assert "finbert version 1 is the champion" in used.stdout, used.stderr
     assert any(path.endswith("/model.safetensors") for path in asked)
     assert not any(path.endswith(".bin") for path in asked)
     assert unknown.returncode == 2
