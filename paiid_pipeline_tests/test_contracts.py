@@ -18,7 +18,7 @@ PLANTED: Mapping[str, tuple[str, str]] = {
     "No room imports one above it": ("settings.py", "import paiid_pipeline.decisions"),
     "What decides never imports what looks ahead": ("signals/planted.py", "import paiid_pipeline.backtest.simulation"),
     "The domain is pure: no Dagster, SQL, Redis, HTTP, clock, settings": ("technicals/planted.py", "import time"),
-    "Only ml speaks MLflow, torch, transformers, xgboost": ("serving/planted.py", "import mlflow"),
+    "Only ml speaks MLflow, torch, transformers, xgboost, scikit-learn, SciPy": ("serving/planted.py", "import mlflow"),
     "Only the warehouse speaks SQL": ("operations/planted.py", "import psycopg2"),
     "Only the cache speaks Redis": ("warehouse/planted.py", "import redis"),
     "Only the wiring speaks Dagster": ("cache/planted.py", "import dagster"),

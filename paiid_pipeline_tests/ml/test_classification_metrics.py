@@ -16,7 +16,7 @@ from paiid_pipeline.ml.classification_metrics import (
     is_better,
     majority_baseline,
     mcnemar,
-    temper,
+    scale_temperature,
 )
 from paiid_pipeline.ml.text.comparison import compare
 
@@ -51,7 +51,7 @@ def test_the_same_seed_gives_the_same_bounds() -> None:
 
 def test_calibrated_probabilities_have_no_error_and_sharpened_ones_do() -> None:
     assert expected_calibration_error(DRAWN, TRUE) < 0.02
-    assert expected_calibration_error(DRAWN, temper(TRUE, 0.4)) > 0.08
+    assert expected_calibration_error(DRAWN, scale_temperature(TRUE, 0.4)) > 0.08
 
 
 def test_chance_alone_explains_the_error_of_the_calibrated_and_not_of_the_distorted() -> None:
@@ -59,22 +59,22 @@ def test_chance_alone_explains_the_error_of_the_calibrated_and_not_of_the_distor
     errors = [expected_calibration_error(DRAWN[at : at + 200], TRUE[at : at + 200]) for at in range(0, 4000, 200)]
     said = [evaluate(DRAWN[at : at + 200], TRUE[at : at + 200]).ece_by_chance for at in range(0, 4000, 200)]
     assert np.mean(errors) == pytest.approx(np.mean(said), rel=0.1)
-    few, many = (evaluate(DRAWN[:rows], temper(TRUE[:rows], 0.4)) for rows in (200, 4000))
+    few, many = (evaluate(DRAWN[:rows], scale_temperature(TRUE[:rows], 0.4)) for rows in (200, 4000))
     assert many.ece_by_chance < few.ece_by_chance < few.ece.value
 
 
 @pytest.mark.parametrize("distortion", [0.4, 1.0, 2.5])
 def test_the_fitted_temperature_undoes_a_distortion(distortion: float) -> None:
-    distorted = temper(TRUE, distortion)
+    distorted = scale_temperature(TRUE, distortion)
     fitted = fit_temperature(DRAWN, distorted)
     assert fitted == pytest.approx(1 / distortion, rel=0.1)
-    assert expected_calibration_error(DRAWN, temper(distorted, fitted)) < 0.02
+    assert expected_calibration_error(DRAWN, scale_temperature(distorted, fitted)) < 0.02
 
 
 def test_certain_and_wrong_probabilities_stay_finite() -> None:
     certain = np.eye(3)[[0, 1, 2]]
     assert np.isfinite(fit_temperature(np.array([1, 1, 2]), certain))
-    assert np.isfinite(temper(certain, 0.05)).all()
+    assert np.isfinite(scale_temperature(certain, 0.05)).all()
 
 
 @given(st.integers(0, 40), st.integers(0, 40))

@@ -40,7 +40,7 @@ class Quality:
     times: int
     accuracy: float
     mcc: float
-    """Of three classes: Gorodkin 2004."""
+    """Matthews correlation of three classes, in [-1, 1] (Gorodkin 2004)."""
     log_loss: float
     gain: float
     """By how much the log-loss is below that of the classes' shares in training; mean over decision times."""
@@ -55,6 +55,8 @@ class Quality:
 
 def forecast_quality(forecasts: pl.DataFrame, logits: str, bars: int, seed: int = 0) -> Quality:
     """Of the column ``logits`` of `Training.forecasts`. ``bars``: how long an outcome runs; blocks are longer."""
+    from sklearn.metrics import matthews_corrcoef
+
     said, base = _array(forecasts[logits]), _array(forecasts["odds_base"])
     labels = forecasts["barrier"].to_numpy() + 1
     at = np.arange(len(labels))
@@ -74,7 +76,7 @@ def forecast_quality(forecasts: pl.DataFrame, logits: str, bars: int, seed: int 
         len(labels),
         len(gains),
         float(np.mean(predicted == labels)),
-        mcc(labels, predicted),
+        float(matthews_corrcoef(labels, predicted)),
         float(np.mean(losses)),
         float(np.mean(gains)),
         *block_bootstrap(gains, block, seed=seed),
@@ -87,17 +89,6 @@ def forecast_quality(forecasts: pl.DataFrame, logits: str, bars: int, seed: int 
 def block_of(bars: int) -> int:
     """So many decision times are one block: outcomes of neighbours overlap for ``bars``."""
     return max(2 * bars, 10)
-
-
-def mcc(
-    labels: np.ndarray[tuple[int], np.dtype[np.int64]], predicted: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> float:
-    """Matthews' correlation of three classes, in [-1, 1]; 0 where one class alone is predicted or there."""
-    size = len(CLASSES)
-    counts = np.bincount(labels * size + predicted, minlength=size * size).reshape(size, size).astype(np.float64)
-    there, said, total = counts.sum(axis=1), counts.sum(axis=0), counts.sum()
-    spread = (total**2 - np.sum(said**2)) * (total**2 - np.sum(there**2))
-    return float((np.trace(counts) * total - there @ said) / math.sqrt(spread)) if spread > 0 else 0.0
 
 
 @dataclass(frozen=True)

@@ -225,28 +225,15 @@ def _forecast(values: Floats, up: Mask, learnt: Mask, asked: Mask, ridge: float)
 
 
 def _shares(values: Floats, up: Mask, learnt: Mask, ridge: float) -> Floats:
-    """The probability of up in every row, scaled and learnt on the rows ``learnt`` alone; what is missing is 0."""
+    """P(up) of every row (n,) by logistic regression fitted on the rows ``learnt``; standardised on them, missing 0."""
+    from sklearn.linear_model import LogisticRegression
+
     mean, spread = np.nanmean(values[learnt], axis=0), np.nanstd(values[learnt], axis=0)
     scaled = np.clip((values - mean) / np.where(spread > 0, spread, 1.0), -_FURTHEST, _FURTHEST)
-    inputs = np.column_stack([np.nan_to_num(scaled), np.ones(len(values))])
-    weights = _logistic(inputs[learnt], up[learnt].astype(np.float64), ridge)
-    shares: Floats = 1.0 / (1.0 + np.exp(-inputs @ weights))
+    inputs = np.nan_to_num(scaled)
+    model = LogisticRegression(C=1.0 / ridge, solver="newton-cholesky", tol=1e-12)
+    shares: Floats = model.fit(inputs[learnt], up[learnt]).predict_proba(inputs)[:, 1]
     return shares
-
-
-def _logistic(inputs: Floats, up: Floats, ridge: float) -> Floats:
-    """Logistic regression by Newton's method; the last column, the constant, has no ridge."""
-    weights, penalty = np.zeros(inputs.shape[1]), np.full(inputs.shape[1], ridge)
-    penalty[-1] = 0.0
-    for _ in range(50):
-        shares = 1.0 / (1.0 + np.exp(-inputs @ weights))
-        slope = inputs.T @ (shares - up) + penalty * weights
-        bend = (inputs * (shares * (1.0 - shares))[:, None]).T @ inputs + np.diag(penalty)
-        step = np.linalg.solve(bend, slope)
-        weights = weights - step
-        if np.max(np.abs(step)) < 1e-9:
-            break
-    return weights
 
 
 def _measured(forecast: Mask, up: Mask, day: npt.NDArray[np.datetime64], seed: int, draws: int = 2000) -> Measured:

@@ -242,12 +242,14 @@ def fitted_shrink(prior: Floats, margins: Floats, labels: Labels) -> tuple[Logit
 
     One after the other, each given the other, until they stay: the loss is convex in both together.
     """
+    from scipy.special import softmax
+
     level, side = split_margins(margins)
     found = LogitScale(1.0, 1.0)
     for _ in range(_ROUNDS):
         found = LogitScale(best_factor(prior + found.side * side, level, labels), found.side)
         found = LogitScale(found.level, best_factor(prior + found.level * level, side, labels))
-    shares = _shares(prior + found.level * level + found.side * side)[np.arange(len(labels)), labels]
+    shares = softmax(prior + found.level * level + found.side * side, axis=1)[np.arange(len(labels)), labels]
     return found, -math.fsum(np.log(shares).tolist()) / max(len(labels), 1)
 
 
@@ -256,10 +258,12 @@ def best_factor(base: Floats, margins: Floats, labels: Labels) -> float:
 
     The loss is convex in it, so its slope is halved down to a zero.
     """
+    from scipy.special import softmax
+
     at = np.arange(len(labels))
 
     def slope(factor: float) -> float:
-        shares = _shares(base + factor * margins)
+        shares = softmax(base + factor * margins, axis=1)
         return float(np.mean(np.sum(shares * margins, axis=1) - margins[at, labels]))
 
     low, high = _LEAST, _MOST
@@ -271,8 +275,3 @@ def best_factor(base: Floats, margins: Floats, labels: Labels) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
     return (low + high) / 2
-
-
-def _shares(logits: Floats) -> Floats:
-    powers = np.exp(logits - np.max(logits, axis=1, keepdims=True))
-    return np.asarray(powers / np.sum(powers, axis=1, keepdims=True), dtype=np.float64)

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.ml.classification_metrics import Evaluation, fit_temperature, temper
+from paiid_pipeline.ml.classification_metrics import Evaluation, fit_temperature, scale_temperature
 from paiid_pipeline.ml.context import ModelStore
 from paiid_pipeline.ml.plots import plots
 from paiid_pipeline.ml.registry import Version
@@ -133,7 +133,7 @@ def _calibration(member: Transformer, parts: Parts, found: np.ndarray) -> dict[s
     """The temperature fitted on validation rows, and the calibration error with it on the test rows."""
     validated = shares(predictions([member], parts.validation)[member.name])
     temperature = fit_temperature(labels(parts.validation), validated)
-    after = evaluate_sets(parts.test, temper(found, temperature))[ALL]
+    after = evaluate_sets(parts.test, scale_temperature(found, temperature))[ALL]
     return {"temperature": temperature, "ECE after temperature": after.ece.value}
 
 

@@ -19,7 +19,6 @@ from paiid_pipeline.ml.signals.evaluation import (
     evaluate_training,
     forecast_quality,
     importance,
-    mcc,
     reliability,
 )
 from paiid_pipeline.ml.signals.gate import judge_signals
@@ -181,17 +180,6 @@ def test_who_knows_how_far_and_not_where_to_is_not_sure_of_the_side() -> None:
     found, _ = fitted_shrink(np.zeros(3), margins, labels)
     assert found.level == pytest.approx(1, abs=0.07)
     assert found.side < 0.03
-
-
-def test_matthews_correlation() -> None:
-    truth = np.array([0, 0, 1, 1, 2, 2])
-    assert mcc(truth, truth) == pytest.approx(1)
-    assert mcc(truth, np.ones(6, dtype=np.int64)) == 0
-    from sklearn.metrics import matthews_corrcoef
-
-    rng = np.random.default_rng(0)
-    truth, said = rng.integers(0, 3, 200), rng.integers(0, 3, 200)
-    assert mcc(truth, said) == pytest.approx(matthews_corrcoef(truth, said))
 
 
 def test_staking_more_is_no_better_and_more_trials_ask_for_more() -> None:

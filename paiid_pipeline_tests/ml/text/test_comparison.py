@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from paiid_pipeline.ml.classification_metrics import temper
+from paiid_pipeline.ml.classification_metrics import scale_temperature
 from paiid_pipeline.ml.text.comparison import judge_blend
 from paiid_pipeline.ml.verdict import GateResult
 
@@ -25,7 +25,7 @@ def verdict(challenger: np.ndarray, other: np.ndarray, member: np.ndarray = NAIV
 
 
 def test_as_many_rows_right_and_likelier_labels_are_better_and_the_reverse_is_not() -> None:
-    timid = temper(MIX, 4.0)
+    timid = scale_temperature(MIX, 4.0)
     found = verdict(MIX, timid)
     assert found.promote
     assert [reason.split(":")[0] for reason in found.reasons] == [
@@ -44,7 +44,7 @@ def test_the_same_blend_again_is_no_better() -> None:
 def test_a_blend_that_a_member_alone_beats_is_not_promoted() -> None:
     blurred = MIX.copy()
     blurred[:80] = np.eye(3)[(LABELS[:80] + 1) % 3] * 0.4 + 0.2
-    found = verdict(blurred, temper(blurred, 9.0), MIX)
+    found = verdict(blurred, scale_temperature(blurred, 9.0), MIX)
     assert not found.promote
     assert found.reasons[1].startswith("worse than member: ")
 
