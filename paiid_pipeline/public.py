@@ -5,25 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Any, cast, get_args
 
 import polars as pl
 
-from paiid_pipeline import cache
 from paiid_pipeline.cache import Envelope
 from paiid_pipeline.clock import Clock
 from paiid_pipeline.ml.signals.engines import engine_arguments
-from paiid_pipeline.ml.text.scoring import installed_analyzer
 from paiid_pipeline.sentiment import analyzer
 from paiid_pipeline.sentiment.analyzer import SentimentResult
 from paiid_pipeline.serving.pipeline import require_followed
-from paiid_pipeline.settings import CacheKind, Settings, load_settings
+from paiid_pipeline.settings import CacheKind, Settings
 from paiid_pipeline.signals import generator
 from paiid_pipeline.signals.generator import Signal, as_news, signals_of
 from paiid_pipeline.signals.risk import RiskInputs, risk_lookback
 from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 from paiid_pipeline.warehouse import Warehouse
+from paiid_pipeline.wiring import Components
 
 _RECENT = timedelta(days=14)
 """No exchange is closed for longer: further back lies no decision that still holds."""
@@ -37,7 +35,7 @@ class SentimentAnalyzer(analyzer.SentimentAnalyzer):
 
     def __init__(self, settings: Settings | None = None, *, budget_ms: float | None = None) -> None:
         """``budget_ms``: models that cost more a text are left out."""
-        found = installed_analyzer(settings or load_settings(), budget_ms=budget_ms)
+        found = Components(settings).analyzer(budget_ms=budget_ms)
         super().__init__(found.route, found.blend, found.names)
 
 
@@ -50,9 +48,9 @@ class CacheManager:
 
     def __init__(self, settings: Settings | None = None, *, clock: Clock | None = None) -> None:
         """Raises LookupError with the remedy where no address of Redis is set."""
-        known = settings or load_settings()
-        self._clock = clock or known.open_clock()
-        self._hot = cache.CacheManager.connect(known.require_redis())
+        opened = Components(settings)
+        self._clock = clock or opened.clock
+        self._hot = opened.cache
 
     async def get_cached_result(self, key: str, cache_type: str) -> Any:
         """What is cached under ``key``, as JSON has it; None where nothing is, or where it is past its TTL."""
@@ -78,9 +76,10 @@ class SignalGenerator(generator.SignalGenerator):
         warehouse: Warehouse | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self._settings = settings or load_settings()
+        opened = Components(settings)
+        self._settings = opened.settings
         super().__init__(**engine_arguments(self._settings), indicators=indicators)
-        self._opened, self._clock = warehouse, clock or self._settings.open_clock()
+        self._opened, self._given, self._clock = opened, warehouse, clock or opened.clock
 
     def generate_signals(
         self, symbol: str, sentiment: SentimentResult | pl.DataFrame, risk_inputs: RiskInputs | None = None
@@ -109,9 +108,9 @@ class SignalGenerator(generator.SignalGenerator):
             raise LookupError(f"no signal on {symbol}: {'; '.join(reasons)}")
         return sorted(signals, key=lambda signal: (signal.as_of, signal.horizon))
 
-    @cached_property
+    @property
     def _warehouse(self) -> Warehouse:
-        return self._opened or Warehouse(self._settings.require_postgres(), self._settings.decision_lag)
+        return self._given or self._opened.warehouse
 
     def _moments(self, symbol: str, horizon: Horizon, sentiment: SentimentResult | pl.DataFrame) -> list[datetime]:
         if isinstance(sentiment, pl.DataFrame):

@@ -9,10 +9,9 @@ from dataclasses import asdict
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.console import print_err, print_out, timed
 from paiid_pipeline.lookahead.audit import RECOMPUTED, AuditReport
-from paiid_pipeline.ml.text.scoring import installed_analyzer
 from paiid_pipeline.operations.lookahead_audit import audited, chosen_symbols
 from paiid_pipeline.settings import Settings
-from paiid_pipeline.warehouse import Warehouse
+from paiid_pipeline.wiring import Components
 
 _SHOWN = 10
 
@@ -26,9 +25,9 @@ def audit_lookahead(settings: Settings, symbols: Sequence[str], sample: int, see
     if isinstance(chosen, str):
         print_err(f"paiid: {chosen}")
         return 2
-    with Warehouse(settings.require_postgres(), settings.decision_lag) as warehouse, timed(quiet=as_json) as words:
-        analyzer = installed_analyzer(settings)
-        report = audited(warehouse, settings, SystemClock().now(), chosen, sample, seed, analyzer)
+    opened = Components(settings)
+    with opened.warehouse as warehouse, timed(quiet=as_json) as words:
+        report = audited(warehouse, settings, SystemClock().now(), chosen, sample, seed, opened.analyzer())
         words.append(f"audited {report.decisions} decisions")
     if as_json:
         print_out(json.dumps(_document(report, chosen, seed), indent=2, ensure_ascii=False))

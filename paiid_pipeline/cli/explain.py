@@ -16,7 +16,7 @@ from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.generator import ENGINE
 from paiid_pipeline.symbols import read_symbol
 from paiid_pipeline.trading_calendar import Horizon
-from paiid_pipeline.warehouse import Warehouse
+from paiid_pipeline.wiring import Components
 
 _LONGEST_HEADLINE = 70
 _ARTICLES = 12
@@ -41,7 +41,7 @@ def explain(
             f"paiid: --as-of {as_of!r} is not a moment: write it as 2014-06-09T15:00, or 2014-06-09 for all of a day"
         )
         return 2
-    with Warehouse(settings.require_postgres(), settings.decision_lag) as warehouse:
+    with Components(settings).warehouse as warehouse:
         signal = newest_signal(warehouse, symbol, horizon, moment, engine)
         missing = withheld(warehouse, settings, symbol, horizon or (signal["horizon"] if signal else None), moment)
         if signal is None:

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from paiid_pipeline.console import print_err, print_out, table
-from paiid_pipeline.ml.context import ModelStore, open_model_store, open_registry
+from paiid_pipeline.ml.context import ModelStore
 from paiid_pipeline.ml.registry import Version
 from paiid_pipeline.ml.signing import UntrustedModelError
 from paiid_pipeline.ml.text.cross_validation import markdown, measured
@@ -32,6 +32,7 @@ from paiid_pipeline.ml.text.import_model import import_model
 from paiid_pipeline.ml.text.progress import Pace
 from paiid_pipeline.ml.verdict import GateResult
 from paiid_pipeline.settings import Settings
+from paiid_pipeline.wiring import Components
 
 REFUSED = (LookupError, ValueError, UntrustedModelError)
 """What a person can mend; everything else is a failure."""
@@ -53,7 +54,7 @@ def train(settings: Settings, data: Path | None, choice: Choice, *, only: str | 
             _show(fit_ensemble(labelled, store, print_err), store, test)
 
     try:
-        return _done("train", lambda: run(open_model_store(settings)))
+        return _done("train", lambda: run(Components(settings).store))
     except KeyboardInterrupt:
         print_err("stopped: the same command goes on from the last checkpoint")
         raise
@@ -80,14 +81,14 @@ def import_(settings: Settings, name: str, source: str, labelled: Path | None) -
         if verdict.promote:
             print_err("blend it into the ensemble with `paiid models train --only ensemble`")
 
-    return _done("import", lambda: run(open_model_store(settings)))
+    return _done("import", lambda: run(Components(settings).store))
 
 
 def list_(settings: Settings, name: str | None, *, as_json: bool) -> int:
     """Print the versions of one model or of all, newest first. Returns the exit code."""
 
     def run() -> None:
-        registry = open_registry(settings)
+        registry = Components(settings).registry
         names = [name] if name else registry.names()
         found = [version for each in names for version in registry.versions(each)]
         if as_json:
@@ -116,7 +117,7 @@ def promote_(
             passed = verdict.promote
         _say_verdict(name, version, verdict, store)
 
-    return _done("promote", lambda: run(open_model_store(settings))) or int(not passed)
+    return _done("promote", lambda: run(Components(settings).store)) or int(not passed)
 
 
 def report(settings: Settings, data: Path | None, choice: Choice, folds: Sequence[int], out: Path | None) -> int:

@@ -10,13 +10,13 @@ from pathlib import Path
 from paiid_pipeline.console import print_err, print_out, table, timed
 from paiid_pipeline.ml.classification_metrics import Interval
 from paiid_pipeline.ml.signals.stocknet import PUBLISHED, TEST, examples, measure, read
-from paiid_pipeline.ml.text.scoring import installed_analyzer
 from paiid_pipeline.settings import Settings
+from paiid_pipeline.wiring import Components
 
 
 def movement(settings: Settings, folder: Path, *, as_json: bool) -> int:
     """Learn and measure on the bars and posts under a folder, and print it. Returns the exit code; 2 for bad files."""
-    analyzer = installed_analyzer(settings)
+    analyzer = Components(settings).analyzer()
 
     def score(texts: Sequence[str]) -> list[float]:
         return [result.score for result in analyzer.analyze_batch(texts)]

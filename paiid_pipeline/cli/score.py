@@ -9,10 +9,11 @@ from pathlib import Path
 from paiid_pipeline.console import print_err, print_out, table
 from paiid_pipeline.ml.classification_metrics import Evaluation, Interval
 from paiid_pipeline.ml.text.datasets import read_labelled
-from paiid_pipeline.ml.text.scoring import evaluate_rows, installed_analyzer
+from paiid_pipeline.ml.text.scoring import evaluate_rows
 from paiid_pipeline.sentiment.analyzer import MemberResult, SentimentResult
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.symbols import canonical_symbol
+from paiid_pipeline.wiring import Components
 
 
 def score(settings: Settings, text: str, symbol: str | None, *, budget_ms: float | None, as_json: bool) -> int:
@@ -22,7 +23,7 @@ def score(settings: Settings, text: str, symbol: str | None, *, budget_ms: float
     except ValueError as error:
         print_err(f"paiid score: {error}")
         return 2
-    analyzer = installed_analyzer(settings, budget_ms=budget_ms)
+    analyzer = Components(settings).analyzer(budget_ms=budget_ms)
     result = analyzer.analyze_sentiment(text, symbol)
     if as_json:
         document = {
@@ -54,7 +55,7 @@ def evaluate(settings: Settings, path: Path, *, as_json: bool) -> int:
     except (ValueError, OSError) as error:
         print_err(f"paiid models evaluate: {error}")
         return 2
-    analyzer = installed_analyzer(settings)
+    analyzer = Components(settings).analyzer()
     found = evaluate_rows(analyzer, rows)
     if as_json:
         document = {name: each.as_dict() for name, each in found.items()}

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paiid_pipeline.ml.registry import Registry
-from paiid_pipeline.ml.signing import SigningKey, key_of
-from paiid_pipeline.settings import Settings
+from paiid_pipeline.ml.signing import SigningKey
 
 
 @dataclass(frozen=True)
@@ -34,18 +33,3 @@ class ModelStore:
     def training(self) -> Path:
         """Where trainings lie until they are registered, and the newest one's weights after that."""
         return self.home / "training"
-
-
-def open_registry(settings: Settings) -> Registry:
-    """The register of the settings; to look into it takes no key."""
-    return Registry(settings.mlflow_url, settings.mlflow_artifacts)
-
-
-def open_model_store(settings: Settings) -> ModelStore:
-    """The workshop of the settings. Raises LookupError with the remedy where the key must be given and is not."""
-    return ModelStore(
-        open_registry(settings),
-        key_of(settings),
-        settings.models_dir,
-        settings.home,
-    )

@@ -13,13 +13,13 @@ import polars as pl
 from paiid_pipeline.cache import CacheError, CacheManager, Envelope
 from paiid_pipeline.clock import Clock
 from paiid_pipeline.did_you_mean import did_you_mean
-from paiid_pipeline.ml.text.scoring import installed_analyzer
 from paiid_pipeline.schemas import DECISIONS, STORED_ARTICLE_SENTIMENT
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
-from paiid_pipeline.settings import Settings, load_settings
+from paiid_pipeline.settings import Settings
 from paiid_pipeline.symbols import read_symbol
 from paiid_pipeline.warehouse import Warehouse
+from paiid_pipeline.wiring import Components
 
 LONGEST_DAYS = 365
 _MOMENTS = ("as_of", "newest_published_at", "price_at")
@@ -64,12 +64,12 @@ class MLDataPipeline:
         analyzer: SentimentAnalyzer | None = None,
     ) -> None:
         """Whatever is not given is opened as the settings, and without those the environment, say."""
-        self._settings = settings or load_settings()
-        self._universe = self._settings.universe
-        self._clock = clock or self._settings.open_clock()
-        self._warehouse = warehouse or Warehouse(self._settings.require_postgres(), self._settings.decision_lag)
-        self._cache = cache or CacheManager.connect(self._settings.require_redis())
-        self._analyzer = analyzer or installed_analyzer(self._settings)
+        opened = Components(settings)
+        self._settings = opened.settings
+        self._clock = clock or opened.clock
+        self._warehouse = warehouse or opened.warehouse
+        self._cache = cache or opened.cache
+        self._analyzer = analyzer or opened.analyzer()
 
     async def get_sentiment_analysis(self, symbol: str, lookback_days: int = 3) -> SentimentAnalysis:
         """As :meth:`get_sentiment_analysis_sync`, in a thread, so that an event loop goes on meanwhile."""

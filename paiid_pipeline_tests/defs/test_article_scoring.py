@@ -10,7 +10,6 @@ from typing import NoReturn
 import polars as pl
 import pytest
 
-from paiid_pipeline.defs.sentiment import assets
 from paiid_pipeline.ml.signing import KEY_VARIABLE, SigningKey, sign_folder
 from paiid_pipeline.ml.text import scoring
 from paiid_pipeline.ml.text.scoring import save_blend
@@ -18,6 +17,7 @@ from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.ensemble import DEFAULT_WEIGHTS, EnsembleWeights, select_models
 from paiid_pipeline.sentiment.transformer import Transformer
 from paiid_pipeline.sentiment.vader import Vader
+from paiid_pipeline.wiring import Components
 from paiid_pipeline_tests.defs.world import START, World, metadata
 from paiid_pipeline_tests.warehouse.rows import article, news
 
@@ -128,7 +128,7 @@ def test_a_member_that_fails_while_scoring_is_counted_with_its_reason(
     guarded = scoring._guarded("finbert", no_memory)
     finbert = Transformer("finbert", "1", encode=guarded, forward=no_memory, columns=(0, 1, 2))
     broken = SentimentAnalyzer(select_models([Vader(), finbert], {}, DEFAULT_WEIGHTS))
-    monkeypatch.setattr(assets, "installed_analyzer", lambda *_given, **_named: broken)
+    monkeypatch.setattr(Components, "analyzer", lambda *_given, **_named: broken)
     reported = score(world)
     scored = world.rows("article_sentiment", where="model = 'ensemble'")
     why = "finbert failed on a batch: RuntimeError: out of memory: 3 of 2 GB"

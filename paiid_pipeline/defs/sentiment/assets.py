@@ -17,7 +17,6 @@ from paiid_pipeline.defs.factories import counted, partition_metadata, partition
 from paiid_pipeline.defs.ingestion.assets import news_articles
 from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected_slice
 from paiid_pipeline.defs.resources import PipelineResource
-from paiid_pipeline.ml.text.scoring import installed_analyzer
 from paiid_pipeline.schemas import SYMBOL_SENTIMENT
 from paiid_pipeline.sentiment.aggregate import aggregate
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
@@ -37,7 +36,7 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: PipelineResou
     """
     days = selected_slice(context).days
     start, end = pipeline.news_window(days[0])[0], pipeline.news_window(days[-1])[1]
-    analyzer = installed_analyzer(pipeline.settings)
+    analyzer = pipeline.analyzer()
     followed = pipeline.settings.universe.symbols
     news = pipeline.warehouse.unscored_versions(start, end, analyzer.model, analyzer.model_version, followed)
     failed: dict[str, Failure] = {}

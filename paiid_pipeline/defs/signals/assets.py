@@ -17,7 +17,6 @@ from paiid_pipeline.defs.partitions import DATE_BY_SEGMENT
 from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
 from paiid_pipeline.defs.technicals.assets import read_indicators, technical_indicators
-from paiid_pipeline.ml.signals.engines import MlEngine, rule_engine
 from paiid_pipeline.schemas import SIGNALS, WITHHELD, empty
 from paiid_pipeline.signals.risk import RiskInputs, risk_lookback
 
@@ -42,7 +41,7 @@ def trading_signals(
     and the same inputs never make a second one. What cannot be decided is withheld and counted, never
     published as HOLD; nor is what has no indicators, or no sentiment since its news were not asked for.
     """
-    warehouse, generator, ml = pipeline.warehouse, rule_engine(pipeline.settings), MlEngine(pipeline.settings)
+    warehouse, generator, ml = pipeline.warehouse, pipeline.rule_engine(), pipeline.ml_engine()
     limits = generator.rulebook.limits
     made, unfit = DecisionReport("signals", SIGNALS), 0
     for decisions in pending_decisions(context, config, pipeline, "signals"):

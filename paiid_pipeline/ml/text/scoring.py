@@ -19,7 +19,7 @@ import polars as pl
 
 from paiid_pipeline.ml.classification_metrics import Evaluation, evaluate
 from paiid_pipeline.ml.registry import installed
-from paiid_pipeline.ml.signing import KeySource, SigningKey, UntrustedModelError, key_of, new_key, verify_folder
+from paiid_pipeline.ml.signing import KeySource, SigningKey, UntrustedModelError, new_key, verify_folder
 from paiid_pipeline.ml.text.onnx_runtime import ABOUT, arithmetic, encoder_of, load_served
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.base import ModelError, SentimentModel, TextInput, predict_texts
@@ -29,7 +29,6 @@ from paiid_pipeline.sentiment.text.company_names import Names
 from paiid_pipeline.sentiment.text.spelling import speller
 from paiid_pipeline.sentiment.transformer import Encode, Forward, Tokens, Transformer
 from paiid_pipeline.sentiment.vader import Vader
-from paiid_pipeline.settings import Settings
 
 TRANSFORMERS = ("custom_bert", "finbert")
 Device = Literal["cpu", "cuda"]
@@ -83,13 +82,6 @@ def open_analyzer(
         blend = DEFAULT_WEIGHTS
         made = select_models(loaded, absent, blend, budget_ms)
     return SentimentAnalyzer(replace(made, unavailable={**_refused(absent), **made.unavailable}), blend, names or {})
-
-
-def installed_analyzer(settings: Settings, *, budget_ms: float | None = None) -> SentimentAnalyzer:
-    """The analyzer over what is installed where the settings say, for their universe; as :func:`open_analyzer`."""
-    return open_analyzer(
-        settings.models_dir, settings.universe.names, budget_ms=budget_ms, key=partial(key_of, settings)
-    )
 
 
 def _key_in(path: Path | None) -> SigningKey:
