@@ -6,9 +6,15 @@ true it was loaded afterwards and the moment is when it would have been availabl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Literal
+
 import polars as pl
 
 MOMENT = pl.Datetime("us", "UTC")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""Before every stored moment."""
 Schema = dict[str, pl.DataType | type[pl.DataType]]
 
 BARS: Schema = {
@@ -85,6 +91,8 @@ ARTICLE_STANDINGS: Schema = {
     "instead": pl.String,  # the article because of which it does not count
 }
 
+DECISION_KEY = ("symbol", "horizon", "as_of")
+
 DECISIONS: Schema = {
     "symbol": pl.String,
     "horizon": pl.String,  # intraday | daily
@@ -159,11 +167,16 @@ INDICATORS: Schema = {
 WITHHELD: Schema = {"symbol": pl.String, "horizon": pl.String, "as_of": MOMENT, "reason": pl.String}
 """A decision that could not be made, and why; counted in metadata, never silently absent."""
 
+SignalClass = Literal["STRONG_BUY", "BUY", "HOLD", "SELL", "STRONG_SELL"]
+
+SIDES: Mapping[SignalClass, float] = {"STRONG_BUY": 1.0, "BUY": 1.0, "HOLD": 0.0, "SELL": -1.0, "STRONG_SELL": -1.0}
+"""The side of each class: long 1, flat 0, short -1."""
+
 SIGNALS: Schema = {
     "symbol": pl.String,
     "horizon": pl.String,
     "as_of": MOMENT,
-    "engine": pl.String,  # rules
+    "engine": pl.String,  # rules | ml
     "signal": pl.String,  # STRONG_BUY | BUY | HOLD | SELL | STRONG_SELL
     "strength": pl.Float64,  # in [-1, 1], negative sells
     "confidence": pl.Float64,  # in [0, 1]

@@ -13,6 +13,8 @@ import polars as pl
 from paiid_pipeline.arrays import Floats, Indices, Mask
 from paiid_pipeline.technicals.adjustment import adjust, on_one_footing, owned
 
+HISTORY = timedelta(days=400)
+"""Bars before the first decision, for the momentum benchmark."""
 _YEAR = timedelta(days=365.25) / timedelta(microseconds=1)
 
 

@@ -27,8 +27,7 @@ from paiid_pipeline.backtest.return_statistics import (
     sortino,
     wilson,
 )
-
-_SIDES = {"STRONG_BUY": 1.0, "BUY": 1.0, "HOLD": 0.0, "SELL": -1.0, "STRONG_SELL": -1.0}
+from paiid_pipeline.schemas import SIDES
 
 
 def execution_bars(signals: pl.DataFrame, grid: PricePanel, decision_lag: timedelta) -> pl.DataFrame:
@@ -53,7 +52,7 @@ def signed_weights(placed: pl.DataFrame) -> pl.Series:
     Its ``position_fraction`` where a risk manager has set one, else an equal share of the decisions for
     that bar; 0 for HOLD. Where the shares of one bar add up to more than all, each is cut in proportion.
     """
-    side = pl.col("signal").replace_strict(_SIDES, return_dtype=pl.Float64)
+    side = pl.col("signal").replace_strict(SIDES, return_dtype=pl.Float64)
     size = pl.col("position_fraction").abs().fill_null(1.0 / pl.len().over("bar"))
     weights = placed.select("bar", (side * size).alias("weight"))
     gross = pl.col("weight").abs().sum().over("bar")

@@ -11,12 +11,12 @@ from paiid_pipeline.decisions import NEWS_PATIENCE, decision_grid, pending, read
 from paiid_pipeline.defs.factories import counted, partition_metadata
 from paiid_pipeline.defs.partitions import selected_slice
 from paiid_pipeline.defs.resources import PipelineResource
-from paiid_pipeline.schemas import DECISIONS, WITHHELD, empty
+from paiid_pipeline.schemas import DECISION_KEY, DECISIONS, WITHHELD, empty
 from paiid_pipeline.sources import provided
 from paiid_pipeline.trading_calendar import HORIZONS
 from paiid_pipeline.warehouse import DecisionTable, WriteResult
 
-KEY = ["symbol", "horizon", "as_of"]
+KEY = list(DECISION_KEY)
 
 
 class RefreshConfig(dg.Config):

@@ -15,8 +15,8 @@ from typing import Any
 
 import polars as pl
 
-from paiid_pipeline.lookahead.decision_path import KEY, DecisionPath, History, Key, Output
-from paiid_pipeline.schemas import ARTICLE_SENTIMENT
+from paiid_pipeline.lookahead.decision_path import DecisionPath, History, Key, Output
+from paiid_pipeline.schemas import ARTICLE_SENTIMENT, DECISION_KEY
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.transformer import ARITHMETIC
 
@@ -110,7 +110,7 @@ def audit(pipeline: DecisionPath, history: History, sample: pl.DataFrame, stored
         name: _rows(_filled(report, name, frame, recomputed[name]), sample) for name, frame in (stored or {}).items()
     }
     for moment in sample.sort("known_by").partition_by("known_by", maintain_order=True):
-        keys = moment.select(KEY).rows()
+        keys = moment.select(DECISION_KEY).rows()
         for name, frame in pipeline(history.as_known_by(moment["known_by"][0], recomputed["signals"])).items():
             then = _rows(frame, moment)
             for key in keys:
@@ -207,9 +207,9 @@ def _filled(report: AuditReport, table: str, kept: pl.DataFrame, recomputed: pl.
 def _rows(frame: pl.DataFrame, decisions: pl.DataFrame) -> dict[Key, list[dict[str, Any]]]:
     """The rows of each decision that has any, in their order."""
     found: dict[Key, list[dict[str, Any]]] = {}
-    asked = frame.join(decisions.select(KEY), on=list(KEY), how="semi", maintain_order="left")
+    asked = frame.join(decisions.select(DECISION_KEY), on=DECISION_KEY, how="semi", maintain_order="left")
     for row in asked.iter_rows(named=True):
-        found.setdefault(tuple(row[name] for name in KEY), []).append(row)
+        found.setdefault(tuple(row[name] for name in DECISION_KEY), []).append(row)
     return found
 
 

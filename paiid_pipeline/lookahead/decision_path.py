@@ -17,9 +17,6 @@ from paiid_pipeline.signals.risk import RiskInputs
 from paiid_pipeline.sources import WITHOUT_ACTIONS
 from paiid_pipeline.technicals.decision_indicators import decide_indicators
 
-KEY = ("symbol", "horizon", "as_of")
-
-
 Key = tuple[Any, ...]
 
 
@@ -59,7 +56,7 @@ class History:
 
 
 DecisionPath = Callable[[History], Output]
-"""From a history to frames by table, each with ``KEY`` and at most one row a decision; one is ``signals``."""
+"""From a history to frames by table, by `schemas.DECISION_KEY`, at most one row a decision; one is ``signals``."""
 
 
 class SignalEngine(Protocol):

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 import polars as pl
 import polars.selectors as cs
 
+from paiid_pipeline.schemas import DECISION_KEY, SIDES
+
 Rules = Mapping[str, pl.Expr]
 """A rule's name, in words, and the expression that is true of a sound row."""
 
@@ -56,7 +58,7 @@ INDICATORS: Rules = {
 }
 
 SIGNALS: Rules = {
-    "the class is one of the five": _c("signal").is_in(["STRONG_BUY", "BUY", "HOLD", "SELL", "STRONG_SELL"]),
+    "the class is one of the five": _c("signal").is_in(list(SIDES)),
     "strength lies in [-1, 1]": _c("strength").is_between(-1, 1),
     "confidence lies in [0, 1]": _c("confidence").is_between(0, 1),
     "a buy is never weak, a sell never strong": ~(
@@ -83,7 +85,7 @@ LABELLED_TEXTS: Rules = {
 }
 
 SIGNAL_ROWS: Rules = {
-    "one row a decision": pl.struct("symbol", "horizon", "as_of").is_unique(),
+    "one row a decision": pl.struct(DECISION_KEY).is_unique(),
     "a decision is executed after it was made": _c("entry") > _c("as_of"),
     "an outcome ends after the decision is executed": _c("label_end") > _c("entry"),
     "the class is one of the three": _c("barrier").is_in([-1, 0, 1]),

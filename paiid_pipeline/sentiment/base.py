@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from paiid_pipeline.sentiment.labels import LABELS
+
 Probabilities = tuple[float, float, float]
 """Of negative, neutral and positive, in this order throughout; they add up to one."""
-
-LABELS = ("negative", "neutral", "positive")
 
 
 class ModelError(RuntimeError):

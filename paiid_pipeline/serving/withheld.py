@@ -12,12 +12,12 @@ from paiid_pipeline.decisions import decision_grid, with_refusals
 from paiid_pipeline.lookahead.decision_path import decision_path
 from paiid_pipeline.lookahead.history import history_of
 from paiid_pipeline.ml.signals.engines import rule_engine
-from paiid_pipeline.schemas import WITHHELD, empty
+from paiid_pipeline.schemas import DECISION_KEY, WITHHELD, empty
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 from paiid_pipeline.warehouse import Warehouse
 
-_KEY = ["symbol", "horizon", "as_of"]
+_KEY = list(DECISION_KEY)
 
 
 def without_signal(warehouse: Warehouse, settings: Settings, symbols: Sequence[str]) -> pl.DataFrame:

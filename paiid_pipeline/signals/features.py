@@ -11,9 +11,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from paiid_pipeline.schemas import INDICATORS, SYMBOL_SENTIMENT
+from paiid_pipeline.schemas import DECISION_KEY, INDICATORS, SYMBOL_SENTIMENT
 
-KEY = ("symbol", "horizon", "as_of")
 _c = pl.col
 
 
@@ -59,24 +58,24 @@ FEATURES: Mapping[str, pl.Expr] = {
 
 
 def features(indicators: pl.DataFrame, sentiment: pl.DataFrame) -> pl.DataFrame:
-    """``KEY`` and ``FEATURES``, Float64: one row an indicators row, in their order.
+    """`schemas.DECISION_KEY` and ``FEATURES``, Float64: one row an indicators row, in their order.
 
     ``indicators``: `schemas.INDICATORS`; ``sentiment``: `schemas.SYMBOL_SENTIMENT`, at most one row a
     decision; a decision without news has null sentiment and ``heard`` 0. A value that is not finite becomes null.
     """
-    return computed(joined(indicators, sentiment)).select(*KEY, *FEATURES)
+    return computed(joined(indicators, sentiment)).select(*DECISION_KEY, *FEATURES)
 
 
 def joined(indicators: pl.DataFrame, sentiment: pl.DataFrame) -> pl.DataFrame:
     """Each indicators row with the sentiment of its decision, whose columns get the prefix ``sentiment_``."""
-    renamed = {name: f"sentiment_{name}" for name in SYMBOL_SENTIMENT if name not in KEY}
+    renamed = {name: f"sentiment_{name}" for name in SYMBOL_SENTIMENT if name not in DECISION_KEY}
     heard = sentiment.select(SYMBOL_SENTIMENT.keys()).rename(renamed)
     return indicators.select(INDICATORS.keys()).join(
-        heard, on=list(KEY), how="left", maintain_order="left", validate="m:1"
+        heard, on=DECISION_KEY, how="left", maintain_order="left", validate="m:1"
     )
 
 
 def computed(inputs: pl.DataFrame, columns: Mapping[str, pl.Expr] = FEATURES) -> pl.DataFrame:
-    """``KEY`` and ``columns``, Float64, of what :func:`joined` gives; a value that is not finite becomes null."""
-    found = inputs.select(*KEY, **columns)
+    """``columns`` by `schemas.DECISION_KEY`, Float64, of :func:`joined`; values that are not finite are null."""
+    found = inputs.select(*DECISION_KEY, **columns)
     return found.with_columns(pl.when(pl.col(name).is_finite()).then(name).alias(name) for name in columns)

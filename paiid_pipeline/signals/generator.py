@@ -8,14 +8,14 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import add
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import polars as pl
 
 from paiid_pipeline.quality import rows as quality
-from paiid_pipeline.schemas import SIGNALS, SYMBOL_SENTIMENT, WITHHELD, empty
-from paiid_pipeline.signals.features import KEY, joined
+from paiid_pipeline.schemas import DECISION_KEY, SIGNALS, SYMBOL_SENTIMENT, WITHHELD, SignalClass, empty
+from paiid_pipeline.signals.features import joined
 from paiid_pipeline.signals.risk import RiskInputs, RiskManager
 from paiid_pipeline.signals.rules import Classes, Row, Rule, Rulebook, is_news, load_rules
 from paiid_pipeline.signals.validation import SignalValidator
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from paiid_pipeline.sentiment.analyzer import SentimentResult
 
 ENGINE = "rules"
-
-SignalClass = Literal["STRONG_BUY", "BUY", "HOLD", "SELL", "STRONG_SELL"]
 
 Validity = Callable[[Horizon, datetime], datetime]
 """Until when a signal of a horizon, decided at a moment, holds."""
@@ -117,7 +115,7 @@ class SignalGenerator:
         contribution first; the contributions add up to the strength (but for rounding to four decimals).
         """
         judged = sentiment.with_columns(quality.fault(quality.SYMBOL_SENTIMENT).alias("fault"))
-        inputs = joined(indicators, sentiment).join(judged.select(*KEY, "fault"), on=list(KEY), how="left")
+        inputs = joined(indicators, sentiment).join(judged.select(*DECISION_KEY, "fault"), on=DECISION_KEY, how="left")
         inputs = inputs.with_columns(
             pl.coalesce(self._validator.inputs, pl.format("of its news, {}", "fault")).alias("reason")
         )
@@ -248,7 +246,7 @@ def as_news(result: SentimentResult, decisions: pl.DataFrame) -> pl.DataFrame:
         return empty(SYMBOL_SENTIMENT)
     digest = hashlib.sha256(repr((result.model_version, result.text, result.score, result.confidence)).encode())
     return decisions.select(
-        "symbol", "horizon", "as_of",
+        *DECISION_KEY,
         score=pl.lit(result.score),
         confidence=pl.lit(result.confidence),
         article_count=pl.lit(1, pl.Int64),

@@ -15,14 +15,21 @@ import numpy as np
 import polars as pl
 
 from paiid_pipeline.arrays import Floats, Indices
-from paiid_pipeline.schemas import MOMENT, PRIOR_POSITIONS, QUARANTINED_BARS, STORED_CORPORATE_ACTIONS, Schema, empty
+from paiid_pipeline.schemas import (
+    MOMENT,
+    PRIOR_POSITIONS,
+    QUARANTINED_BARS,
+    SIDES,
+    STORED_CORPORATE_ACTIONS,
+    Schema,
+    empty,
+)
 from paiid_pipeline.signals.risk_limits import HorizonLimits, RiskLimits
 from paiid_pipeline.signals.rules import load_rules
 from paiid_pipeline.technicals.adjustment import REBASED
 from paiid_pipeline.technicals.corporate_actions import counted
 from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 
-SIDES: Mapping[str, float] = {"STRONG_BUY": 1.0, "BUY": 1.0, "HOLD": 0.0, "SELL": -1.0, "STRONG_SELL": -1.0}
 LONGEST_HOLD: Mapping[Horizon, timedelta] = {"intraday": timedelta(hours=1), "daily": timedelta(days=10)}
 """No signal is held longer, whatever it says: an exchange's closed days come to less."""
 

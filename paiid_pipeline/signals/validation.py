@@ -9,6 +9,7 @@ from functools import reduce
 import polars as pl
 
 from paiid_pipeline.quality import rows as quality
+from paiid_pipeline.schemas import SIDES
 from paiid_pipeline.signals.risk_limits import RiskLimits
 from paiid_pipeline.signals.rules import Classes, Rulebook, load_rules
 from paiid_pipeline.technicals.indicators import MINIMUM_BARS
@@ -111,7 +112,7 @@ def unsound_signal(limits: RiskLimits, classes: Classes) -> pl.Expr:
     )
 
 
-_BUYS, _SELLS = ["BUY", "STRONG_BUY"], ["SELL", "STRONG_SELL"]
+_BUYS, _SELLS = ([name for name, side in SIDES.items() if side == sign] for sign in (1.0, -1.0))
 
 
 def _stops() -> Sequence[pl.Expr]:

@@ -55,8 +55,8 @@ ARTICLE_SENTIMENT = Table(
 ARTICLE_STANDINGS = Table(
     "article_standings", schemas.ARTICLE_STANDINGS, ("symbol", "article_id", "published_at"), "published_at"
 )
-SYMBOL_SENTIMENT = Table("symbol_sentiment", schemas.SYMBOL_SENTIMENT, ("symbol", "horizon", "as_of"), "as_of")
-TECHNICAL_INDICATORS = Table("technical_indicators", schemas.INDICATORS, ("symbol", "horizon", "as_of"), "as_of")
+SYMBOL_SENTIMENT = Table("symbol_sentiment", schemas.SYMBOL_SENTIMENT, schemas.DECISION_KEY, "as_of")
+TECHNICAL_INDICATORS = Table("technical_indicators", schemas.INDICATORS, schemas.DECISION_KEY, "as_of")
 SIGNALS = Table("signals", schemas.STORED_SIGNALS, ("symbol", "horizon", "engine", "as_of", "inputs_hash"), "as_of")
 MODEL_EVALUATIONS = Table(
     "model_evaluations", schemas.MODEL_EVALUATIONS, ("model", "version", "metric", "evaluated_at")

@@ -11,8 +11,8 @@ from paiid_pipeline.backtest.return_statistics import block_bootstrap, rank_ic
 from paiid_pipeline.backtest.triple_barrier import Barriers, label
 from paiid_pipeline.lookahead.audit import audit
 from paiid_pipeline.lookahead.decision_path import History, Output
-from paiid_pipeline.schemas import STORED_CORPORATE_ACTIONS, empty
-from paiid_pipeline.signals.features import FEATURES, KEY, features
+from paiid_pipeline.schemas import DECISION_KEY, STORED_CORPORATE_ACTIONS, empty
+from paiid_pipeline.signals.features import FEATURES, features
 from paiid_pipeline_tests.lookahead.histories import DECISION_LAG
 from paiid_pipeline_tests.lookahead.test_audit import PIPELINE, history
 
@@ -31,7 +31,7 @@ def with_tomorrow(history: History) -> Output:
         .unique(["symbol", "bar_start"], keep="last", maintain_order=True),
         empty(STORED_CORPORATE_ACTIONS),
     )
-    came = label(made["features"].select(*KEY, volatility=pl.lit(0.01)), grid, DECISION_LAG, Barriers(bars=3))
+    came = label(made["features"].select(*DECISION_KEY, volatility=pl.lit(0.01)), grid, DECISION_LAG, Barriers(bars=3))
     return {**made, "features": made["features"].with_columns(came["forward_return"].alias("heard"))}
 
 
@@ -52,7 +52,7 @@ def test_a_feature_depends_on_no_other_row() -> None:
     whole = features(indicators, sentiment)
     alone = pl.concat(features(indicators[place], sentiment) for place in range(indicators.height))
     assert whole.equals(alone)
-    assert whole.drop(KEY).schema == dict.fromkeys(FEATURES, pl.Float64())
+    assert whole.drop(DECISION_KEY).schema == dict.fromkeys(FEATURES, pl.Float64())
 
 
 @pytest.mark.parametrize("factor", [2.0**-7, 2.0**10])

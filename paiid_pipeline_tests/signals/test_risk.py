@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paiid_pipeline.schemas import PRIOR_POSITIONS, QUARANTINED_BARS, STORED_CORPORATE_ACTIONS
-from paiid_pipeline.signals.risk import SIDES, RiskInputs, RiskManager
+from paiid_pipeline.schemas import PRIOR_POSITIONS, QUARANTINED_BARS, SIDES, STORED_CORPORATE_ACTIONS
+from paiid_pipeline.signals.risk import RiskInputs, RiskManager
 from paiid_pipeline.signals.rules import load_rules
 
 LIMITS = load_rules().limits

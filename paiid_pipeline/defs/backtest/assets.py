@@ -1,25 +1,23 @@
 """What trading the stored signals would have earned."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 import polars as pl
 from pydantic import Field
 
 from paiid_pipeline.backtest.accounts import Costs
-from paiid_pipeline.backtest.prices import price_panel
+from paiid_pipeline.backtest.prices import HISTORY, price_panel
 from paiid_pipeline.backtest.simulation import Options, backtest
 from paiid_pipeline.defs.factories import OWNERS
 from paiid_pipeline.defs.ingestion.assets import market_bars
 from paiid_pipeline.defs.markdown import report
 from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.signals.assets import trading_signals
+from paiid_pipeline.schemas import EPOCH
 from paiid_pipeline.technicals.adjustment import owned
 from paiid_pipeline.trading_calendar import TIMEFRAME
 
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-HISTORY = timedelta(days=400)
-"""Bars before the first signal, for the momentum that signals are compared with."""
 ROUNDING = 1e-9
 """How far the equity may be from the sum of what the symbols earned."""
 
@@ -61,10 +59,10 @@ def backtest_asset(config: BacktestConfig, pipeline: PipelineResource) -> dg.Mat
     on, and leaves at its last close. Every model version that has stored signals counts as a trial.
     """
     warehouse, now = pipeline.warehouse, pipeline.clock.now()
-    stored = warehouse.signals(None, "daily", BEGINNING, now)
+    stored = warehouse.signals(None, "daily", EPOCH, now)
     symbols = stored["symbol"].unique(maintain_order=True).to_list()
     actions = warehouse.corporate_actions(symbols, now)
-    decided = stored.filter(pl.col("engine") == config.engine).with_columns(bar_end="as_of", known_at=pl.lit(BEGINNING))
+    decided = stored.filter(pl.col("engine") == config.engine).with_columns(bar_end="as_of", known_at=pl.lit(EPOCH))
     traded = owned(decided, actions)
     if traded.is_empty():
         raise dg.Failure(f"no daily signals of engine {config.engine!r} are stored: backfill trading_signals first")

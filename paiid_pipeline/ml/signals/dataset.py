@@ -17,7 +17,8 @@ from paiid_pipeline.atomic_files import replacing, write_text
 from paiid_pipeline.backtest.prices import PricePanel
 from paiid_pipeline.backtest.triple_barrier import LABELS, Barriers, label
 from paiid_pipeline.ml.signals.estimators import CLASSES
-from paiid_pipeline.signals.features import FEATURES, KEY, computed, joined
+from paiid_pipeline.schemas import DECISION_KEY
+from paiid_pipeline.signals.features import FEATURES, computed, joined
 
 _ORDER = ("as_of", "symbol")
 _NEWEST: Final = "newest.json"
@@ -25,7 +26,7 @@ _NEWEST: Final = "newest.json"
 
 @dataclass(frozen=True)
 class SignalData:
-    """Rows by time and symbol: `features.KEY`, the features, `labels.LABELS`, none of these null."""
+    """Rows by time and symbol: `schemas.DECISION_KEY`, the features, `labels.LABELS`, none of these null."""
 
     rows: pl.DataFrame
     features: tuple[str, ...]
@@ -37,7 +38,7 @@ class SignalData:
     @classmethod
     def of(cls, rows: pl.DataFrame, features: tuple[str, ...], barriers: Barriers) -> SignalData:
         """With its digest."""
-        ordered = rows.select(*KEY, *features, *LABELS).sort(_ORDER)
+        ordered = rows.select(*DECISION_KEY, *features, *LABELS).sort(_ORDER)
         return cls(ordered, features, barriers, digest(ordered))
 
     def balance(self) -> dict[str, float]:
@@ -100,7 +101,7 @@ def load_data(folder: Path) -> SignalData:
         rows = pl.read_parquet(path)
     except FileNotFoundError as error:
         raise LookupError(f"{error.filename or folder} is not there: {again}") from None
-    features = tuple(name for name in rows.columns if name not in (*KEY, *LABELS))
+    features = tuple(name for name in rows.columns if name not in (*DECISION_KEY, *LABELS))
     data = SignalData.of(rows, features, Barriers(**newest["barriers"]))
     if data.sha256 != newest["sha256"]:
         raise ValueError(f"{path} was changed, its content is now {data.sha256[:12]}…: {again}")

@@ -21,8 +21,7 @@ from paiid_pipeline.backtest.simulation import Backtest, Options, backtest
 from paiid_pipeline.ml.classification_metrics import expected_calibration_error
 from paiid_pipeline.ml.signals.estimators import CLASSES, SignalModel, probabilities
 from paiid_pipeline.ml.signals.training import Training
-from paiid_pipeline.schemas import PRIOR_POSITIONS, SIGNALS, empty
-from paiid_pipeline.signals.features import KEY
+from paiid_pipeline.schemas import DECISION_KEY, PRIOR_POSITIONS, SIGNALS, empty
 from paiid_pipeline.signals.generator import SignalGenerator
 from paiid_pipeline.signals.model_engine import DOWN, UP, Model, ModelGenerator
 from paiid_pipeline.signals.risk import RiskInputs
@@ -179,7 +178,7 @@ def evaluate_training(
             _decided(stage.ml(_WithoutAttributions(champion)), stage, later, stage.risk_inputs), stage, once
         )
         # From cash again, as the champion starts there.
-        same = _traded(spoken.join(later, on=list(KEY), how="semi", maintain_order="left"), stage, once)
+        same = _traded(spoken.join(later, on=DECISION_KEY, how="semi", maintain_order="left"), stage, once)
         comparisons.append(compared(CHAMPION, same, theirs, trials, block, periods, seed))
     kinds = sorted({trial.kind for trial in training.plan.trials})
     return SignalEvaluation(
@@ -231,7 +230,7 @@ def _out_of_fold_signals(training: Training, stage: EvaluationInputs) -> pl.Data
 def _decided(
     generator: SignalGenerator, stage: EvaluationInputs, decisions: pl.DataFrame, risk_inputs: RiskInputs
 ) -> pl.DataFrame:
-    asked = stage.indicators.join(decisions, on=list(KEY), how="semi", maintain_order="left")
+    asked = stage.indicators.join(decisions, on=DECISION_KEY, how="semi", maintain_order="left")
     return generator.decide(asked, stage.sentiment, risk_inputs)[0]
 
 
@@ -269,7 +268,7 @@ def _majority(forecasts: pl.DataFrame) -> pl.DataFrame:
     base = _array(forecasts["odds_base"])
     side = pl.Series("strength", np.sign(base[:, UP] - base[:, DOWN]), dtype=pl.Float64)
     words = pl.when(side > 0).then(pl.lit("BUY")).when(side < 0).then(pl.lit("SELL")).otherwise(pl.lit("HOLD"))
-    given = forecasts.select(*KEY, side, signal=words, confidence=pl.lit(0.5))
+    given = forecasts.select(*DECISION_KEY, side, signal=words, confidence=pl.lit(0.5))
     rest = {name: pl.lit(None, dtype=kind) for name, kind in SIGNALS.items() if name not in given.columns}
     return given.with_columns(**rest).select(SIGNALS.keys())
 

@@ -13,9 +13,10 @@ from paiid_pipeline.lookahead.audit import audit
 from paiid_pipeline.lookahead.decision_path import DecisionPath, History, Output, decision_path
 from paiid_pipeline.ml.signals.dataset import SignalData
 from paiid_pipeline.ml.signals.engines import rule_engine
+from paiid_pipeline.schemas import DECISION_KEY
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import Settings
-from paiid_pipeline.signals.features import FEATURES, KEY, computed, joined
+from paiid_pipeline.signals.features import FEATURES, computed, joined
 from paiid_pipeline.trading_calendar import Horizon
 from paiid_pipeline.warehouse import Warehouse
 
@@ -61,14 +62,14 @@ def leaking_in(
     names: tuple[str, ...],
     columns: Mapping[str, pl.Expr] = FEATURES,
 ) -> dict[str, str]:
-    """The same of some rows (`KEY` and features) whose decisions are in ``history``."""
+    """The same of some rows (`DECISION_KEY` and features) whose decisions are in ``history``."""
     found = {name: "it cannot be made from what was known then" for name in names if name not in columns}
     asked = [name for name in names if name in columns]
-    sample = history.decisions.join(rows, on=list(KEY), how="semi", maintain_order="left")
+    sample = history.decisions.join(rows, on=DECISION_KEY, how="semi", maintain_order="left")
     # The audit tells the first difference of a row: go on without that feature until there is none.
     while asked:
         again = _features(pipeline, {name: columns[name] for name in asked})
-        report = audit(again, history, sample, {"features": rows.select(*KEY, *asked)})
+        report = audit(again, history, sample, {"features": rows.select(*DECISION_KEY, *asked)})
         caught = {each.column: f"{each}{_HINT}" for each in reversed(report.differences) if each.table == "features"}
         if not caught:
             return found

@@ -5,13 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
 from paiid_pipeline.backtest.accounts import Costs
-from paiid_pipeline.backtest.prices import PricePanel, price_panel
+from paiid_pipeline.backtest.prices import HISTORY, PricePanel, price_panel
 from paiid_pipeline.backtest.simulation import Options
 from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.ml.context import ModelStore
@@ -33,6 +33,7 @@ from paiid_pipeline.ml.signals.installed import REFERENCE, SIGNAL_MODEL
 from paiid_pipeline.ml.signals.plots import signal_plots
 from paiid_pipeline.ml.signals.training import Training, TrainingConfig, train
 from paiid_pipeline.ml.verdict import GateResult
+from paiid_pipeline.schemas import EPOCH
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.features import FEATURES
 from paiid_pipeline.signals.model_engine import matrix
@@ -40,10 +41,6 @@ from paiid_pipeline.signals.risk import RiskInputs
 from paiid_pipeline.technicals.adjustment import owned
 from paiid_pipeline.trading_calendar import TIMEFRAME, Horizon
 from paiid_pipeline.warehouse import Warehouse
-
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-HISTORY = timedelta(days=400)
-"""Bars before the first decision, for the momentum that a model is compared with."""
 
 
 def make_signal_data(
@@ -59,7 +56,7 @@ def make_signal_data(
     The universe is what was decided on then, whether it is followed today or not. Raises LookupError with the remedy
     where there is none.
     """
-    indicators, sentiment = stored_decisions(warehouse, horizon, BEGINNING, now)
+    indicators, sentiment = stored_decisions(warehouse, horizon, EPOCH, now)
     if indicators.is_empty():
         raise LookupError(f"no {horizon} decision is stored: backfill technical_indicators and symbol_sentiment first")
     grid = stored_grid(warehouse, indicators, horizon, now)
@@ -78,7 +75,7 @@ def stored_decisions(
     """Indicators and sentiment of all decisions stored, but for those on a company that had the ticker before."""
     indicators = warehouse.indicators(None, horizon, first, last)
     actions = warehouse.corporate_actions(indicators["symbol"].unique().to_list(), last)
-    dated = indicators.with_columns(known_at=pl.lit(BEGINNING))
+    dated = indicators.with_columns(known_at=pl.lit(EPOCH))
     kept = owned(dated, actions).drop("known_at")
     return kept, warehouse.symbol_sentiment(None, horizon, first, last)
 

@@ -12,11 +12,10 @@ from typing import Any, Literal
 
 import polars as pl
 
-from paiid_pipeline.schemas import BARS, CORPORATE_ACTIONS, NEWS, REFUSALS
+from paiid_pipeline.schemas import BARS, CORPORATE_ACTIONS, NEWS, REFUSALS, Schema
 from paiid_pipeline.trading_calendar import TradingCalendar
 
 DataKind = Literal["1Min", "1Day", "news", "actions"]
-Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 Row = dict[str, Any]
 
 KEYS: Mapping[DataKind, tuple[str, ...]] = {
