@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
 from types import MappingProxyType
 
 from paiid_pipeline.cli.query import Format, run_sql
@@ -16,11 +17,33 @@ from paiid_pipeline.console import print_err, print_out
 from paiid_pipeline.local import home as homes
 from paiid_pipeline.local import processes
 from paiid_pipeline.local.home import OccupiedError, State, profile_of
+from paiid_pipeline.local.home_settings import check_inputs, extend_back
 from paiid_pipeline.local.stack import merged, start_warehouse
 from paiid_pipeline.settings import Settings, load_settings
 from paiid_pipeline.warehouse.roles import ANALYST, with_login, without_password
 
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def backfill(settings: Settings, first: date, last: date | None) -> int:
+    """Make the partitions of the sessions from ``first`` to ``last``. Returns the exit code."""
+    last = last or first
+    if last < first:
+        raise ValueError(f"paiid backfill {first} {last}: the last date is before the first")
+    check_inputs(settings)
+    module = "paiid_pipeline.first_pass"
+    command = [sys.executable, "-u", "-m", module, first.isoformat(), last.isoformat()]
+    return with_services(settings, command, extend_back(settings, first))
+
+
+def run_command(settings: Settings, command: Sequence[str]) -> int:
+    """:func:`with_services` for the words of a command line. Returns the exit code."""
+    command = command[1:] if command[:1] == ["--"] else command
+    if not command:
+        print_err("paiid: with-services needs a command, such as `paiid with-services dagster asset list …`")
+        return 2
+    settings.universe  # noqa: B018 - what is wrong with it is said before servers are started
+    return with_services(settings, command)
 
 
 def with_services(settings: Settings, command: Sequence[str], own: Mapping[str, str] = MappingProxyType({})) -> int:
@@ -45,15 +68,19 @@ def with_services(settings: Settings, command: Sequence[str], own: Mapping[str, 
             continue
 
 
-def ask(settings: Settings, statement: str, form: Format, *, as_analyst: bool) -> int:
-    """Print the answer to some SQL. Returns the exit code."""
+def sql(settings: Settings, statement: str | None, form: Format, analyst: bool) -> int:
+    """Print the answer to some SQL, by default standard input. Returns the exit code."""
+    if statement is None:
+        if sys.stdin.isatty():
+            print_err("SQL, ended by Ctrl-D:")
+        statement = sys.stdin.read()
     with _warehouse(settings) as environment:
         return run_sql(
             environment["PAIID_POSTGRES_URL"],
             statement,
             form,
             analyst_password=environment.get("PAIID_ANALYST_PASSWORD"),
-            as_analyst=as_analyst,
+            as_analyst=analyst,
         )
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
+from paiid_pipeline.cli.access import stored
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.console import print_err, print_out, timed
 from paiid_pipeline.lookahead.audit import RECOMPUTED, AuditReport
@@ -14,6 +16,12 @@ from paiid_pipeline.settings import Settings
 from paiid_pipeline.wiring import Components
 
 _SHOWN = 10
+
+
+def audit(settings: Settings, **options: Any) -> int:
+    """:func:`audit_lookahead` of the stored data, under the settings that it was made with."""
+    with stored(settings) as found:
+        return audit_lookahead(found, **options)
 
 
 def audit_lookahead(settings: Settings, symbols: Sequence[str], sample: int, seed: int, *, as_json: bool) -> int:

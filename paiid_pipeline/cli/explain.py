@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
+from paiid_pipeline.cli.access import stored
 from paiid_pipeline.cli.query import priced
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.console import print_err, print_out, table
@@ -20,7 +21,13 @@ from paiid_pipeline.wiring import Components
 
 _LONGEST_HEADLINE = 70
 _ARTICLES = 12
-"""So many are shown to a person; a program gets all."""
+"""The most articles in the text form; JSON has all."""
+
+
+def explain_stored(settings: Settings, **options: Any) -> int:
+    """:func:`explain` on the stored data, under the settings that it was made with."""
+    with stored(settings) as found:
+        return explain(found, **options)
 
 
 def explain(

@@ -1,4 +1,4 @@
-"""Models of sentiment on the command line: trained, imported, listed, promoted, and measured by the protocol."""
+"""`paiid models`: the sentiment models, trained, imported, listed, promoted, and measured by the protocol."""
 
 from __future__ import annotations
 
@@ -38,8 +38,17 @@ REFUSED = (LookupError, ValueError, UntrustedModelError)
 """What a person can mend; everything else is a failure."""
 
 
-def train(settings: Settings, data: Path | None, choice: Choice, *, only: str | None) -> int:
-    """Make the dataset, train, fit the ensemble, and put each to the gate. Returns the exit code."""
+def missing_command(_settings: Settings) -> int:
+    """`paiid models` alone."""
+    print_err("paiid models: say what to do, such as `paiid models train` (see paiid models --help)")
+    return 2
+
+
+def train(
+    settings: Settings, data: Path | None, base: str | None, seed: int, epochs: int | None, *, only: str | None
+) -> int:
+    """Make the dataset, train, fit the ensemble, and put each through its gate. Returns the exit code."""
+    choice = Choice(base, seed, epochs)
 
     def run(store: ModelStore) -> None:
         texts = make_texts(data or settings.data_dir)
@@ -120,8 +129,17 @@ def promote_(
     return _done("promote", lambda: run(Components(settings).store)) or int(not passed)
 
 
-def report(settings: Settings, data: Path | None, choice: Choice, folds: Sequence[int], out: Path | None) -> int:
+def report(
+    settings: Settings,
+    data: Path | None,
+    base: str | None,
+    seed: int,
+    epochs: int | None,
+    folds: Sequence[int],
+    out: Path | None,
+) -> int:
     """Measure by the protocol, and print or write the tables. Returns the exit code."""
+    choice = Choice(base, seed, epochs)
 
     def run() -> None:
         texts = make_texts(data or settings.data_dir)

@@ -1,4 +1,4 @@
-"""`paiid models movement`: how well tomorrow's movements are foretold, by a published protocol."""
+"""`paiid models movement`: next-day price direction, predicted and measured by the StockNet protocol."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from paiid_pipeline.settings import Settings
 from paiid_pipeline.wiring import Components
 
 
-def movement(settings: Settings, folder: Path, *, as_json: bool) -> int:
-    """Learn and measure on the bars and posts under a folder, and print it. Returns the exit code; 2 for bad files."""
+def movement(settings: Settings, data: Path | None, *, as_json: bool) -> int:
+    """Train and measure on the bars and posts under a folder, and print it. Returns the exit code; 2 for bad files."""
+    folder = data or settings.data_dir
+    if folder is None:
+        print_err("paiid models movement: give --data FOLDER, or set PAIID_DATA_DIR")
+        return 2
     analyzer = Components(settings).analyzer()
 
     def score(texts: Sequence[str]) -> list[float]:

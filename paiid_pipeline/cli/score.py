@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,8 +17,13 @@ from paiid_pipeline.symbols import canonical_symbol
 from paiid_pipeline.wiring import Components
 
 
-def score(settings: Settings, text: str, symbol: str | None, *, budget_ms: float | None, as_json: bool) -> int:
-    """Print what each installed model and the ensemble read in a text: 0, or 2 for what is no symbol."""
+def score(settings: Settings, text: str | None, symbol: str | None, *, budget_ms: float | None, as_json: bool) -> int:
+    """Print the scores of a text, by default standard input, by each installed model and the ensemble.
+
+    Returns the exit code: 2 for what is no symbol.
+    """
+    settings.universe  # noqa: B018 - what is wrong with it is said before standard input is read
+    text = sys.stdin.read() if text is None else text
     try:
         symbol = canonical_symbol(symbol) if symbol is not None else None
     except ValueError as error:

@@ -16,6 +16,7 @@ from paiid_pipeline.local import processes
 from paiid_pipeline.local import stack as starting
 from paiid_pipeline.local.dagster import _Dagster
 from paiid_pipeline.local.home import HomeLock
+from paiid_pipeline.local.home_settings import check_inputs
 from paiid_pipeline.local.stack import Services
 from paiid_pipeline.settings import Settings
 
@@ -35,6 +36,7 @@ class PassFailedError(RuntimeError):
 
 def demo(settings: Settings) -> int:
     """The whole graph once. Returns the exit code; raises PassFailedError, or StoppedError on a signal."""
+    check_inputs(settings)
     with homes.lock(settings.home, "demo") as lease, running_services(settings, lease) as services:
         _pass(settings, services)
         for _ in lease.wait_for_guests():
@@ -42,15 +44,16 @@ def demo(settings: Settings) -> int:
     return 0
 
 
-def up(settings: Settings, web_port: int) -> int:
+def up(settings: Settings) -> int:
     """The whole graph once, then all of Dagster until a signal. Returns the exit code; raises LostError."""
+    check_inputs(settings)
     try:
         with homes.lock(settings.home, "up") as lease, running_services(settings, lease) as services:
             try:
                 _pass(settings, services)
             except PassFailedError as error:
                 print_err(f"paiid: {error}\nThe UI starts all the same, to look into it.")
-            _stay(settings, services, lease, web_port)
+            _stay(settings, services, lease)
     except StoppedError:
         pass
     return 0
@@ -113,8 +116,8 @@ def _tell_withheld(settings: Settings, url: str) -> None:
             print_out(line)
 
 
-def _stay(settings: Settings, services: Services, lease: HomeLock, web_port: int) -> None:
-    with _Dagster(settings, services, web_port) as dagster:
+def _stay(settings: Settings, services: Services, lease: HomeLock) -> None:
+    with _Dagster(settings, services) as dagster:
         lease.publish(web=dagster.url)
         print_out(f"\nDagster UI  {dagster.url}")
         print_out("addresses   paiid url postgres | analyst | redis")

@@ -38,7 +38,7 @@ class LostError(RuntimeError):
 class _Dagster:
     """One code server, and the webserver and daemon that share it."""
 
-    def __init__(self, settings: Settings, services: Services, web_port: int) -> None:
+    def __init__(self, settings: Settings, services: Services) -> None:
         self._services = services
         self._home = settings.home
         self._server_starts: dict[str, list[float]] = {}
@@ -48,9 +48,9 @@ class _Dagster:
         _remove_socket(workspace)  # a killed `paiid up` could not
         server = {"host": "localhost", "socket": str(self._socket), "location_name": LOCATION}
         workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
-        port = free_port(web_port)
-        if port != web_port:
-            print_err(f"port {web_port} is taken: the UI moves to {port} (PAIID_WEB_PORT chooses another)")
+        port = free_port(settings.web_port)
+        if port != settings.web_port:
+            print_err(f"port {settings.web_port} is taken: the UI moves to {port} (PAIID_WEB_PORT chooses another)")
         self.url = f"http://{HOST}:{port}"
 
         def child(name: str, module: str, *words: str) -> Child:

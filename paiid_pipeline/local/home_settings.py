@@ -1,4 +1,4 @@
-"""What is settled when the servers of a home start, and holds until they stop."""
+"""The settings that hold from the start of a home's servers until they stop."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from paiid_pipeline import universe_snapshot
 from paiid_pipeline.atomic_files import write_text
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.local.home import profile_of
-from paiid_pipeline.settings import Settings, load_settings
+from paiid_pipeline.settings import SIMULATED, Settings, load_settings
 
 _FIRST = "PAIID_PARTITIONS_START"
 
@@ -62,6 +62,17 @@ def extend_back(settings: Settings, first: date) -> dict[str, str]:
     load_settings(earlier)
     write_text(_kept(settings), earlier[_FIRST])
     return earlier
+
+
+def check_inputs(settings: Settings) -> None:
+    """Raises ValueError or LookupError for what would fail a pass of the graph only after servers have started."""
+    from paiid_pipeline.signals.rules import load_rules
+    from paiid_pipeline.sources import open_source
+
+    settings.universe  # noqa: B018
+    load_rules(settings.rules_path)
+    if settings.source not in SIMULATED:
+        open_source(settings)
 
 
 def _kept(settings: Settings) -> Path:
