@@ -1,7 +1,7 @@
 """One way to write a symbol: whatever a vendor or a person calls it, it is spelled the same everywhere inside.
 
 Capitals, and a dot before the class of a share: ``BRK.B`` for BRK/B, BRK-B, $brk.b and NYSE:BRK.B. What a vendor calls
-it is an attribute of the vendor (`sources.vendor.Vendor.separator`).
+it is an attribute of the vendor (`sources.base.Vendor.separator`).
 """
 
 from __future__ import annotations

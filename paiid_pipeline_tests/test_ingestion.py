@@ -89,7 +89,7 @@ def answer(
     end = CALENDAR.day_start(MONDAY) + timedelta(days=1)
     want = DataRequest("actions", ("AAPL",), CALENDAR.day_start(start), end)
     refusals = pl.DataFrame([("alpaca", "bad_type", refused)] if refused else [], schema=REFUSALS, orient="row")
-    return Fetched(want, rows, refusals, not failed, failed, (), (), 0, 1, 0, 1)
+    return Fetched(want, rows, refusals, failed, (), (), 0, 1, 0, 1)
 
 
 @pytest.mark.parametrize(

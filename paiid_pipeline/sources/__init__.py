@@ -1,6 +1,6 @@
-"""Vendors' market data over HTTP, and local servers that speak the same.
+"""Market data of vendors over HTTP, and a local simulator of one of them.
 
-``fetch`` is the one entry: it asks the source that the settings name, and returns checked rows and refusals.
+``fetch`` is the entry: data requests to the source of the settings, answered with validated rows and refusals.
 """
 
 from paiid_pipeline.sources.base import DataRequest

@@ -1,4 +1,4 @@
-"""What every vendor's module answers: which requests fetch what is wanted, and how to read an answer."""
+"""The interface of a vendor: the queries that answer a data request, and how an answer is read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class DataRequest:
 
     Bars count by their start, news by ``updated_at``, corporate actions by their ex-date or process date, one of which
     lies between the exchange-local dates of ``start`` and of the last moment before ``end``. A symbol means the
-    company that holds it on ``asof``, under every ticker it had; by default on the last day asked for.
+    company that holds it on ``asof``, under every ticker it had; by default on the last requested day.
     """
 
     kind: DataKind
@@ -30,18 +30,18 @@ class DataRequest:
 
     def __post_init__(self) -> None:
         if self.start.tzinfo is None or self.end.tzinfo is None:
-            raise ValueError(f"wanted {self.kind} from {self.start} to {self.end}: a moment needs a UTC offset")
+            raise ValueError(f"request for {self.kind} from {self.start} to {self.end}: a moment needs a UTC offset")
 
 
 @dataclass(frozen=True)
 class Query:
-    """One paginated request for some of the symbols wanted."""
+    """One paginated request for some of the symbols request."""
 
     path: str
     params: Mapping[str, str]
     symbols: tuple[str, ...]
-    most_rows: int
-    """More rows than this can only be a vendor that repeats itself."""
+    max_rows: int
+    """An upper bound of the rows that exist; more of them are repetitions."""
 
     def of(self, symbols: tuple[str, ...]) -> Query:
         """The same request for fewer symbols."""
@@ -53,12 +53,12 @@ def vendors_spelling(symbol: str, separator: str) -> str:
     return symbol.replace(".", separator)
 
 
-def by_symbol(delivered: Mapping[str, Any], asked: Collection[str]) -> dict[str, Any]:
-    """Lists by the vendor's symbols, by ours; what is none that was asked for stays as it came."""
+def by_symbol(delivered: Mapping[str, Any], requested: Collection[str]) -> dict[str, Any]:
+    """Rows by canonical symbol; a symbol that was not requested keeps the vendor's spelling."""
     found: dict[str, Any] = {}
     for written, rows in delivered.items():
         symbol = read_symbol(written)
-        name = symbol if symbol in asked else written
+        name = symbol if symbol in requested else written
         both = isinstance(rows, list) and isinstance(found.get(name), list)
         found[name] = [*found[name], *rows] if both else rows
     return found
@@ -66,7 +66,7 @@ def by_symbol(delivered: Mapping[str, Any], asked: Collection[str]) -> dict[str,
 
 @dataclass(frozen=True)
 class Page:
-    """One answer, in the form that ``validation`` checks: bars and actions by name, or a list of articles."""
+    """One answer, as ``validation`` takes it: bars by symbol, actions by kind, or a list of articles."""
 
     delivered: Mapping[str, Any] | list[Any]
     next_token: str | None = None
@@ -75,7 +75,7 @@ class Page:
 
 
 class UnexpectedShapeError(Exception):
-    """The answer is JSON, but not what this endpoint answers."""
+    """The answer is JSON of another shape than the endpoint's."""
 
 
 class Vendor(Protocol):
@@ -93,22 +93,22 @@ class Vendor(Protocol):
 
     @property
     def access(self) -> VendorAccess:
-        """Where it is and how it lets us in."""
+        """Its address, credentials and rate limit."""
         ...
 
     @property
     def separator(self) -> str:
-        """What it writes before the class of a share, where our symbols have a dot."""
+        """Its separator before the class of a share, where a canonical symbol has a dot."""
         ...
 
-    def queries(self, wanted: DataRequest, calendar: TradingCalendar, now: datetime) -> list[Query]:
-        """The requests that fetch what is wanted."""
+    def queries(self, request: DataRequest, calendar: TradingCalendar, now: datetime) -> list[Query]:
+        """The requests that fetch what is request."""
         ...
 
     def params(self, query: Query, token: str | None) -> Mapping[str, str]:
         """The parameters of one page of a query."""
         ...
 
-    def read(self, body: Any, query: Query, asked: RequestScope) -> Page:
+    def read(self, body: Any, query: Query, scope: RequestScope) -> Page:
         """One answer. Raises UnexpectedShapeError."""
         ...

@@ -23,27 +23,27 @@ from stamina.instrumentation import set_on_retry_hooks
 
 from paiid_pipeline.clock import Clock, SystemClock
 
-_GIVEN_UP_IN_A_ROW = 3
+_ABANDONED_IN_A_ROW = 3
 _MALFORMED_ATTEMPTS = 3
-_ABOUT_THE_REQUEST = (400, 404, 413, 414, 422)
+_BAD_REQUEST = (400, 404, 413, 414, 422)
 _RETRYING = stamina.AsyncRetryingCaller(attempts=None, timeout=None)  # the backoff hook ends it, as it knows the pause
 set_on_retry_hooks(())  # by default stamina prints each retry on stdout, which is a command's output
 
 
 class UnavailableError(Exception):
-    """The request could not be answered within its budget."""
+    """No answer within the time budget."""
 
 
 class DeniedError(Exception):
-    """The vendor refuses our credentials, or has none of ours."""
+    """The vendor refuses the credentials, or none are set."""
 
 
 class BadRequestError(Exception):
-    """The vendor refuses this request as such: asking again is of no use."""
+    """The vendor refuses the request itself: a retry cannot succeed."""
 
 
 class MalformedError(Exception):
-    """The vendor keeps answering with something that is not JSON; ``body`` is the whole of it."""
+    """Repeated answers are not JSON; ``body`` is the whole of the last one."""
 
     def __init__(self, message: str, body: str) -> None:
         super().__init__(message)
@@ -52,7 +52,7 @@ class MalformedError(Exception):
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long one request is tried: seconds on a monotonic clock."""
+    """Time budget, time-out of an attempt, and backoff of one request: seconds on a monotonic clock."""
 
     budget: float = 75.0  # a rate limit by the minute resets within it
     attempt: float = 30.0
@@ -62,21 +62,21 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class VendorAccess:
-    """Where a vendor is and how it lets us in."""
+    """Address, credentials and rate limit of a vendor."""
 
     base_url: str
     headers: Mapping[str, str] = field(repr=False)
     variables: str
-    """The variables to set where the vendor refuses us."""
+    """The remedy for refused credentials: which variables to check."""
     per_minute: int | None
-    """The vendor's limit; None for a server of our own."""
+    """Requests a minute that the vendor allows; None for a local server, which has no limit."""
 
 
 @dataclass
 class RateLimiter:
-    """A token bucket of ``per_minute`` requests, which a 429 can hold shut for everyone.
+    """A token bucket of ``per_minute`` requests, which a 429 closes for all requests of the client.
 
-    The burst is a tenth of a minute's allowance, so that many short-lived processes stay within it too.
+    The burst is a tenth of a minute's limit, so that many short-lived processes stay within it too.
     """
 
     per_minute: int | None
@@ -85,7 +85,7 @@ class RateLimiter:
     _shut_until: float = field(default=-math.inf, init=False)
 
     async def turn(self) -> None:
-        """Return when the next request may go."""
+        """Return when the next request may be sent."""
         while (wait := self._wait()) > 0:
             await asyncio.sleep(wait)
         if self.per_minute is not None:
@@ -93,7 +93,7 @@ class RateLimiter:
             self._free_at = max(self._free_at, earliest) + 60.0 / self.per_minute
 
     def hold(self, seconds: float) -> None:
-        """Let nothing go for ``seconds``."""
+        """Send nothing for ``seconds``."""
         self._shut_until = max(self._shut_until, self.monotonic() + seconds)
 
     def _wait(self) -> float:
@@ -105,7 +105,7 @@ class RateLimiter:
 
 @dataclass
 class RequestStats:
-    """How often a caller's requests went out, and how many of those were repeats."""
+    """Requests sent, and how many of them were retries."""
 
     requests: int = 0
     retries: int = 0
@@ -133,7 +133,7 @@ class Client:
             headers={**self.access.headers, "Accept": "application/json"},
             timeout=httpx.Timeout(10.0, read=self.policy.attempt),
             limits=httpx.Limits(max_connections=16),
-            trust_env=self.access.per_minute is not None,  # a server of our own is never behind the machine's proxy
+            trust_env=self.access.per_minute is not None,  # a local server is never behind the machine's proxy
         )
         return self
 
@@ -146,7 +146,7 @@ class Client:
         Raises DeniedError (401, 403), BadRequestError (400 and its like), MalformedError (not JSON, three times) and
         UnavailableError (429, 5xx, time-outs and broken connections until the budget is spent; any other status).
         """
-        if self.abandoned >= _GIVEN_UP_IN_A_ROW:
+        if self.abandoned >= _ABANDONED_IN_A_ROW:
             raise UnavailableError(f"{path}: not tried, as {self.abandoned} requests in a row have been given up")
         await self.limiter.turn()
         request = _Request(self, path, params, stats, self.monotonic())
@@ -177,10 +177,12 @@ class Client:
             raise _Failure("HTTP 429, too many requests", reset=retry_after(response, self.clock))
         if status == 408 or status >= 500:
             raise _Failure(f"HTTP {status}")
-        if status in _ABOUT_THE_REQUEST:
+        if status in _BAD_REQUEST:
             raise BadRequestError(message_of(response) or f"HTTP {status}")
         if status >= 300:
-            raise UnavailableError(f"{path}: HTTP {status} {message_of(response)!r}, which no endpoint of ours answers")
+            raise UnavailableError(
+                f"{path}: HTTP {status} {message_of(response)!r}, which no endpoint used here answers"
+            )
         try:
             return parse_json(response.content)
         except ValueError as error:
@@ -257,7 +259,7 @@ class _Request:
 
 
 def parse_json(body: bytes) -> Any:
-    """JSON, with the ``NaN`` and lone surrogates that real vendors emit, so that one bad row does not hide a page.
+    """JSON, with the ``NaN`` and lone surrogates that real vendors emit, so that one bad row does not cost its page.
 
     Raises ValueError for anything else.
     """
@@ -273,26 +275,26 @@ def parse_json(body: bytes) -> Any:
 
 
 def retry_after(response: httpx.Response, clock: Clock) -> float:
-    """Seconds until the vendor lets us ask again, from whichever header it sends; one second where it sends none.
+    """Seconds until the rate limit resets, from whichever header the vendor sends; 1 where it sends none.
 
     ``Retry-After`` is in seconds or a date, ``X-RateLimit-Reset`` (Alpaca) in epoch seconds, and
     ``X-RateLimit-Expiry`` (Tradier) in epoch milliseconds. Moments are compared with the response's own ``Date``.
     """
     headers = response.headers
-    here = _http_date(headers.get("Date")) or clock.now().timestamp()
+    sent = _http_date(headers.get("Date")) or clock.now().timestamp()
     after = headers.get("Retry-After")
     waits = [
         _number(after),
-        _until(_http_date(after), here),
-        _until(_number(headers.get("X-RateLimit-Reset")), here),
-        _until(_milliseconds(headers.get("X-RateLimit-Expiry")), here),
+        _until(_http_date(after), sent),
+        _until(_number(headers.get("X-RateLimit-Reset")), sent),
+        _until(_milliseconds(headers.get("X-RateLimit-Expiry")), sent),
     ]
     known = [max(0.0, wait) for wait in waits if wait is not None]
     return max(known) if known else 1.0
 
 
 def message_of(response: httpx.Response) -> str:
-    """The vendor's own words for an error, shortened."""
+    """The vendor's error message, at most 200 characters."""
     try:
         body = parse_json(response.content)
     except ValueError:
@@ -315,8 +317,8 @@ def _milliseconds(text: str | None) -> float | None:
     return None if number is None else number / 1000.0
 
 
-def _until(moment: float | None, here: float) -> float | None:
-    return None if moment is None else moment - here
+def _until(moment: float | None, sent: float) -> float | None:
+    return None if moment is None else moment - sent
 
 
 def _http_date(text: str | None) -> float | None:

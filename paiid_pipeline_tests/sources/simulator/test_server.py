@@ -1,4 +1,4 @@
-"""The stand-in speaks as Alpaca does: pages, tokens, errors, and the rate limit's headers."""
+"""The simulator answers as Alpaca does: pages, tokens, errors, and the rate limit's headers."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_the_client_gets_every_kind_from_it_over_the_wire(url: str) -> None:
     ]
     first, second = fetch(settings_, wanted, ALWAYS, NOW), fetch(settings_, wanted, ALWAYS, NOW)
     for one, again in zip(first, second, strict=True):
-        assert (one.complete, one.errors, one.in_progress) == (True, (), 0)
+        assert (one.failed_symbols, one.errors, one.in_progress) == ((), (), 0)
         assert one.refusals.is_empty()
         assert one.rows.height > 0
         assert one.rows.equals(again.rows)
@@ -144,7 +144,7 @@ def test_the_client_gets_every_kind_from_it_over_the_wire(url: str) -> None:
     assert ids["contents"].max() == 2
 
 
-def test_a_proxy_of_the_machine_is_not_asked_for_a_server_of_our_own(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_the_machine_is_not_used_for_a_local_server(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     (got,) = fetch(
@@ -153,7 +153,7 @@ def test_a_proxy_of_the_machine_is_not_asked_for_a_server_of_our_own(url: str, m
         ALWAYS,
         NOW,
     )
-    assert (got.complete, got.rows.height) == (True, 8)
+    assert (got.failed_symbols, got.rows.height) == ((), 8)
 
 
 def test_it_runs_as_a_module_on_the_clock_of_its_environment() -> None:
