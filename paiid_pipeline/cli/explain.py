@@ -12,7 +12,7 @@ from paiid_pipeline.cli.query import priced
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.console import print_err, print_out, table
 from paiid_pipeline.operations.lookahead_audit import unknown_symbol
-from paiid_pipeline.serving.explanation import Row, _absent, explained, moment_of, newest_signal, withheld
+from paiid_pipeline.serving.explanation import Row, absent, explained, moment_of, newest_signal, withheld
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.generator import ENGINE
 from paiid_pipeline.symbols import read_symbol
@@ -53,7 +53,7 @@ def explain(
         missing = withheld(warehouse, settings, symbol, horizon or (signal["horizon"] if signal else None), moment)
         if signal is None:
             none = f"no {horizon or 'intraday or daily'} signal of {symbol} by the engine {engine}"
-            print_err(f"paiid: {none}: {missing or _absent(settings, engine)}")
+            print_err(f"paiid: {none}: {missing or absent(settings, engine)}")
             return 1
         document = {**explained(warehouse, settings, signal), "newer_withheld": missing}
     if as_json:

@@ -28,7 +28,7 @@ Row = dict[str, Any]
 _HIDDEN = {"symbol", "horizon", "as_of"}
 
 
-def _absent(settings: Settings, engine: str) -> str:
+def absent(settings: Settings, engine: str) -> str:
     """Why an engine has said nothing."""
     no_model = MlEngine(settings).why_none if engine == ML else None
     return no_model or "nothing is decided by then"

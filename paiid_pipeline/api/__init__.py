@@ -1,0 +1,1 @@
+"""Hot results and explanations over HTTP."""
