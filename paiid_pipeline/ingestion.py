@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from functools import partial
 from itertools import groupby
 
 import polars as pl
@@ -20,7 +19,7 @@ from paiid_pipeline.technicals.adjustment import REBASED, on_one_footing
 from paiid_pipeline.technicals.corporate_actions import CASH, SHARES, WITHDRAWN, judged
 from paiid_pipeline.technicals.rebasing import rebased
 from paiid_pipeline.trading_calendar import TradingCalendar
-from paiid_pipeline.warehouse import CoveredRange, Warehouse, WriteResult
+from paiid_pipeline.warehouse import BitemporalStore, CoveredRange, Warehouse, WriteResult
 
 RECHECK: dict[DataKind, timedelta] = {
     "1Min": timedelta(minutes=10),
@@ -143,11 +142,11 @@ class Ingestion:
             came = [self._with_withdrawn(one, received_at) if one.wanted.kind == "actions" else one for one in came]
             written = sum((self._store(one, received_at) for one in came), written)
             refusals = pl.concat([pl.DataFrame(schema=REFUSALS), *(one.refusals for one in came)])
-            quarantined += self.warehouse.quarantine(refusals, received_at)
+            quarantined += self.warehouse.quarantine.write(refusals, received_at)
             fetched += came
         for one in fetched:
             if one.wanted.kind == "actions" and one.rows.height:
-                quarantined += self.warehouse.quarantine(self._impossible(one), self.clock.now())
+                quarantined += self.warehouse.quarantine.write(self._impossible(one), self.clock.now())
         if restated:
             again = self.gather(needed, restated, log)
             return IngestionResult((*fetched, *again.fetched), written + again.written, quarantined + again.quarantined)
@@ -160,8 +159,8 @@ class Ingestion:
             return []
         symbols = daily["symbol"].unique().sort().to_list()
         first, last = daily.select(pl.col("bar_end").min().alias("first"), pl.col("bar_end").max().alias("last")).row(0)
-        known = self.warehouse.bars(symbols, "1Day", first - timedelta(microseconds=1), last, received_at)
-        known = on_one_footing(known, self.warehouse.corporate_actions(symbols, received_at))
+        known = self.warehouse.bars.read(symbols, "1Day", first - timedelta(microseconds=1), last, received_at)
+        known = on_one_footing(known, self.warehouse.corporate_actions.read(symbols, received_at))
         found = rebased(known, daily.unique(["symbol", "bar_start"], keep="last"))
         if found.is_empty():
             return []
@@ -176,7 +175,7 @@ class Ingestion:
             ex_date=pl.lit(received_at.astimezone(self.calendar.timezone).date()), effective_at=moment,
             amount=pl.lit(None, pl.Float64), source=pl.lit(name),
         ).select(CORPORATE_ACTIONS.keys())  # fmt: skip
-        self.warehouse.write_corporate_actions(rows, received_at, live=self.clock.real_time)
+        self.warehouse.corporate_actions.write(rows, received_at, live=self.clock.real_time)
         restated: list[str] = found["symbol"].to_list()
         return restated
 
@@ -187,7 +186,7 @@ class Ingestion:
         was refused is not.
         """
         want, symbols = one.wanted, [s for s in one.wanted.symbols if s not in one.failed_symbols]
-        stored = self.warehouse.corporate_actions(symbols, received_at)
+        stored = self.warehouse.corporate_actions.read(symbols, received_at)
         first = self.calendar.day_start(want.start.astimezone(self.calendar.timezone).date())
         refused = pl.Series(one.refusals["payload"]).str.extract_all(r'"id": ("[^"]*"|\d+)').explode().drop_nulls()
         ids = [f"{self.source.name}:{text[6:].strip(chr(34))}" for text in refused]
@@ -215,7 +214,7 @@ class Ingestion:
         assert isinstance(first, datetime)  # noqa: S101
         assert isinstance(last, datetime)  # noqa: S101
         symbols = actions["symbol"].unique().to_list()
-        bars = self.warehouse.bars(symbols, "1Day", first - week, last + week, self.clock.now())
+        bars = self.warehouse.bars.read(symbols, "1Day", first - week, last + week, self.clock.now())
         found = judged(actions, bars).filter(pl.col("reason").is_not_null())
         return pl.concat(
             [pl.DataFrame(schema=REFUSALS)]
@@ -242,7 +241,7 @@ class Ingestion:
         return [*bars, RequiredRange("actions", start, actions_end, day)]
 
     def _wanted(self, need: RequiredRange, symbols: Sequence[str]) -> list[DataRequest]:
-        gaps = self.warehouse.missing(self.source.name, need.kind, symbols, need.start, need.end)
+        gaps = self.warehouse.coverage.missing(self.source.name, need.kind, symbols, need.start, need.end)
         alone = need.kind == "1Day" and "actions" not in self.source.provides
         back, ahead = (OVERLAP, OVERLAP) if alone else (RECHECK[need.kind], timedelta(0))
         return [
@@ -260,19 +259,19 @@ class Ingestion:
         want = one.wanted
         without = {*one.failed_symbols, *(one.symbols_without_data if want.kind in ("1Min", "1Day") else ())}
         whole = tuple(symbol for symbol in want.symbols if symbol not in without)
-        write_bars = partial(self.warehouse.write_bars, asof=want.asof)
-        writers: dict[DataKind, Callable[..., WriteResult]] = {
-            "1Min": write_bars,
-            "1Day": write_bars,
-            "news": self.warehouse.write_news,
-            "actions": self.warehouse.write_corporate_actions,
+        tables: dict[DataKind, BitemporalStore] = {
+            "1Min": self.warehouse.bars,
+            "1Day": self.warehouse.bars,
+            "news": self.warehouse.news,
+            "actions": self.warehouse.corporate_actions,
         }
-        return writers[want.kind](
+        return tables[want.kind].write(
             one.rows,
             received_at,
             live=self.clock.real_time,
             feed_delay=self.settings.feed_delay,
             covers=[CoveredRange(self.source.name, want.kind, whole, want.start, want.end)] if whole else [],
+            asof=want.asof,
         )
 
 

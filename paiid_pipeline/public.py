@@ -117,7 +117,7 @@ class SignalGenerator(generator.SignalGenerator):
             asked = sentiment.filter((pl.col("symbol") == symbol) & (pl.col("horizon") == horizon))
             return asked["as_of"].unique().sort().to_list()
         now = self._clock.now()
-        stored = self._warehouse.indicators([symbol], horizon, now - _RECENT, now)["as_of"]
+        stored = self._warehouse.indicators.read([symbol], horizon, now - _RECENT, now)["as_of"]
         newest = cast("datetime | None", stored.max())
         return [newest] if newest is not None and self._validity(horizon, newest) > now else []
 
@@ -130,14 +130,14 @@ class SignalGenerator(generator.SignalGenerator):
         risk_inputs: RiskInputs | None,
     ) -> tuple[list[Signal], list[str]]:
         peers = self._settings.universe.peers([symbol])
-        indicators = self._warehouse.indicators(peers, horizon, moment, moment)
+        indicators = self._warehouse.indicators.read(peers, horizon, moment, moment)
         own = pl.col("symbol") == symbol
         given = (
             sentiment.filter(own & (pl.col("horizon") == horizon) & (pl.col("as_of") == moment))
             if isinstance(sentiment, pl.DataFrame)
             else as_news(sentiment, indicators.filter(own))
         )
-        stored = self._warehouse.symbol_sentiment(peers, horizon, moment, moment).filter(~own)
+        stored = self._warehouse.symbol_sentiment.read(peers, horizon, moment, moment).filter(~own)
         news = pl.concat([stored, given.select(stored.columns)])
         signals, withheld = self.decide(indicators, news, risk_inputs or self._book(peers, horizon, moment))
         if indicators.filter(own).is_empty():
@@ -147,9 +147,9 @@ class SignalGenerator(generator.SignalGenerator):
     def _book(self, peers: list[str], horizon: Horizon, moment: datetime) -> RiskInputs:
         after = moment - risk_lookback(self.rulebook.limits, horizon)
         return RiskInputs(
-            self._warehouse.prior_positions(peers, horizon, self.engine, after, moment),
-            self._warehouse.corporate_action_versions(peers, moment + self._settings.decision_lag),
-            self._warehouse.quarantined_bars(peers, after, moment),
+            self._warehouse.signals.prior_positions(peers, horizon, self.engine, after, moment),
+            self._warehouse.corporate_actions.versions(peers, moment + self._settings.decision_lag),
+            self._warehouse.quarantine.bars(peers, after, moment),
         )
 
 

@@ -106,7 +106,8 @@ def answer(
 def test_an_action_is_withdrawn_where_a_complete_answer_lacks_it(came: Fetched, gone: list[str]) -> None:
     """As a new row without ratio, and aloud."""
     stored = told("a").with_columns(known_at=pl.lit(None, MOMENT), nominal=True)
-    ask = SimpleNamespace(corporate_actions=lambda symbols, _: stored.filter(pl.col("symbol").is_in(symbols)))
+    actions = SimpleNamespace(read=lambda symbols, _: stored.filter(pl.col("symbol").is_in(symbols)))
+    ask = SimpleNamespace(corporate_actions=actions)
     settings, clock = load_settings({"PAIID_SOURCE": "alpaca"}), FixedClock(datetime(2014, 6, 10, tzinfo=UTC))
     source = cast("Source", SimpleNamespace(name="alpaca"))
     made = Ingestion(source, cast("Warehouse", ask), CALENDAR, settings, clock)._with_withdrawn(came, clock.now())

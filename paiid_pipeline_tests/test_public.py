@@ -96,8 +96,8 @@ def test_a_sentiment_analyzer_has_what_is_installed_and_says_what_is_not(tmp_pat
 
 
 def test_the_pipeline_answers_in_an_event_loop_and_beside_others(warehouse: Warehouse) -> None:
-    warehouse.write_news(news(article(1, headline="Great profit", updated=T - MINUTE)), NOW)
-    warehouse.write_bars(bars(bar(T - MINUTE, close=101.0)), NOW)
+    warehouse.news.write(news(article(1, headline="Great profit", updated=T - MINUTE)), NOW)
+    warehouse.bars.write(bars(bar(T - MINUTE, close=101.0)), NOW)
 
     async def ask() -> list[object]:
         pipeline = MLDataPipeline()
@@ -116,7 +116,7 @@ def test_signals_are_generated_from_the_sentiment_of_a_text_and_the_indicators_t
 ) -> None:
     """At the newest decision of each horizon that still holds; the day's own daily one is not due before the close."""
     yesterday = datetime(2014, 6, 9, tzinfo=UTC)  # the synthetic exchange's midnight
-    warehouse.write_indicators(
+    warehouse.indicators.write(
         pl.concat([decided(as_of=T - 5 * MINUTE, rsi_14=50.0), decided(), decided("daily", as_of=yesterday)])
     )
     good = SentimentAnalyzer().analyze_sentiment("Apple beats estimates: excellent profit and growth")
@@ -126,14 +126,14 @@ def test_signals_are_generated_from_the_sentiment_of_a_text_and_the_indicators_t
     assert intraday.signal in ("BUY", "STRONG_BUY")
     assert intraday.valid_until > NOW
     assert SignalGenerator().generate_signals("AAPL", bad)[1].strength < intraday.strength
-    assert warehouse.signals(None, "intraday", T, T).is_empty()
+    assert warehouse.signals.read(None, "intraday", T, T).is_empty()
     silent = SentimentAnalyzer().analyze_sentiment("")
     assert "No news" in SignalGenerator().generate_signals("AAPL", silent)[1].reasons
 
 
 def test_signals_are_generated_from_a_frame_at_the_decisions_that_it_is_of(warehouse: Warehouse) -> None:
     earlier = T - 60 * MINUTE
-    warehouse.write_indicators(pl.concat([decided(as_of=earlier), decided()]))
+    warehouse.indicators.write(pl.concat([decided(as_of=earlier), decided()]))
     row = ("AAPL", "intraday", earlier, 0.8, 0.6, 3, 0.1, earlier, "ensemble", "1", "h", 1.0)
     frame = pl.DataFrame([row], schema=SYMBOL_SENTIMENT, orient="row")
     [signal] = SignalGenerator().generate_signals("AAPL", frame)
@@ -145,11 +145,11 @@ def test_signals_are_generated_from_a_frame_at_the_decisions_that_it_is_of(wareh
 def test_the_stakes_of_a_segment_share_its_budget(warehouse: Warehouse) -> None:
     """The others of the segment are decided with it, on their own stored sentiment."""
     good = SentimentAnalyzer().analyze_sentiment("Excellent profit and growth, great success")
-    warehouse.write_indicators(decided(atr_percent=0.0005))
+    warehouse.indicators.write(decided(atr_percent=0.0005))
     [alone] = SignalGenerator().generate_signals("AAPL", good)
     segment = next(s for s in SignalGenerator()._settings.universe.segments.values() if "AAPL" in s)
     others = [symbol for symbol in segment if symbol != "AAPL"]
-    warehouse.write_indicators(pl.concat(decided(symbol=symbol, atr_percent=0.0005) for symbol in others))
+    warehouse.indicators.write(pl.concat(decided(symbol=symbol, atr_percent=0.0005) for symbol in others))
     [together] = SignalGenerator().generate_signals("AAPL", good)
     assert alone.position_fraction is not None
     assert together.position_fraction is not None
@@ -168,7 +168,7 @@ def test_where_no_signal_can_be_made_the_reasons_are_said(
     warehouse: Warehouse, stored: list[pl.DataFrame], why: str
 ) -> None:
     for frame in stored:
-        warehouse.write_indicators(frame)
+        warehouse.indicators.write(frame)
     with pytest.raises(LookupError, match=f"no signal on AAPL: .*{why}"):
         SignalGenerator().generate_signals("AAPL", SentimentAnalyzer().analyze_sentiment("Great profit"))
 

@@ -95,8 +95,8 @@ class Desk:
         decision = decisions.filter(pl.col("horizon") == horizon).sort("as_of")[[number]]
         span = read_range(decision)
         with Warehouse(self.postgres_url) as warehouse:
-            bars = warehouse.bar_versions(span.symbols, TIMEFRAME[horizon], span.anchor, span.last, span.known_by)
-            return bars, warehouse.corporate_action_versions(span.symbols, span.known_by), decision
+            bars = warehouse.bars.versions(span.symbols, TIMEFRAME[horizon], span.anchor, span.last, span.known_by)
+            return bars, warehouse.corporate_actions.versions(span.symbols, span.known_by), decision
 
     def decide(self, symbol: str, day: date, horizon: Horizon = "daily", number: int = -1) -> dict[str, Any]:
         """The indicators and the signal of a decision, or why there are none."""

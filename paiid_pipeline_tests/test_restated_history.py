@@ -86,8 +86,8 @@ class Place:
         """By symbol what the daily decision of a day reads, or why it is withheld."""
         now = datetime(2014, 7, 1, tzinfo=UTC)
         due = decision_grid(SYMBOLS, [day], CALENDAR, self.settings, now).filter(pl.col("horizon") == "daily")
-        bars = self.warehouse.bar_versions(SYMBOLS, "1Day", due["anchor"][0], due["as_of"][0], now)
-        actions = self.warehouse.corporate_action_versions(SYMBOLS, now)
+        bars = self.warehouse.bars.versions(SYMBOLS, "1Day", due["anchor"][0], due["as_of"][0], now)
+        actions = self.warehouse.corporate_actions.versions(SYMBOLS, now)
         ages = {horizon: lookback.max_bar_age for horizon, lookback in self.settings.lookback.items()}
         read, withheld = decide_indicators(bars, actions, due, ages, WITHOUT_ACTIONS)
         return {row["symbol"]: row for row in read.to_dicts()}, dict(withheld.select("symbol", "reason").rows())
@@ -125,8 +125,8 @@ def test_no_window_holds_two_footings_whatever_is_decided_and_when(
     assert not withheld
     assert read["SPLT"]["rsi_14"] == pytest.approx(read["CTRL"]["rsi_14"], rel=1e-3)
     now = datetime(2014, 7, 1, tzinfo=UTC)
-    stored = place.warehouse.bar_versions(["SPLT"], "1Day", BEFORE - timedelta(days=900), now, now)
-    actions = place.warehouse.corporate_actions(["SPLT"], now)
+    stored = place.warehouse.bars.versions(["SPLT"], "1Day", BEFORE - timedelta(days=900), now, now)
+    actions = place.warehouse.corporate_actions.read(["SPLT"], now)
     visible = on_one_footing(stored, actions)
     assert visible["close"].max() < 200 < stored["close"].max()  # type: ignore[operator]
     assert stored.height > visible.height
@@ -139,7 +139,7 @@ def test_it_is_done_once_and_an_ordinary_hour_asks_for_few_bars(
     place = Place(postgres_url, vendor, monkeypatch)
     for at in (BEFORE, MORNING, MORNING + timedelta(hours=1), EVENING):
         place.gather(at)
-    actions = place.warehouse.corporate_actions(SYMBOLS, EVENING)
+    actions = place.warehouse.corporate_actions.read(SYMBOLS, EVENING)
     assert actions.select("symbol", "kind").rows() == [("SPLT", "rebased")]
     assert actions["ratio"][0] == pytest.approx(4.0, rel=1e-3)
     assert actions["known_at"][0] == MORNING
@@ -152,5 +152,5 @@ def test_a_small_ratio_is_a_restatement_like_any(postgres_url: str, monkeypatch:
     place = Place(postgres_url, Blind(1.007, MORNING), monkeypatch)
     for at in (BEFORE, MORNING, EVENING):
         place.gather(at)
-    assert place.warehouse.corporate_actions(SYMBOLS, EVENING).is_empty()
+    assert place.warehouse.corporate_actions.read(SYMBOLS, EVENING).is_empty()
     assert not place.decided(EX)[1]

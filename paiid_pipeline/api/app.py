@@ -170,7 +170,7 @@ def _sentiment_routes(app: FastAPI, service: Service) -> None:
             now = service.clock.now()
             found = answers.newest_signals(service.warehouse, [symbol], now, [ENGINE, ML])
             indicators = answers.newest_indicators(service.warehouse, symbol, found)
-            sentiment = service.warehouse.latest_sentiment([symbol], now).sort("as_of")
+            sentiment = service.warehouse.symbol_sentiment.latest([symbol], now).sort("as_of")
             score = sentiment["score"][-1] if sentiment.height else None
             regime = indicators["regime"] if indicators else None
             return answers.signals_answer(symbol, found.to_dicts(), score, regime, signal_type, confidence_threshold)
@@ -244,7 +244,7 @@ async def _readiness(service: Service) -> Response:
     """Whether hot results can be answered: either Redis or the warehouse is enough."""
 
     def ask_warehouse() -> None:
-        service.warehouse.covered_to("news")
+        service.warehouse.coverage.covered_to("news")
 
     checks: Mapping[str, Callable[[], Any]] = {
         "redis": service.redis.ping,

@@ -46,7 +46,9 @@ def pending_decisions(
             due = decisions.filter(pl.col("horizon") == horizon)
             if config.only_new and due.height:
                 span = read_range(due)
-                due = pending(due, pipeline.warehouse.decided(table, part.symbols, horizon, span.first, span.last))
+                due = pending(
+                    due, pipeline.warehouse.decision_table(table).decided(part.symbols, horizon, span.first, span.last)
+                )
             if due.height:
                 context.log.info(f"{day} {horizon}: {due.height} decisions")
                 yield due
@@ -59,7 +61,7 @@ def without_news(pipeline: PipelineResource, decisions: pl.DataFrame) -> pl.Data
         return empty(WITHHELD)
     span = read_range(decisions)
     start, end = span.first - settings.news_lookback, span.last - NEWS_PATIENCE
-    spans = pipeline.warehouse.missing(settings.source, "news", span.symbols, start, end)
+    spans = pipeline.warehouse.coverage.missing(settings.source, "news", span.symbols, start, end)
     found = [(symbol, gap.start, gap.end) for gap in spans for symbol in gap.symbols]
     moment = DECISIONS["as_of"]
     gaps = pl.DataFrame(found, {"symbol": pl.String, "gap_start": moment, "gap_end": moment}, orient="row")

@@ -59,7 +59,7 @@ def partition_metadata(
 
     ``rows`` is what the run made; ``moment`` places a row in a partition.
     """
-    meanings = pipeline.warehouse.comments(table)
+    meanings = pipeline.warehouse.table(table).comments()
     columns = [dg.TableColumn(name, _type_name(kind), meanings.get(name)) for name, kind in rows.schema.items()]
     context.add_asset_metadata({"dagster/column_schema": dg.TableSchema(columns=columns)})
     keys = context.partition_keys
@@ -81,7 +81,7 @@ def _stored(keys: Sequence[str], pipeline: PipelineResource, table: str) -> dict
     calendar = pipeline.calendar
     after = [calendar.sessions(day + timedelta(days=1), day + timedelta(days=14))[0].day for day in days]
     spans = [(calendar.day_start(day), calendar.day_start(end)) for day, end in zip(days, after, strict=True)]
-    found = pipeline.warehouse.extents(table, UNIVERSE.symbols, spans)
+    found = pipeline.warehouse.table(table).extents(UNIVERSE.symbols, spans)
     stored = {}
     for key in keys:
         day, segment = dimensions(key)

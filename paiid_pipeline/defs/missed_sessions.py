@@ -24,7 +24,7 @@ def missed_since(pipeline: PipelineResource) -> date | None:
     if pipeline.settings.postgres_url is None:
         return None
     settled = pipeline.clock.now() - pipeline.settings.decision_lag
-    newest = pipeline.warehouse.newest_decided("signals", pipeline.universe.symbols, settled)
+    newest = pipeline.warehouse.signals.newest_decided(pipeline.universe.symbols, settled)
     return first_undecided(pipeline.calendar, newest, settled)
 
 
@@ -63,7 +63,7 @@ def inputs_lacking(instance: dg.DagsterInstance, pipeline: PipelineResource) -> 
     for kind, until in (("1Min", close), ("1Day", close), ("news", close - NEWS_PATIENCE)):
         if kind not in provided(pipeline.settings):
             continue
-        answered = max(pipeline.warehouse.covered_to(kind).values(), default=None)
+        answered = max(pipeline.warehouse.coverage.covered_to(kind).values(), default=None)
         if answered is None or answered < until:
             return f"{kind} not asked for until {until:%Y-%m-%d %H:%M}Z"
     news, scores = (_newest(instance, name) for name in ("news_articles", "article_sentiment"))

@@ -28,14 +28,14 @@ def history_of(
     end = min(now, span.last + _AFTER)
     after = _remembered(settings, span, horizon)
     return History(
-        bars=warehouse.bars_to_decide(span, horizon, end, now),
-        actions=warehouse.corporate_action_versions(span.symbols, now),
-        scores=warehouse.article_sentiment(
+        bars=warehouse.bars.for_decisions(span, horizon, end, now),
+        actions=warehouse.corporate_actions.versions(span.symbols, now),
+        scores=warehouse.article_sentiment.read(
             span.symbols, SentimentAnalyzer.model, span.first - settings.news_lookback, end, now
         ),
         decisions=decisions,
         prior_positions=_stakes(warehouse, settings, span, horizon, ENGINE),
-        quarantined=warehouse.quarantined_bars(span.symbols, after, end),
+        quarantined=warehouse.quarantine.bars(span.symbols, after, end),
     )
 
 
@@ -46,14 +46,15 @@ def _remembered(settings: Settings, span: ReadRange, horizon: Horizon) -> dateti
 
 def _stakes(warehouse: Warehouse, settings: Settings, span: ReadRange, horizon: Horizon, engine: str) -> pl.DataFrame:
     before = span.first - timedelta(microseconds=1)
-    return warehouse.prior_positions(span.symbols, horizon, engine, _remembered(settings, span, horizon), before)
+    return warehouse.signals.prior_positions(
+        span.symbols, horizon, engine, _remembered(settings, span, horizon), before
+    )
 
 
 def _stored(
     warehouse: Warehouse, decisions: pl.DataFrame, horizon: Horizon, engine: str = ENGINE
 ) -> dict[str, pl.DataFrame]:
     span = read_range(decisions)
-    read = (warehouse.indicators, warehouse.symbol_sentiment, warehouse.signals)
-    tables = ("technical_indicators", "symbol_sentiment", "signals")
-    found = {name: ask(span.symbols, horizon, span.first, span.last) for name, ask in zip(tables, read, strict=True)}
+    stores = (warehouse.indicators, warehouse.symbol_sentiment, warehouse.signals)
+    found = {one.table.name: one.read(span.symbols, horizon, span.first, span.last) for one in stores}
     return {**found, "signals": found["signals"].filter(pl.col("engine") == engine)}

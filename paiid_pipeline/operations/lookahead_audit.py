@@ -112,7 +112,7 @@ def _rescored(warehouse: Warehouse, scores: pl.DataFrame, analyzer: SentimentAna
     assert isinstance(first, datetime)  # noqa: S101
     assert isinstance(last, datetime)  # noqa: S101
     articles = scores["article_id"].unique(maintain_order=True).to_list()
-    return audit_scores(scores, warehouse.article_versions(articles, first, last + timedelta(microseconds=1)), analyzer)
+    return audit_scores(scores, warehouse.news.versions(articles, first, last + timedelta(microseconds=1)), analyzer)
 
 
 def _audit_models(
@@ -160,7 +160,7 @@ def _decided(
     if due.is_empty():
         return due
     span = read_range(due)
-    made = warehouse.decided("symbol_sentiment", symbols, horizon, span.first, span.last)
+    made = warehouse.symbol_sentiment.decided(symbols, horizon, span.first, span.last)
     return due.join(made, on=made.columns, how="semi", maintain_order="left")
 
 
@@ -169,7 +169,7 @@ def _decided_days(
 ) -> list[date]:
     """The sessions for which there are decisions."""
     calendar = settings.universe.calendar
-    stored = warehouse.decided("symbol_sentiment", symbols[:_SCOUTS], horizon, _BEGINNING, now)
+    stored = warehouse.symbol_sentiment.decided(symbols[:_SCOUTS], horizon, _BEGINNING, now)
     # A decision at midnight belongs to the session that ends.
     local = (pl.col("as_of") - pl.duration(microseconds=1)).dt.convert_time_zone(str(calendar.timezone)).dt.date()
     days: list[date] = stored.select(local.unique().sort()).to_series().to_list()

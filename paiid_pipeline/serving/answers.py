@@ -87,12 +87,12 @@ def newest_indicators(warehouse: Warehouse, symbol: str, signals: pl.DataFrame) 
     if signals.is_empty():
         return None
     newest = signals.sort("as_of", "horizon").row(-1, named=True)
-    found = warehouse.indicators([symbol], newest["horizon"], newest["as_of"], newest["as_of"])
+    found = warehouse.indicators.read([symbol], newest["horizon"], newest["as_of"], newest["as_of"])
     return found.row(-1, named=True) if found.height else None
 
 
 def newest_signals(warehouse: Warehouse, symbols: Sequence[str], now: datetime, engines: Sequence[str]) -> pl.DataFrame:
     """STORED_SIGNALS: of each symbol, horizon and engine the newest, by symbol, horizon and engine."""
-    return pl.concat([warehouse.latest_signals(symbols, now, engine) for engine in engines]).sort(
+    return pl.concat([warehouse.signals.latest(symbols, now, engine) for engine in engines]).sort(
         "symbol", "horizon", "engine"
     )

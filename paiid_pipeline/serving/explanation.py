@@ -47,7 +47,7 @@ def newest_signal(
     warehouse: Warehouse, symbol: str, horizon: Horizon | None, moment: datetime, engine: str = ENGINE
 ) -> Row | None:
     """The newest signal by ``moment``; of both horizons the newer, and of two at once the intraday one."""
-    found = warehouse.latest_signals([symbol], moment, engine).filter(
+    found = warehouse.signals.latest([symbol], moment, engine).filter(
         pl.col("horizon").is_in([horizon] if horizon else HORIZONS)
     )
     rows = found.sort("as_of", "horizon", descending=True).to_dicts()
@@ -62,13 +62,13 @@ def explained(warehouse: Warehouse, settings: Settings, signal: Row) -> dict[str
         raise RuntimeError(f"the signal of {as_of} lies outside every session of {settings.universe.calendar.name}")
     anchor = settings.universe.calendar.session_back(session.day, settings.lookback[horizon].sessions).open
     known_by = as_of + settings.decision_lag
-    versions = warehouse.bar_versions([symbol], TIMEFRAME[horizon], anchor, as_of, known_by)
-    known = warehouse.corporate_actions([symbol], known_by)
+    versions = warehouse.bars.versions([symbol], TIMEFRAME[horizon], anchor, as_of, known_by)
+    known = warehouse.corporate_actions.read([symbol], known_by)
     bars = on_one_footing(versions, known).unique("bar_start", keep="last", maintain_order=True)
     in_effect = (pl.col("effective_at") <= session.open) | (pl.col("kind") == REBASED)
     actions = known.filter(in_effect & (pl.col("effective_at") > anchor))
-    indicators = warehouse.indicators([symbol], horizon, as_of, as_of).to_dicts()
-    sentiment = warehouse.symbol_sentiment([symbol], horizon, as_of, as_of).to_dicts()
+    indicators = warehouse.indicators.read([symbol], horizon, as_of, as_of).to_dicts()
+    sentiment = warehouse.symbol_sentiment.read([symbol], horizon, as_of, as_of).to_dicts()
     return {
         "signal": {**signal, "reasons": json.loads(signal["reasons"])},
         "known_by": known_by,
@@ -97,12 +97,12 @@ def _articles(warehouse: Warehouse, settings: Settings, symbol: str, as_of: date
         as_of - settings.news_lookback,
         as_of + timedelta(microseconds=1),
     )
-    scores = warehouse.article_sentiment([symbol], model, start, end, known_by)
+    scores = warehouse.article_sentiment.read([symbol], model, start, end, known_by)
     decision = pl.DataFrame([(symbol, "", as_of, known_by, as_of.date(), as_of, start)], schema=DECISIONS, orient="row")
     of_these = counted(scores, decision, settings.news_lookback, settings.news_half_life, model)
     rows = of_these.join(scores.drop("fingerprint"), on=["symbol", "article_id", "known_at"], suffix="_again")
     wording = ["article_id", "content_hash"]
-    news = warehouse.article_versions(rows["article_id"].to_list(), start, end).select(*wording, "headline", "url")
+    news = warehouse.news.versions(rows["article_id"].to_list(), start, end).select(*wording, "headline", "url")
     found = rows.select(*(name for name in scores.columns if name not in ("symbol", "fingerprint")), "weight")
     found = found.join(news.unique(wording), on=wording, how="left")
     return found.sort("weight", "article_id", descending=[True, False]).to_dicts()
@@ -113,12 +113,12 @@ def withheld(
 ) -> str | None:
     """Why the newest decision by ``moment`` has no signal, made again from what was known; None where it has one."""
     asked = [horizon] if horizon else list(HORIZONS)
-    made = warehouse.latest_sentiment([symbol], moment).filter(pl.col("horizon").is_in(asked)).sort("as_of")
+    made = warehouse.symbol_sentiment.latest([symbol], moment).filter(pl.col("horizon").is_in(asked)).sort("as_of")
     if made.is_empty():
         return None
     newest, of = made["as_of"][-1], made["horizon"][-1]
     session = settings.universe.calendar.session_of(newest)
-    if session is None or warehouse.signals([symbol], of, newest, newest).height:
+    if session is None or warehouse.signals.read([symbol], of, newest, newest).height:
         return None
     calendar, segment = settings.universe.calendar, settings.universe.peers([symbol])
     due = decision_grid(segment, [session.day], calendar, settings, newest + settings.decision_lag)

@@ -50,11 +50,11 @@ def replaced_after(feed_delay: timedelta) -> timedelta:
 
 
 def _market(symbols: Sequence[str], warehouse: Warehouse, now: datetime, feed_delay: timedelta) -> list[Envelope]:
-    minute = warehouse.newest_bars(symbols, "1Min", now, now)
-    daily = warehouse.newest_bars(symbols, "1Day", now, now)
+    minute = warehouse.bars.newest(symbols, "1Min", now, now)
+    daily = warehouse.bars.newest(symbols, "1Day", now, now)
     newest = pl.concat([minute, daily]).sort("symbol", "bar_end").unique("symbol", keep="last", maintain_order=True)
     # Of any symbol: one that did not trade is asked for again, and its last price is still its last.
-    answered = max(warehouse.covered_to("1Min", "1Day").values(), default=None)
+    answered = max(warehouse.coverage.covered_to("1Min", "1Day").values(), default=None)
     until = None if answered is None else answered + _MINUTE + feed_delay + TTL["market"]
     return [
         Envelope("market", row["symbol"], row["bar_end"], now, None, _without(row, "symbol", "nominal"), until)
@@ -65,7 +65,7 @@ def _market(symbols: Sequence[str], warehouse: Warehouse, now: datetime, feed_de
 def _signals(symbols: Sequence[str], warehouse: Warehouse, now: datetime, feed_delay: timedelta) -> list[Envelope]:
     rows = [
         {**_without(row, "run_id"), "reasons": orjson.loads(row["reasons"])}
-        for row in warehouse.latest_signals(symbols, now).iter_rows(named=True)
+        for row in warehouse.signals.latest(symbols, now).iter_rows(named=True)
     ]
 
     def holds_until(_symbol: str, row: Row) -> datetime:
@@ -76,21 +76,21 @@ def _signals(symbols: Sequence[str], warehouse: Warehouse, now: datetime, feed_d
 
 
 def _sentiment(symbols: Sequence[str], warehouse: Warehouse, now: datetime, feed_delay: timedelta) -> list[Envelope]:
-    answered = warehouse.covered_to("news")
+    answered = warehouse.coverage.covered_to("news")
 
     def holds_until(symbol: str, row: Row) -> datetime:
         until: datetime = row["as_of"] + feed_delay + TTL["sentiment"]
         return min(until, answered[symbol] + TTL["news"]) if symbol in answered else until
 
-    return _by_symbol("sentiment", warehouse.latest_sentiment(symbols, now).to_dicts(), now, holds_until)
+    return _by_symbol("sentiment", warehouse.symbol_sentiment.latest(symbols, now).to_dicts(), now, holds_until)
 
 
 def _news(symbols: Sequence[str], warehouse: Warehouse, now: datetime, _feed_delay: timedelta) -> list[Envelope]:
     """Of each symbol that the source has answered about: an empty list of articles is news, too."""
     articles: dict[str, list[dict[str, Any]]] = {symbol: [] for symbol in symbols}
-    for row in warehouse.newest_articles(symbols, NEWS_SHOWN, now - NEWS_WINDOW, now).iter_rows(named=True):
+    for row in warehouse.news.newest(symbols, NEWS_SHOWN, now - NEWS_WINDOW, now).iter_rows(named=True):
         articles[row["symbol"]].append(_without(row, "symbol", "content_hash", "known_at", "nominal"))
-    answered = {symbol: end for symbol, end in warehouse.covered_to("news").items() if symbol in articles}
+    answered = {symbol: end for symbol, end in warehouse.coverage.covered_to("news").items() if symbol in articles}
     return [
         Envelope("news", symbol, as_of, now, None, {"articles": articles[symbol]}, end + TTL["news"])
         for symbol, end in answered.items()

@@ -134,15 +134,15 @@ class MLDataPipeline:
         )
 
     def _newest_bar(self, symbol: str, now: datetime) -> dict[str, Any] | None:
-        bars = [self._warehouse.newest_bars([symbol], timeframe, now, now) for timeframe in ("1Day", "1Min")]
+        bars = [self._warehouse.bars.newest([symbol], timeframe, now, now) for timeframe in ("1Day", "1Min")]
         newest = pl.concat(bars).sort("bar_end")
         return newest.row(-1, named=True) if newest.height else None
 
     def _scores(self, symbol: str, start: datetime, now: datetime) -> pl.DataFrame:
         """The ensemble's score of every article on the symbol, in the wording known now."""
         end, version = now + timedelta(microseconds=1), ["article_id", "content_hash"]
-        news = self._warehouse.news([symbol], start, end, now)
-        stored = self._warehouse.article_sentiment([symbol], self._analyzer.model, start, end, now)
+        news = self._warehouse.news.read([symbol], start, end, now)
+        stored = self._warehouse.article_sentiment.read([symbol], self._analyzer.model, start, end, now)
         stored = stored.filter(pl.col("model_version") == self._analyzer.model_version).join(
             news, on=version, how="semi"
         )

@@ -22,7 +22,7 @@ _KEY = list(DECISION_KEY)
 
 def without_signal(warehouse: Warehouse, settings: Settings, symbols: Sequence[str]) -> pl.DataFrame:
     """WITHHELD: of each horizon the newest decision that was begun, for the symbols that have no signal of it."""
-    begun = warehouse.latest_sentiment(symbols, SystemClock().now())
+    begun = warehouse.symbol_sentiment.latest(symbols, SystemClock().now())
     found = [empty(WITHHELD)]
     for horizon in HORIZONS:
         newest = begun.filter(pl.col("horizon") == horizon)["as_of"].max()
@@ -49,14 +49,14 @@ def _missing(
     known_by = newest + settings.decision_lag
     due = decision_grid(symbols, [session.day], settings.universe.calendar, settings, known_by)
     due = due.filter((pl.col("horizon") == horizon) & (pl.col("as_of") == newest))
-    made = warehouse.decided("signals", symbols, horizon, newest, newest)
+    made = warehouse.signals.decided(symbols, horizon, newest, newest)
     missing = due.join(made, on=_KEY, how="anti", maintain_order="left")
     if missing.is_empty():
         return empty(WITHHELD)
     reasons = decision_path(settings, rule_engine(settings))(
         history_of(warehouse, settings, missing, horizon, known_by)
     )["withheld"]
-    quarantined = warehouse.quarantined_bars(missing["symbol"].to_list(), session.open, SystemClock().now())
+    quarantined = warehouse.quarantine.bars(missing["symbol"].to_list(), session.open, SystemClock().now())
     told = missing.select(_KEY).join(reasons, on=_KEY, how="left", maintain_order="left")
     told = told.with_columns(pl.col("reason").fill_null("it was not made; see the run of trading_signals"))
     return with_refusals(told, quarantined).select(WITHHELD.keys())

@@ -37,11 +37,13 @@ import polars as pl
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from paiid_pipeline.warehouse.bulk_copy import copy_in
+from paiid_pipeline.warehouse.connections import ConnectionPool
 from paiid_pipeline.warehouse.coverage import CoveredRange, cover
-from paiid_pipeline.warehouse.tables import CORPORATE_ACTIONS, MARKET_BARS, NEWS_ARTICLES, Table, WriteResult
+from paiid_pipeline.warehouse.store import TableStore
+from paiid_pipeline.warehouse.tables import CORPORATE_ACTIONS, MARKET_BARS, NEWS_ARTICLES, NO_ROWS, Table, WriteResult
+from paiid_pipeline.warehouse.upserts import lock_keys
 
 _WATCHING = timedelta(minutes=10)
-_LOCKS = 512  # rows a table, as the migration that made write_locks has it
 _LARGE = 20_000
 
 
@@ -77,8 +79,8 @@ _OF = {raw.table.name: raw for raw in (_BARS, _NEWS, _ACTIONS)}
 
 
 @dataclass(frozen=True)
-class Receipt:
-    """When a batch came, and what that says about its rows."""
+class _Receipt:
+    """When and how a batch was received."""
 
     at: datetime
     live: bool
@@ -92,23 +94,53 @@ class Receipt:
             raise ValueError(f"a feed delay of {self.feed_delay} would have rows known before they are: give 0 or more")
 
 
-def write_raw(
-    cursor: Cursor, table: Table, frame: pl.DataFrame, receipt: Receipt, covers: Sequence[CoveredRange]
-) -> WriteResult:
-    """Store the rows of a checked frame that say something new, and then what they cover. See the module's rules."""
-    written = _write_rows(cursor, _OF[table.name], frame, receipt) if frame.height else WriteResult(0, 0, 0)
-    if covers:
-        cover(cursor, covers)
-    return written
+class BitemporalStore(TableStore):
+    """A table whose rows are versions, each with its ``known_at``. Reads see nothing that became known later."""
+
+    def __init__(self, connections: ConnectionPool, decision_lag: timedelta) -> None:
+        super().__init__(connections)
+        self._decision_lag = decision_lag
+
+    def write(
+        self,
+        frame: pl.DataFrame,
+        received_at: datetime,
+        live: bool = False,
+        feed_delay: timedelta = timedelta(0),
+        covers: Sequence[CoveredRange] = (),
+        asof: date | None = None,
+    ) -> WriteResult:
+        """Store the rows that are new or restate a stored one, and in the same transaction that ``covers`` is answered.
+
+        ``received_at``: when the answer came; ``live``: whether that is the wall clock's time. ``feed_delay``: how
+        long after the moment of a row the source gives it. ``asof``, for bars: the day whose companies the symbols
+        mean, where a change of name before it may have given them to others. Rows are dated by the rules of this
+        module. Replaying a batch changes nothing.
+        """
+        rows = self._checked(frame)
+        if rows.is_empty() and not covers:
+            return NO_ROWS
+        receipt = _Receipt(received_at, live, feed_delay, self._decision_lag, asof)
+        with self._transaction() as cursor:
+            written = _write_rows(cursor, _OF[self.table.name], rows, receipt) if rows.height else NO_ROWS
+            if covers:
+                cover(cursor, covers)
+            return written
 
 
-def _write_rows(cursor: Cursor, raw: _Raw, frame: pl.DataFrame, receipt: Receipt) -> WriteResult:
+def newest_version(versions: pl.DataFrame, *key: str) -> pl.DataFrame:
+    """The last row of each run of equal keys."""
+    superseded = pl.all_horizontal(pl.col(name) == pl.col(name).shift(-1) for name in key)
+    return versions.filter(superseded.fill_null(False).not_())
+
+
+def _write_rows(cursor: Cursor, raw: _Raw, frame: pl.DataFrame, receipt: _Receipt) -> WriteResult:
     table = raw.table
     frame = _without_repeats(frame, table)
     parameters = _parameters(raw, frame, receipt)
     lock_keys(cursor, table, frame)
     large = table is MARKET_BARS and frame.height >= _LARGE
-    if large and is_untouched(cursor, frame, parameters):
+    if large and _is_untouched(cursor, frame, parameters):
         moments = pl.col(raw.moment) + receipt.feed_delay
         copy_in(cursor, table.name, frame.with_columns(known_at=moments, nominal=True), binary=True)
         return WriteResult(frame.height, 0, 0)
@@ -143,7 +175,7 @@ def _ascends(frame: pl.DataFrame, key: Sequence[str]) -> bool:
     return bool(frame.select(above.slice(1).all()).item())
 
 
-def _parameters(raw: _Raw, frame: pl.DataFrame, receipt: Receipt) -> dict[str, Any]:
+def _parameters(raw: _Raw, frame: pl.DataFrame, receipt: _Receipt) -> dict[str, Any]:
     partition = raw.table.partition
     earliest = frame[raw.moment].min()
     assert isinstance(earliest, datetime)  # noqa: S101
@@ -158,18 +190,6 @@ def _parameters(raw: _Raw, frame: pl.DataFrame, receipt: Receipt) -> dict[str, A
         "watching": _WATCHING,
         "asof": receipt.asof,
     }
-
-
-def lock_keys(cursor: Cursor, table: Table, frame: pl.DataFrame) -> None:
-    """Hold, to the end of the transaction, all writers of the first column of ``table``'s key for these rows."""
-    # Two writers of one key must not both find it absent. Sorted, so that they cannot wait for each other.
-    cursor.execute(
-        f"""
-        SELECT 1 FROM write_locks WHERE table_name = %s AND bucket IN (
-            SELECT hashtext(key) & {_LOCKS - 1} FROM unnest(%s::text[]) AS key) ORDER BY bucket FOR UPDATE
-        """,
-        (table.name, frame[table.key[0]].unique().to_list()),
-    )
 
 
 def _find_newest(cursor: Cursor, table: Table, parameters: Mapping[str, Any]) -> tuple[int, int]:
@@ -302,10 +322,7 @@ def _within(table: Table, alias: str) -> str:
     return f"AND {alias}.{table.partition} BETWEEN %(lowest)s AND %(highest)s"
 
 
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def is_untouched(cursor: Cursor, bars: pl.DataFrame, parameters: Mapping[str, Any]) -> bool:
+def _is_untouched(cursor: Cursor, bars: pl.DataFrame, parameters: Mapping[str, Any]) -> bool:
     """True where no bar is stored between the first and the last of each symbol, and no rule of ``raw`` can apply.
 
     The rules are asked about whole extents, not bars: False may also be said of a batch in which all is
@@ -315,8 +332,8 @@ def is_untouched(cursor: Cursor, bars: pl.DataFrame, parameters: Mapping[str, An
         pl.col("bar_start").min().alias("first"),
         pl.col("bar_start").max().alias("last"),
         # A bar stands in the coverage at its last microsecond.
-        (pl.col("bar_end").min() - _MICROSECOND).alias("lowest_position"),
-        (pl.col("bar_end").max() - _MICROSECOND).alias("highest_position"),
+        (pl.col("bar_end").min() - timedelta(microseconds=1)).alias("lowest_position"),
+        (pl.col("bar_end").max() - timedelta(microseconds=1)).alias("highest_position"),
     )
     cursor.execute(
         """

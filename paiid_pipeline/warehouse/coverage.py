@@ -9,6 +9,8 @@ from typing import Literal
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from paiid_pipeline.warehouse.connections import ConnectionPool
+
 DataKind = Literal["1Min", "1Day", "news", "actions"]
 
 
@@ -27,37 +29,51 @@ class CoveredRange:
     end: datetime
 
 
-def missing(
-    cursor: Cursor, source: str, kind: DataKind, symbols: Sequence[str], start: datetime, end: datetime
-) -> list[CoveredRange]:
-    """What of [start, end) is not covered, in order of time; symbols with the same gap come together."""
-    if start >= end:
-        return []
-    cursor.execute(
-        """
-        SELECT lower(gap), upper(gap), array_agg(symbol ORDER BY symbol)
-        FROM (SELECT DISTINCT unnest(%(symbols)s::text[]) COLLATE "C" AS symbol) asked
-        LEFT JOIN (SELECT symbol, spans FROM coverage WHERE source = %(source)s AND kind = %(kind)s) c USING (symbol)
-        CROSS JOIN LATERAL unnest(
-            tstzmultirange(tstzrange(%(start)s, %(end)s)) - coalesce(spans, '{}'::tstzmultirange)) gap
-        GROUP BY 1, 2 ORDER BY 1, 2
-        """,
-        {"symbols": list(symbols), "source": source, "kind": kind, "start": start, "end": end},
-    )
-    return [CoveredRange(source, kind, tuple(group), first, last) for first, last, group in cursor.fetchall()]
+class Coverage:
+    """The spans answered, one multirange a source, kind and symbol. Every method is one transaction."""
 
+    def __init__(self, connections: ConnectionPool) -> None:
+        self._connections = connections
 
-def covered_to(cursor: Cursor, kinds: Sequence[DataKind]) -> dict[str, datetime]:
-    """Of each symbol the end of the newest span that was answered of any of some kinds."""
-    cursor.execute(
-        "SELECT symbol, max(upper(spans)) FROM coverage WHERE kind = ANY(%s) AND NOT isempty(spans) GROUP BY symbol",
-        (list(kinds),),
-    )
-    return dict(cursor.fetchall())
+    def add(self, spans: Sequence[CoveredRange]) -> None:
+        """Store that spans have been asked for and answered in full. Raises ValueError for one that ends too early."""
+        with self._connections.transaction("coverage") as cursor:
+            cover(cursor, spans)
+
+    def missing(
+        self, source: str, kind: DataKind, symbols: Sequence[str], start: datetime, end: datetime
+    ) -> list[CoveredRange]:
+        """The parts of [start, end) that a source has not answered, by time; symbols with the same gap together."""
+        if start >= end:
+            return []
+        with self._connections.transaction("coverage") as cursor:
+            cursor.execute(
+                """
+                SELECT lower(gap), upper(gap), array_agg(symbol ORDER BY symbol)
+                FROM (SELECT DISTINCT unnest(%(symbols)s::text[]) COLLATE "C" AS symbol) asked
+                LEFT JOIN (SELECT symbol, spans FROM coverage
+                           WHERE source = %(source)s AND kind = %(kind)s) c USING (symbol)
+                CROSS JOIN LATERAL unnest(
+                    tstzmultirange(tstzrange(%(start)s, %(end)s)) - coalesce(spans, '{}'::tstzmultirange)) gap
+                GROUP BY 1, 2 ORDER BY 1, 2
+                """,
+                {"symbols": list(symbols), "source": source, "kind": kind, "start": start, "end": end},
+            )
+            return [CoveredRange(source, kind, tuple(group), first, last) for first, last, group in cursor.fetchall()]
+
+    def covered_to(self, *kinds: DataKind) -> dict[str, datetime]:
+        """Of each symbol that was asked for the end of the newest span answered, of any of some kinds."""
+        with self._connections.transaction("coverage") as cursor:
+            cursor.execute(
+                "SELECT symbol, max(upper(spans)) FROM coverage"
+                " WHERE kind = ANY(%s) AND NOT isempty(spans) GROUP BY symbol",
+                (list(kinds),),
+            )
+            return dict(cursor.fetchall())
 
 
 def cover(cursor: Cursor, spans: Sequence[CoveredRange]) -> None:
-    """Add spans to the coverage. Raises ValueError for a span that ends before it starts."""
+    """Add spans to the coverage, within a transaction. Raises ValueError for a span that ends before it starts."""
     rows = []
     for span in spans:
         if span.start > span.end:

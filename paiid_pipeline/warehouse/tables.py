@@ -1,4 +1,4 @@
-"""What the writers must know of each table: its columns, its key, and how it is partitioned."""
+"""Each table that frames are written to: its columns, its key, and how it is partitioned."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Table:
     partition: str | None = None
     """The moment by whose month (UTC) the table is partitioned."""
     ignored: frozenset[str] = frozenset()
-    """Columns that do not make a row another version: where it came from is not what it says."""
+    """Columns in which a row may differ without being another version: where it came from."""
 
     @property
     def never_null(self) -> tuple[str, ...]:
-        """The columns that name and place a row."""
+        """The key, and the column that selects the partition."""
         return tuple({*self.key, *([self.partition] if self.partition else [])})
 
     @property
@@ -37,7 +37,7 @@ class Table:
 
     @property
     def values(self) -> tuple[str, ...]:
-        """The columns that are compared to tell whether a row says something new."""
+        """The columns whose change makes a row another version."""
         return tuple(name for name in self.schema if name not in self.key and name not in self.ignored)
 
 
@@ -75,7 +75,7 @@ PARTITIONED = (
 
 @dataclass(frozen=True)
 class WriteResult:
-    """How many rows of a batch were new, said something else than what was stored, or said nothing new."""
+    """How many rows of a batch were new, differed from what was stored, or were stored already."""
 
     inserted: int
     restated: int
@@ -85,3 +85,6 @@ class WriteResult:
         return WriteResult(
             self.inserted + other.inserted, self.restated + other.restated, self.unchanged + other.unchanged
         )
+
+
+NO_ROWS = WriteResult(0, 0, 0)

@@ -1,25 +1,23 @@
-"""Writes of what the pipeline computed: scores, aggregates, indicators, signals; and of what was refused."""
+"""Statements that write a frame to a table by its key, without moments of knowledge."""
 
 from __future__ import annotations
-
-from datetime import datetime, timedelta
 
 import polars as pl
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from paiid_pipeline.warehouse.article_versions import versions_query
-from paiid_pipeline.warehouse.bitemporal import lock_keys
 from paiid_pipeline.warehouse.bulk_copy import copy_in
-from paiid_pipeline.warehouse.tables import ARTICLE_SENTIMENT, Table, WriteResult
+from paiid_pipeline.warehouse.tables import Table, WriteResult
+
+_LOCKS = 512  # rows a table, as the migration that made write_locks has it
 
 
 def upsert(cursor: Cursor, table: Table, frame: pl.DataFrame) -> WriteResult:
-    """Store rows by their key; a stored row changes only where a value is distinct."""
-    _stage(cursor, table, frame)
+    """Insert or update rows by their key; a stored row changes only where a value is distinct."""
+    stage(cursor, table, frame)
     columns, key = ", ".join(table.columns), ", ".join(table.key)
     values = [name for name in table.columns if name not in table.key]
     cursor.execute(
-        f"SELECT count(*) FROM incoming JOIN {table.name} USING ({key}) WHERE {_between(table)}", _ends(table, frame)
+        f"SELECT count(*) FROM incoming JOIN {table.name} USING ({key}) WHERE {between(table)}", extent(table, frame)
     )
     known = _count(cursor)
     cursor.execute(
@@ -36,7 +34,7 @@ def upsert(cursor: Cursor, table: Table, frame: pl.DataFrame) -> WriteResult:
 
 def append(cursor: Cursor, table: Table, frame: pl.DataFrame) -> WriteResult:
     """Add the rows whose key is not stored yet."""
-    _stage(cursor, table, frame)
+    stage(cursor, table, frame)
     columns = ", ".join(table.columns)
     cursor.execute(
         f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM incoming "
@@ -46,11 +44,12 @@ def append(cursor: Cursor, table: Table, frame: pl.DataFrame) -> WriteResult:
 
 
 def append_newest(cursor: Cursor, table: Table, frame: pl.DataFrame, version: str, order: str) -> WriteResult:
-    """Add the rows that say something else than the newest stored row, by ``order``, of their key without ``version``.
+    """Add the rows whose ``version`` differs from that of the newest stored row of their key without ``version``.
 
-    ``version``: the column of the key that tells. What an earlier row said is said again, as by a run that goes back.
+    ``version``: a column of the key; ``order``: the column that orders the stored rows. A version that is stored but
+    not the newest is stored again, as by a run that goes back.
     """
-    _stage(cursor, table, frame)
+    stage(cursor, table, frame)
     # Of two writers of one decision the second must see what the first has written.
     lock_keys(cursor, table, frame)
     columns, key = ", ".join(table.columns), ", ".join(table.key)
@@ -63,136 +62,25 @@ def append_newest(cursor: Cursor, table: Table, frame: pl.DataFrame, version: st
             WHERE {same} AND s.{table.partition} BETWEEN %(low)s AND %(high)s ORDER BY s.{order} DESC LIMIT 1)
         ORDER BY {key}
         """,
-        _ends(table, frame),
+        extent(table, frame),
     )
     return WriteResult(cursor.rowcount, 0, frame.height - cursor.rowcount)
 
 
-_OBSERVED = """
-    %(live)s AND NOT w.nominal OR EXISTS (
-        SELECT FROM symbol_sentiment d
-        WHERE d.symbol = i.symbol AND d.as_of >= w.known_at - %(settle)s AND d.as_of <= %(scored_at)s
-          AND (%(lookback)s IS NULL OR d.as_of < i.published_at + %(lookback)s)
-          AND d.as_of >= %(low)s - %(settle)s)"""
-"""Whether a score i of a wording w is known when it is made, and not when its article is."""
-_INSTANT = "interval '1 microsecond'"
-
-
-def write_article_sentiment(
-    cursor: Cursor,
-    frame: pl.DataFrame,
-    scored_at: datetime,
-    live: bool,
-    decision_lag: timedelta,
-    lookback: timedelta | None = None,
-) -> WriteResult:
-    """Add the scores that say something else than the newest of their wording, each known from its article on.
-
-    Known from ``scored_at`` instead where the article was received live (and this is live too), or where
-    a decision that should have seen the score is stored already, which is one until ``lookback`` after its publication;
-    and after the score that it takes the place of. One that a newer wording's score had outdated by then is left out.
-    Raises LookupError for the score of a wording that is not stored.
-    """
-    _stage(cursor, ARTICLE_SENTIMENT, frame)
-    lock_keys(cursor, ARTICLE_SENTIMENT, frame)
-    ends = _ends(ARTICLE_SENTIMENT, frame)
-    of_these = versions_query(f"{_between(ARTICLE_SENTIMENT)} AND article_id IN (SELECT article_id FROM incoming)")
-    cursor.execute(f"CREATE TEMP TABLE wordings ON COMMIT DROP AS {of_these}", ends)
-    _refuse_unknown_wordings(cursor, ends)
-    columns = ", ".join(ARTICLE_SENTIMENT.columns)
-    same = "s.article_id = i.article_id AND s.symbol = i.symbol AND s.model = i.model"
-    stored = f"FROM article_sentiment s WHERE {same} AND s.published_at BETWEEN %(low)s AND %(high)s"
+def lock_keys(cursor: Cursor, table: Table, frame: pl.DataFrame) -> None:
+    """Hold, to the end of the transaction, all writers of the first column of ``table``'s key for these rows."""
+    # Two writers of one key must not both find it absent. Sorted, so that they cannot wait for each other.
     cursor.execute(
         f"""
-        INSERT INTO article_sentiment ({columns}, known_at, nominal)
-        SELECT {columns}, moment, NOT observed FROM (
-            SELECT *, max(earliest - place * {_INSTANT}) OVER (PARTITION BY article_id, symbol, model ORDER BY place)
-                      + place * {_INSTANT} AS moment
-            FROM (
-                SELECT i.*, w.place, o.observed, greatest(
-                    CASE WHEN o.observed THEN greatest(w.known_at, %(scored_at)s) ELSE w.known_at END,
-                    n.known_at + {_INSTANT}) AS earliest
-                FROM incoming i JOIN wordings w USING (article_id, content_hash, published_at)
-                CROSS JOIN LATERAL (SELECT {_OBSERVED} AS observed) o
-                LEFT JOIN LATERAL (
-                    SELECT s.known_at, s.model_version {stored}
-                    AND s.content_hash = i.content_hash AND s.known_at >= w.known_at
-                    ORDER BY s.known_at DESC LIMIT 1) n ON true
-                WHERE n.model_version IS DISTINCT FROM i.model_version) dated) i
-        WHERE NOT EXISTS (
-            SELECT {stored} AND s.known_at <= i.moment AND EXISTS (
-                SELECT FROM wordings l WHERE l.article_id = i.article_id AND l.place > i.place
-                AND l.content_hash = s.content_hash AND l.known_at <= s.known_at))
-        ORDER BY {", ".join(ARTICLE_SENTIMENT.key)}
+        SELECT 1 FROM write_locks WHERE table_name = %s AND bucket IN (
+            SELECT hashtext(key) & {_LOCKS - 1} FROM unnest(%s::text[]) AS key) ORDER BY bucket FOR UPDATE
         """,
-        {**ends, "scored_at": scored_at, "live": live, "settle": decision_lag, "lookback": lookback},
+        (table.name, frame[table.key[0]].unique().to_list()),
     )
-    return WriteResult(cursor.rowcount, 0, frame.height - min(cursor.rowcount, frame.height))
 
 
-def end_dropped_scores(
-    cursor: Cursor,
-    start: datetime,
-    end: datetime,
-    scored_at: datetime,
-    live: bool,
-    decision_lag: timedelta,
-    lookback: timedelta | None = None,
-) -> list[str]:
-    """End the scores of articles published in [start, end) for symbols that a newer wording is not about any more.
-
-    Each gets a row with confidence 0 and the flag ``dropped``, known as a score of the newer wording would be.
-    Returns the symbols, in order.
-    """
-    columns = ", ".join(ARTICLE_SENTIMENT.columns)
-    values = {"score": "0", "p_negative": "0", "p_neutral": "1", "p_positive": "0", "confidence": "0"}
-    values |= {"flags": "ARRAY['dropped']", "content_hash": "content_hash", "fingerprint": "NULL"}
-    cursor.execute(
-        f"""
-        INSERT INTO article_sentiment ({columns}, known_at, nominal)
-        SELECT {", ".join(values.get(name, name) for name in ARTICLE_SENTIMENT.columns)}, moment, NOT observed
-        FROM (
-            SELECT i.article_id, w.content_hash, i.symbol, i.model, i.model_version, i.published_at, w.until,
-                   o.observed,
-                   greatest(CASE WHEN o.observed THEN greatest(w.known_at, %(scored_at)s) ELSE w.known_at END,
-                            i.known_at + {_INSTANT}) AS moment
-            FROM ({versions_query("published_at >= %(low)s AND published_at < %(high)s")}) w
-            CROSS JOIN LATERAL (
-                SELECT DISTINCT ON (s.symbol, s.model) s.* FROM article_sentiment s
-                WHERE s.article_id = w.article_id AND s.published_at >= %(low)s AND s.published_at < %(high)s
-                  AND s.known_at < coalesce(w.until, 'infinity')
-                ORDER BY s.symbol, s.model, s.known_at DESC) i
-            CROSS JOIN LATERAL (SELECT {_OBSERVED} AS observed) o
-            WHERE w.place > 1 AND NOT i.symbol = ANY(w.symbols) AND NOT 'dropped' = ANY(i.flags)) ended
-        WHERE until IS NULL OR moment < until
-        ORDER BY {", ".join(ARTICLE_SENTIMENT.key)}
-        ON CONFLICT DO NOTHING RETURNING symbol
-        """,
-        {"low": start, "high": end, "scored_at": scored_at, "live": live, "settle": decision_lag, "lookback": lookback},
-    )
-    return sorted({symbol for (symbol,) in cursor.fetchall()})
-
-
-def quarantine(cursor: Cursor, frame: pl.DataFrame, received_at: datetime) -> int:
-    """Keep what was refused, once; how many rows are new."""
-    cursor.execute(
-        "CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT source, reason, payload FROM quarantine WITH NO DATA"
-    )
-    copy_in(cursor, "incoming", frame)
-    cursor.execute(
-        r"""
-        INSERT INTO quarantine (digest, source, received_at, reason, payload)
-        SELECT DISTINCT ON (digest) digest, source, %s, reason, payload FROM (
-            SELECT *, encode(sha256(convert_to(concat_ws(E'\x1f', source, reason, payload), 'UTF8')), 'hex') AS digest
-            FROM incoming) digested
-        ORDER BY digest ON CONFLICT DO NOTHING
-        """,
-        (received_at,),
-    )
-    return int(cursor.rowcount)
-
-
-def _stage(cursor: Cursor, table: Table, frame: pl.DataFrame) -> None:
+def stage(cursor: Cursor, table: Table, frame: pl.DataFrame) -> None:
+    """Copy a frame into the temporary table ``incoming``. Raises ValueError for two rows with one key."""
     if frame.select(pl.struct(table.key).n_unique()).item() != frame.height:
         raise ValueError(f"{table.name}: two rows of the batch have the same ({', '.join(table.key)})")
     cursor.execute(
@@ -202,26 +90,14 @@ def _stage(cursor: Cursor, table: Table, frame: pl.DataFrame) -> None:
     cursor.execute("ANALYZE incoming")
 
 
-def _refuse_unknown_wordings(cursor: Cursor, ends: dict[str, object]) -> None:
-    cursor.execute(
-        "SELECT count(*), min(article_id) FROM incoming i WHERE NOT EXISTS (SELECT FROM news_articles n WHERE "
-        "(n.article_id, n.content_hash, n.published_at) = (i.article_id, i.content_hash, i.published_at)"
-        f" AND n.{_between(ARTICLE_SENTIMENT)})",
-        ends,
-    )
-    row = cursor.fetchone()
-    if row and row[0]:
-        raise LookupError(
-            f"article_sentiment: {row[0]} scores are of articles that are not stored, such as {row[1]!r}: "
-            "write the articles first, and score what news_to_score gives"
-        )
-
-
-def _between(table: Table) -> str:
+def between(table: Table) -> str:
+    """The condition that a row lies in the months of a frame, with the parameters of `extent`."""
+    # Constants, not a join: they let PostgreSQL leave the other months out while it plans.
     return f"{table.partition} BETWEEN %(low)s AND %(high)s"
 
 
-def _ends(table: Table, frame: pl.DataFrame) -> dict[str, object]:
+def extent(table: Table, frame: pl.DataFrame) -> dict[str, object]:
+    """The first and last moment of a frame, by the column by which its table is partitioned."""
     moments = frame[table.partition or ""]
     return {"low": moments.min(), "high": moments.max()}
 

@@ -40,10 +40,10 @@ def filled(postgres_url: str) -> str:
     """A warehouse with a decision on AAPL, and nothing on TWX."""
     migrate(postgres_url)
     with Warehouse(postgres_url) as opened:
-        opened.write_bars(bars(bar(T0 - MINUTE, 92.5)), T0)
-        opened.write_indicators(indicators(indicator(T0, rsi_14=28.0, macd=0.1, bb_position="lower", regime="range")))
-        opened.write_symbol_sentiment(sentiments(sentiment(T0, score=0.4, confidence=0.5, model="ensemble")))
-        opened.write_signals(signals(signal(T0)), "run")
+        opened.bars.write(bars(bar(T0 - MINUTE, 92.5)), T0)
+        opened.indicators.write(indicators(indicator(T0, rsi_14=28.0, macd=0.1, bb_position="lower", regime="range")))
+        opened.symbol_sentiment.write(sentiments(sentiment(T0, score=0.4, confidence=0.5, model="ensemble")))
+        opened.signals.write(signals(signal(T0)), "run")
     return postgres_url
 
 

@@ -129,7 +129,7 @@ def minutes(opens: list[datetime], step: int) -> list[datetime]:
 
 
 def upserts(url: str, size: Size) -> list[Row]:
-    """write_bars of new bars, of the same again, and of a batch that overlaps, against ADBC's append of new ones.
+    """bars.write of new bars, of the same again, and of a batch that overlaps, against ADBC's append of new ones.
 
     Both have their connection open and their partitions made; the append's rows are in Arrow already.
     """
@@ -146,17 +146,17 @@ def upserts(url: str, size: Size) -> list[Row]:
             for one in (ours, theirs):
                 make_months(one, starts[0], starts[-1])
             with Warehouse(ours) as warehouse, adbc.connect(theirs) as connection:
-                warehouse.missing("bench", "1Min", [], starts[0], starts[-1])
+                warehouse.coverage.missing("bench", "1Min", [], starts[0], starts[-1])
                 contestants = {
                     "append": partial(append, connection, appended),
-                    "new": partial(warehouse.write_bars, batch, NOW),
+                    "new": partial(warehouse.bars.write, batch, NOW),
                 }
                 for name in sorted(contestants, reverse=bool(number % 2)):
                     times[name].append(timed(contestants[name]))
                 times["again"].append(timed(contestants["new"]))
                 execute(ours, "TRUNCATE market_bars")
-                warehouse.write_bars(half, NOW)
-                times["overlapping"].append(timed(partial(warehouse.write_bars, overlapping, NOW)))
+                warehouse.bars.write(half, NOW)
+                times["overlapping"].append(timed(partial(warehouse.bars.write, overlapping, NOW)))
     said = {
         "new": f"upsert of {size.bars:,} new bars",
         "overlapping": "half of them stored, 1 % restated",
@@ -191,17 +191,19 @@ def fill(warehouse: Warehouse, size: Size, older: list[datetime], recent: list[d
     """Minute and daily bars, and the decisions made on them."""
     names = tuple(f"S{number:03d}" for number in range(size.symbols))
     for first in range(0, len(older), 60):
-        warehouse.write_bars(random_bars(minutes(older[first : first + 60], size.thinned), size.symbols), NOW)
-    warehouse.write_bars(random_bars(minutes(recent, 1)[: -size.minutes], size.symbols), NOW)
+        warehouse.bars.write(random_bars(minutes(older[first : first + 60], size.thinned), size.symbols), NOW)
+    warehouse.bars.write(random_bars(minutes(recent, 1)[: -size.minutes], size.symbols), NOW)
     closes = [*older, *recent[:-1]]
-    warehouse.write_bars(random_bars(closes, size.symbols, "1Day", LENGTH * MINUTE), NOW)
+    warehouse.bars.write(random_bars(closes, size.symbols, "1Day", LENGTH * MINUTE), NOW)
     decided = random_bars(closes, size.symbols).select(
         "symbol", "bar_start", "bar_end", horizon=pl.lit("daily"), as_of=pl.col("bar_end"),
         bars=pl.lit(250, pl.Int64), close="close", rsi_14="close", inputs_hash=pl.lit("0" * 64),
     )  # fmt: skip
     lacking = [pl.lit(None, kind).alias(name) for name, kind in INDICATORS.items() if name not in decided.columns]
-    warehouse.write_indicators(decided.with_columns(lacking).select(list(INDICATORS)))
-    warehouse.cover([CoveredRange("bench", "1Min", names, closes[0], recent[-1] + (LENGTH - size.minutes) * MINUTE)])
+    warehouse.indicators.write(decided.with_columns(lacking).select(list(INDICATORS)))
+    warehouse.coverage.add(
+        [CoveredRange("bench", "1Min", names, closes[0], recent[-1] + (LENGTH - size.minutes) * MINUTE)]
+    )
 
 
 def refresh(warehouse: Warehouse, size: Size, start: datetime, anchor: datetime) -> dict[str, float]:
@@ -213,18 +215,18 @@ def refresh(warehouse: Warehouse, size: Size, start: datetime, anchor: datetime)
         "write": timed(lambda: write_one(warehouse, batch, names, end)),
         "read": timed(
             lambda: (
-                warehouse.bar_versions(names, "1Min", anchor, end, end + MINUTE),
-                warehouse.bars(names, "1Day", anchor - timedelta(days=9), end, end),
-                warehouse.indicators(names, "daily", anchor - timedelta(days=2), end),
-                warehouse.newest_bars(names, "1Min", end, end + MINUTE),
+                warehouse.bars.versions(names, "1Min", anchor, end, end + MINUTE),
+                warehouse.bars.read(names, "1Day", anchor - timedelta(days=9), end, end),
+                warehouse.indicators.read(names, "daily", anchor - timedelta(days=2), end),
+                warehouse.bars.newest(names, "1Min", end, end + MINUTE),
             )
         ),
     }
 
 
 def write_one(warehouse: Warehouse, batch: pl.DataFrame, names: list[str], end: datetime) -> None:
-    for gap in warehouse.missing("bench", "1Min", names, end - 10 * MINUTE, end):
-        warehouse.write_bars(batch, end + timedelta(seconds=2), live=True, covers=[gap])
+    for gap in warehouse.coverage.missing("bench", "1Min", names, end - 10 * MINUTE, end):
+        warehouse.bars.write(batch, end + timedelta(seconds=2), live=True, covers=[gap])
 
 
 def refreshes(url: str, size: Size) -> list[Row]:

@@ -125,7 +125,7 @@ def test_a_signal_is_explained_with_all_that_it_rests_on(filled: World, capsys: 
 def test_the_text_form_and_the_moment_asked_for(filled: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert explain(settings_of(filled), "AAPL", "daily", None, as_json=False) == 0
     printed = capsys.readouterr().out
-    run = filled.warehouse.latest_signals(["AAPL"], NOW)["run_id"][0]
+    run = filled.warehouse.signals.latest(["AAPL"], NOW)["run_id"][0]
     for words in ("why\n", "[rsi]", "known at", "1Day bar", "corporate actions applied", "rsi_14", "sentiment", run):
         assert words in printed, words
     assert explain(settings_of(filled), "AAPL", "intraday", "2026-03-10T09:03Z", as_json=True) == 0

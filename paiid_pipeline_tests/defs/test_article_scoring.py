@@ -80,7 +80,7 @@ def test_a_new_version_of_the_ensemble_scores_again_and_keeps_what_was(world: Wo
     assert stored(world)["model_version"].str.starts_with("fitted.x(").sum() == 1
     # Vader's own scores are those that were there, and wordings that newer ones have outdated are not read again.
     assert len(before) < len(after) <= len(before) * 3 // 2
-    scores = world.warehouse.article_sentiment(
+    scores = world.warehouse.article_sentiment.read(
         world.pipeline(NOW).universe.symbols, "ensemble", START - 9 * DAYS, NOW, NOW
     )
     newest = scores.sort("known_at").unique(["symbol", "article_id"], keep="last", maintain_order=True)
@@ -106,7 +106,7 @@ def test_articles_of_any_kind_are_scored_or_counted(world: World) -> None:
         for number, headline in enumerate(odd.values())
     ]
     rows += [article(90, START, "no symbols", [], published_at=START)]
-    world.pipeline(START).warehouse.write_news(news(*rows), START)
+    world.pipeline(START).warehouse.news.write(news(*rows), START)
     reported = score(world)
     assert reported["articles scored"] >= len(rows)  # type: ignore[operator]
     found = world.rows("article_sentiment", where="article_id like 'test:%' and model = 'ensemble'")

@@ -96,7 +96,7 @@ def test_a_signal_holds_until_a_pipeline_that_is_well_has_published_the_next(del
 def test_an_expired_horizon_does_not_stand_beside_one_that_holds(world: World) -> None:
     yesterday = START - timedelta(hours=12)
     daily = signal(yesterday, horizon="daily", valid_until=yesterday + timedelta(hours=1))
-    world.warehouse.write_signals(signals(daily, signal(START)), "run")
+    world.warehouse.signals.write(signals(daily, signal(START)), "run")
     [envelope] = envelopes("signals", SYMBOLS, world.warehouse, NOW)
     assert set(envelope.data) == {"intraday"}
     assert envelope.staleness(NOW) is None

@@ -21,7 +21,7 @@ def test_one_pass_fills_every_table_and_every_hot_key(world: World) -> None:
     world.everything(NOW, DAY - timedelta(days=1), DAY)
     counts = {table: len(rows) for table, rows in world.snapshot().items()}
     assert all(counts[table] for table in ("market_bars", "news_articles", "coverage", *DERIVED)), counts
-    newest = world.warehouse.latest_signals(["AAPL", "MSFT", "JPM", "KO"], NOW)
+    newest = world.warehouse.signals.latest(["AAPL", "MSFT", "JPM", "KO"], NOW)
     assert newest.filter(pl.col("horizon") == "intraday")["as_of"].unique().to_list() == [START]
     assert newest.filter(pl.col("horizon") == "daily")["as_of"].unique().to_list() == [START.replace(hour=0)]
     cache = CacheManager.connect(world.redis_url)

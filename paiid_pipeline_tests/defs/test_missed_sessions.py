@@ -83,7 +83,7 @@ def test_after_the_close_of_an_exchange_the_cadences_go_on_until_its_last_decisi
 ) -> None:
     close, now = at("03-10T20:00"), at("03-10T23:01")
     rows = [signal(close - timedelta(minutes=5)), signal(at("03-09T20:00"), horizon="daily")]
-    exchange.warehouse.write_signals(signals(*rows), "run")
+    exchange.warehouse.signals.write(signals(*rows), "run")
     pipeline = exchange.pipeline(now)
     for schedule in ("market_refresh_schedule", "news_refresh_schedule", "article_scoring_schedule"):
         assert span(tick(schedule, pipeline, exchange.instance)) == ("2026-03-10", "2026-03-10")

@@ -29,9 +29,9 @@ def eager(tmp_path: Path) -> Path:
 def test_the_users_rules_decide_and_quarantined_bars_halt(world: World, eager: Path) -> None:
     world.variables = {**world.variables, "PAIID_RULES": str(eager)}
     refused = [{"source": "test", "reason": "high_below_low", "payload": '{"symbol": "AAPL", "h": 1}'}]
-    world.warehouse.quarantine(pl.DataFrame(refused), START - timedelta(minutes=12))
+    world.warehouse.quarantine.write(pl.DataFrame(refused), START - timedelta(minutes=12))
     world.everything(NOW, DAY - timedelta(days=1), DAY)
-    found = world.warehouse.signals(SYMBOLS, "intraday", START - timedelta(hours=3), START)
+    found = world.warehouse.signals.read(SYMBOLS, "intraday", START - timedelta(hours=3), START)
     assert set(found["model_version"]) == {load_rules(eager).version}
     acting = found.filter(pl.col("signal") != "HOLD")
     assert acting.height > 20
@@ -43,7 +43,7 @@ def test_the_users_rules_decide_and_quarantined_bars_halt(world: World, eager: P
         assert row["position_fraction"] == 0
         texts = [reason["text"] for reason in orjson.loads(row["reasons"])]
         assert "No position: a bar was quarantined (high_below_low)" in texts
-    [daily] = world.warehouse.signals(["KO"], "daily", START.replace(hour=0), START).to_dicts()
+    [daily] = world.warehouse.signals.read(["KO"], "daily", START.replace(hour=0), START).to_dicts()
     assert daily["valid_until"] - daily["as_of"] == timedelta(days=1)
 
 

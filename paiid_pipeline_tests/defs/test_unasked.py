@@ -78,7 +78,7 @@ def test_news_that_stop_end_the_decisions_after_a_refresh_and_a_step(world: Worl
     world.everything(NOW, DAY)
     at = START + timedelta(minutes=40, seconds=4)
     world.refresh(at, DAY)
-    newest = world.warehouse.latest_signals(["AAPL"], at).filter(pl.col("horizon") == "intraday")["as_of"].item()
+    newest = world.warehouse.signals.latest(["AAPL"], at).filter(pl.col("horizon") == "intraday")["as_of"].item()
     assert newest == START + timedelta(minutes=35)
 
 
@@ -88,7 +88,7 @@ def test_due_is_made_and_withheld_in_every_stage_when_bars_are_missing_for_some(
     world.execute("delete from market_bars where symbol = 'KO' and timeframe = '1Min'")
     world.execute("delete from signals")
     refused = {"source": ["x"], "reason": ["close_outside_range"], "payload": ['{"symbol": "KO", "c": 1}']}
-    world.warehouse.quarantine(pl.DataFrame(refused), START)
+    world.warehouse.quarantine.write(pl.DataFrame(refused), START)
     at = NOW + timedelta(minutes=5)
     result = world.run("sentiment_refresh", at, DAY, symbol_sentiment={}, hot_results={"kinds": ["news"]})
     assert result.success

@@ -24,7 +24,7 @@ NOWHERE = "redis://127.0.0.1:1/0"
 def warehouse(postgres_url: str) -> Iterator[Warehouse]:
     migrate(postgres_url)
     with Warehouse(postgres_url) as opened:
-        opened.write_news(
+        opened.news.write(
             news(
                 article(1, headline="Great profit, excellent growth"),
                 article(2, headline="Awful fraud", published_at=T0 - timedelta(days=4), updated=T0 - timedelta(days=4)),
@@ -33,7 +33,7 @@ def warehouse(postgres_url: str) -> Iterator[Warehouse]:
             ),
             LATER,
         )
-        opened.write_bars(bars(bar(close=100.0), bar(T0 + MINUTE, close=101.0), bar(NOW, close=999.0)), LATER)
+        opened.bars.write(bars(bar(close=100.0), bar(T0 + MINUTE, close=101.0), bar(NOW, close=999.0)), LATER)
         yield opened
 
 
@@ -59,8 +59,8 @@ def test_the_articles_of_the_days_asked_for_are_scored_as_known_now(warehouse: W
 
 def test_what_the_graph_has_scored_is_not_scored_again(warehouse: Warehouse) -> None:
     analyzer = SentimentAnalyzer()
-    scored = analyzer.score_articles(warehouse.unscored_versions(T0, NOW, analyzer.model, analyzer.model_version))
-    warehouse.write_article_sentiment(scored, NOW - MINUTE)
+    scored = analyzer.score_articles(warehouse.news.unscored_versions(T0, NOW, analyzer.model, analyzer.model_version))
+    warehouse.article_sentiment.write(scored, NOW - MINUTE)
     expected = opened(warehouse, NOWHERE, FixedClock(NOW)).get_sentiment_analysis_sync("AAPL")
 
     class Blind(SentimentAnalyzer):

@@ -36,7 +36,7 @@ def test_the_newest_decision_tells_who_is_missing_and_what_lies_in_quarantine(wo
     refused = pl.DataFrame(
         {"source": ["x"], "reason": ["close_outside_range"], "payload": ['{"symbol": "KO", "c": 1}']}
     )
-    world.warehouse.quarantine(refused, now)
+    world.warehouse.quarantine.write(refused, now)
     found = {(row[0], row[1]): row[3] for row in without_signal(world.warehouse, settings, symbols).rows()}
     assert set(found) == {("KO", "intraday"), ("JPM", "intraday")}
     assert "1200 s before the decision; at most 900 s is allowed" in found["KO", "intraday"]

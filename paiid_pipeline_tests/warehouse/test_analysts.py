@@ -154,8 +154,8 @@ def test_no_lock_of_an_analyst_stops_a_writer_or_the_turn_of_a_month(analyst: Cu
     analyst.execute("SELECT pg_advisory_lock(hashtext('paiid warehouse migration'))")
     analyst.execute("BEGIN; SELECT * FROM signals_latest, signals_history, sentiment_daily, indicators_latest")
     warehouse.ensure_partitions(T0 + timedelta(days=400))
-    assert warehouse.write_bars(bars(bar()), LATER).inserted == 1
-    assert warehouse.write_signals(signals(signal(T0)), "1").inserted == 1
+    assert warehouse.bars.write(bars(bar()), LATER).inserted == 1
+    assert warehouse.signals.write(signals(signal(T0)), "1").inserted == 1
     analyst.execute("ROLLBACK")
 
 
@@ -180,9 +180,9 @@ def test_the_latest_views_show_the_newest_row_of_each(warehouse: Warehouse, anal
     """Across months, horizons and engines; of two rows for one moment, the one written last."""
     month = timedelta(days=31)
     old, new = T0, T0 + month
-    warehouse.write_signals(signals(signal(new, signal="BUY"), signal(old, signal="SELL"), signal(old, "TWX")), "1")
-    warehouse.write_signals(signals(signal(new, signal="HOLD", inputs_hash="a"), signal(old, horizon="daily")), "2")
-    warehouse.write_signals(signals(signal(old, engine="ml")), "3")
+    warehouse.signals.write(signals(signal(new, signal="BUY"), signal(old, signal="SELL"), signal(old, "TWX")), "1")
+    warehouse.signals.write(signals(signal(new, signal="HOLD", inputs_hash="a"), signal(old, horizon="daily")), "2")
+    warehouse.signals.write(signals(signal(old, engine="ml")), "3")
     analyst.execute("SELECT symbol, horizon, engine, as_of, signal FROM signals_latest ORDER BY 1, 2, 3")
     assert analyst.fetchall() == [
         ("AAPL", "daily", "rules", old, "BUY"),
@@ -194,7 +194,7 @@ def test_the_latest_views_show_the_newest_row_of_each(warehouse: Warehouse, anal
     assert analyst.fetchone() == (6,)
     analyst.execute("SELECT reasons -> 0 ->> 'rule' FROM signals_latest WHERE symbol = 'TWX'")
     assert analyst.fetchone() == ("rsi",)
-    warehouse.write_indicators(
+    warehouse.indicators.write(
         indicators(indicator(old, rsi_14=1.0), indicator(new, rsi_14=2.0), indicator(old, "TWX"))
     )
     analyst.execute("SELECT symbol, as_of, rsi_14 FROM indicators_latest ORDER BY 1")
@@ -203,8 +203,8 @@ def test_the_latest_views_show_the_newest_row_of_each(warehouse: Warehouse, anal
 
 def test_daily_sentiment_counts_each_article_once_in_its_newest_wording(warehouse: Warehouse, analyst: Cursor) -> None:
     first, edited, second = article(1), article(1, T0 + MINUTE, "Down"), article(2, headline="Other")
-    warehouse.write_news(news(first, edited, second), LATER)
-    warehouse.write_article_sentiment(
+    warehouse.news.write(news(first, edited, second), LATER)
+    warehouse.article_sentiment.write(
         scores(score(first, value=1.0), score(edited, value=0.25), score(second, value=0.75)), LATER
     )
     analyst.execute("SELECT symbol, day, article_count, mean_score, lowest_score, highest_score FROM sentiment_daily")

@@ -24,7 +24,7 @@ BARS = 8
 
 @dataclass(frozen=True)
 class Batch:
-    """One call of write_bars: closes by the number of the minute, and what it covers."""
+    """One call of bars.write: closes by the number of the minute, and what it covers."""
 
     closes: dict[int, float]
     received: datetime
@@ -119,15 +119,15 @@ def test_the_reader_agrees_with_the_model_at_every_moment(
         rows = bars(*(bar(T0 + number * MINUTE, close, symbol) for number, close in batch.closes.items()))
         covers = [span(symbol, batch.cover)] if batch.cover else []
         for _ in range(2 if replay else 1):
-            got = warehouse.write_bars(rows, batch.received, batch.live, batch.delay, covers)
+            got = warehouse.bars.write(rows, batch.received, batch.live, batch.delay, covers)
             assert got == model.write(batch)
         if batch.decide:
             moment = T0 + batch.decide * MINUTE
-            warehouse.write_indicators(indicators(indicator(moment, symbol)))
+            warehouse.indicators.write(indicators(indicator(moment, symbol)))
             model.decided.add(moment)
     moments = {version[0] for versions in model.versions.values() for version in versions}
     for known_by in {T0, *moments, *(moment - TICK for moment in moments)}:
-        found = warehouse.bars([symbol], "1Min", T0, T0 + BARS * MINUTE, known_by)
+        found = warehouse.bars.read([symbol], "1Min", T0, T0 + BARS * MINUTE, known_by)
         assert found.select("bar_start", "close").rows() == model.as_of(known_by)
 
 
@@ -137,14 +137,14 @@ def test_what_was_known_stays_known(warehouse: Warehouse, sequence: Sequence[Bat
     """Once a moment has passed, no later receipt changes what was known at it."""
     symbol = symbol_of_its_own()
     seen: dict[datetime, pl.DataFrame] = {}
-    warehouse.cover([span(symbol, (0, BARS))])
+    warehouse.coverage.add([span(symbol, (0, BARS))])
     for number, batch in enumerate(sorted(sequence, key=lambda one: one.received)):
         rows = bars(*(bar(T0 + step * MINUTE, close, symbol) for step, close in batch.closes.items()))
-        warehouse.write_bars(rows, batch.received + number * TICK, batch.live, batch.delay)
+        warehouse.bars.write(rows, batch.received + number * TICK, batch.live, batch.delay)
         for moment, before in seen.items():
-            assert warehouse.bars([symbol], "1Min", T0, T0 + BARS * MINUTE, moment).equals(before)
+            assert warehouse.bars.read([symbol], "1Min", T0, T0 + BARS * MINUTE, moment).equals(before)
         moment = batch.received + number * TICK
-        seen[moment] = warehouse.bars([symbol], "1Min", T0, T0 + BARS * MINUTE, moment)
+        seen[moment] = warehouse.bars.read([symbol], "1Min", T0, T0 + BARS * MINUTE, moment)
 
 
 def span(symbol: str, ends: tuple[int, int]) -> CoveredRange:

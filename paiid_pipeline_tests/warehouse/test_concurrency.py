@@ -34,33 +34,33 @@ def at_once(*calls: Callable[[], WriteResult]) -> list[WriteResult]:
 
 
 def test_identical_live_batches_at_once_are_stored_once(warehouse: Warehouse) -> None:
-    warehouse.cover([CoveredRange("test", "1Min", ("AAPL",), T0 - MINUTE, T0)])
+    warehouse.coverage.add([CoveredRange("test", "1Min", ("AAPL",), T0 - MINUTE, T0)])
     rows = bars(*(bar(T0 + step * MINUTE) for step in range(500)))
     received = [T0 + 8 * MINUTE + timedelta(seconds=number) for number in range(4)]
-    done = at_once(*(lambda at=at: warehouse.write_bars(rows, at, live=True) for at in received))  # type: ignore[misc]
+    done = at_once(*(lambda at=at: warehouse.bars.write(rows, at, live=True) for at in received))  # type: ignore[misc]
     assert sum(one.inserted for one in done) == 500
     assert sum(one.restated for one in done) == 0
-    assert warehouse.bar_versions(["AAPL"], "1Min", T0, LATER, LATER).height == 500
+    assert warehouse.bars.versions(["AAPL"], "1Min", T0, LATER, LATER).height == 500
 
 
 def test_batches_that_meet_in_opposite_orders_do_not_block_each_other(warehouse: Warehouse) -> None:
     rows = [bar(symbol=f"S{number}") for number in range(300)]
     done = at_once(
-        lambda: warehouse.write_bars(bars(*rows), LATER), lambda: warehouse.write_bars(bars(*reversed(rows)), LATER)
+        lambda: warehouse.bars.write(bars(*rows), LATER), lambda: warehouse.bars.write(bars(*reversed(rows)), LATER)
     )
     assert sorted(one.inserted for one in done) == [0, 300]
 
 
 def test_the_same_article_in_two_segments_at_once_is_stored_once(warehouse: Warehouse) -> None:
     rows = news(*(article(number, symbols=["AAPL", "TWX"]) for number in range(200)))
-    done = at_once(*[lambda: warehouse.write_news(rows, LATER)] * 3)
+    done = at_once(*[lambda: warehouse.news.write(rows, LATER)] * 3)
     assert sorted(one.inserted for one in done) == [0, 0, 200]
 
 
 def test_partitions_that_several_need_at_once_are_made_once(warehouse: Warehouse) -> None:
     def rows(symbol: str) -> Callable[[], WriteResult]:
         frame = sentiments(*(sentiment(T0 + number * MONTH, symbol) for number in range(12)))
-        return lambda: warehouse.write_symbol_sentiment(frame)
+        return lambda: warehouse.symbol_sentiment.write(frame)
 
     assert at_once(*(rows(symbol) for symbol in "ABCD")) == [WriteResult(12, 0, 0)] * 4
 
@@ -73,7 +73,7 @@ def test_migrations_at_once_make_one_schema(postgres_url: str) -> None:
         list(pool.map(migrate, [postgres_url] * 2))
     assert [process.wait() for process in processes] == [0, 0]
     with Warehouse(postgres_url) as warehouse:
-        assert warehouse.write_bars(bars(bar()), LATER).inserted == 1
+        assert warehouse.bars.write(bars(bar()), LATER).inserted == 1
 
 
 COUNT = 100_000
@@ -83,7 +83,7 @@ import sys
 from paiid_pipeline.warehouse import Warehouse
 from paiid_pipeline_tests.warehouse.rows import LATER
 from paiid_pipeline_tests.warehouse.test_concurrency import many, whole
-Warehouse(sys.argv[1]).write_bars(many(), LATER, covers=[whole()])
+Warehouse(sys.argv[1]).bars.write(many(), LATER, covers=[whole()])
 """
 
 
@@ -103,7 +103,7 @@ def test_a_writer_killed_in_the_middle_leaves_nothing_and_the_next_one_writes_al
 ) -> None:
     """The writer is held at its last row by a rival's uncommitted row of the same key, and killed there."""
     rows = many()
-    warehouse.write_bars(rows.tail(1).with_columns(symbol=pl.lit("MSFT")), LATER)
+    warehouse.bars.write(rows.tail(1).with_columns(symbol=pl.lit("MSFT")), LATER)
     rival = psycopg2.connect(warehouse_url)
     with rival.cursor() as cursor:
         cursor.execute(
@@ -116,10 +116,10 @@ def test_a_writer_killed_in_the_middle_leaves_nothing_and_the_next_one_writes_al
         assert child.wait() == -signal.SIGKILL
     rival.rollback()
     rival.close()
-    assert warehouse.bar_versions(["AAPL"], "1Min", T0, LATER, LATER).is_empty()
-    assert len(warehouse.missing("test", "1Min", ["AAPL"], T0, T0 + COUNT * MINUTE)) == 1
-    assert warehouse.write_bars(rows, LATER, covers=[whole()]) == WriteResult(COUNT, 0, 0)
-    assert warehouse.missing("test", "1Min", ["AAPL"], T0, T0 + COUNT * MINUTE) == []
+    assert warehouse.bars.versions(["AAPL"], "1Min", T0, LATER, LATER).is_empty()
+    assert len(warehouse.coverage.missing("test", "1Min", ["AAPL"], T0, T0 + COUNT * MINUTE)) == 1
+    assert warehouse.bars.write(rows, LATER, covers=[whole()]) == WriteResult(COUNT, 0, 0)
+    assert warehouse.coverage.missing("test", "1Min", ["AAPL"], T0, T0 + COUNT * MINUTE) == []
 
 
 def _wait_until_someone_waits(url: str) -> None:

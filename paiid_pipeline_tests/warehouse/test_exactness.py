@@ -48,16 +48,16 @@ def test_floats_keep_their_bits_and_moments_their_microseconds(
     at = [T0 + number * timedelta(days=1) + timedelta(microseconds=step) for number in range(len(values))]
     symbol = symbol_of_its_own()
     rows = sentiments(*(sentiment(moment, symbol, score=value) for moment, value in zip(at, values, strict=True)))
-    warehouse.write_symbol_sentiment(rows)
-    found = warehouse.symbol_sentiment([symbol], "intraday", at[0], at[-1])
+    warehouse.symbol_sentiment.write(rows)
+    found = warehouse.symbol_sentiment.read([symbol], "intraday", at[0], at[-1])
     assert found["as_of"].to_list() == at
     assert bits(found["score"].to_list()) == bits(values)
 
 
 @pytest.mark.parametrize("value", [-0.0, 5e-324, -2.2250738585072009e-308, 1.7976931348623157e308, 0.1 + 0.2])
 def test_the_floats_at_the_edges_keep_their_bits(warehouse: Warehouse, value: float) -> None:
-    warehouse.write_bars(bars(bar(close=value)), LATER)
-    found = warehouse.bars(["AAPL"], "1Min", T0, LATER, LATER)
+    warehouse.bars.write(bars(bar(close=value)), LATER)
+    found = warehouse.bars.read(["AAPL"], "1Min", T0, LATER, LATER)
     for column in ("open", "high", "low", "close"):
         assert bits(found[column].to_list()) == bits([value])
 
@@ -68,53 +68,53 @@ def test_text_of_any_kind_comes_back(
     warehouse: Warehouse, headline: str, summary: str | None, symbols: list[str]
 ) -> None:
     name = symbol_of_its_own()
-    warehouse.write_news(news(article(article_id=name, headline=headline, summary=summary, symbols=symbols)), LATER)
-    found = warehouse.news(None, T0, LATER, LATER).filter(pl.col("article_id") == name)
+    warehouse.news.write(news(article(article_id=name, headline=headline, summary=summary, symbols=symbols)), LATER)
+    found = warehouse.news.read(None, T0, LATER, LATER).filter(pl.col("article_id") == name)
     assert found.select("headline", "summary", "symbols").rows() == [(headline, summary, symbols)]
 
 
 def test_lines_that_mean_something_to_copy_are_only_text(warehouse: Warehouse) -> None:
     hard = '\\.\n"\\."\n\\N,\r\n\t""'
-    warehouse.write_news(news(article(headline=hard, summary="", url="")), LATER)
-    found = warehouse.news(None, T0, LATER, LATER)
+    warehouse.news.write(news(article(headline=hard, summary="", url="")), LATER)
+    found = warehouse.news.read(None, T0, LATER, LATER)
     assert found.select("headline", "summary", "url").row(0) == (hard, "", "")
 
 
 def test_a_character_that_postgres_cannot_hold_does_not_lose_the_row(warehouse: Warehouse) -> None:
-    warehouse.write_news(news(article(headline="a\0b")), LATER)
-    assert warehouse.news(None, T0, LATER, LATER)["headline"].to_list() == ["a␀b"]
+    warehouse.news.write(news(article(headline="a\0b")), LATER)
+    assert warehouse.news.read(None, T0, LATER, LATER)["headline"].to_list() == ["a␀b"]
 
 
 def test_a_headline_of_ten_megabytes_is_stored(warehouse: Warehouse) -> None:
-    warehouse.write_news(news(article(headline="x" * 10_000_000)), LATER)
-    assert warehouse.news(None, T0, LATER, LATER)["headline"].str.len_bytes().to_list() == [10_000_000]
+    warehouse.news.write(news(article(headline="x" * 10_000_000)), LATER)
+    assert warehouse.news.read(None, T0, LATER, LATER)["headline"].str.len_bytes().to_list() == [10_000_000]
 
 
 def test_empty_frames_and_no_symbols_are_fine(warehouse: Warehouse) -> None:
-    assert warehouse.write_bars(schemas.empty(schemas.BARS), LATER) == WriteResult(0, 0, 0)
-    assert warehouse.write_signals(schemas.empty(schemas.SIGNALS), "run") == WriteResult(0, 0, 0)
-    assert warehouse.quarantine(schemas.empty(schemas.REFUSALS), LATER) == 0
-    assert warehouse.bars([], "1Min", T0, LATER, LATER).schema == pl.Schema(schemas.STORED_BARS)
-    assert warehouse.news([], T0, LATER, LATER).schema == pl.Schema(schemas.STORED_NEWS)
+    assert warehouse.bars.write(schemas.empty(schemas.BARS), LATER) == WriteResult(0, 0, 0)
+    assert warehouse.signals.write(schemas.empty(schemas.SIGNALS), "run") == WriteResult(0, 0, 0)
+    assert warehouse.quarantine.write(schemas.empty(schemas.REFUSALS), LATER) == 0
+    assert warehouse.bars.read([], "1Min", T0, LATER, LATER).schema == pl.Schema(schemas.STORED_BARS)
+    assert warehouse.news.read([], T0, LATER, LATER).schema == pl.Schema(schemas.STORED_NEWS)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_refused_by_name(warehouse: Warehouse, value: float) -> None:
     with pytest.raises(ValueError, match=r"technical_indicators: column 'rsi_14' holds NaN or infinity"):
-        warehouse.write_indicators(indicators(indicator(T0, rsi_14=value)))
+        warehouse.indicators.write(indicators(indicator(T0, rsi_14=value)))
     with pytest.raises(ValueError, match=r"market_bars: column 'vwap'"):
-        warehouse.write_bars(bars(bar(vwap=value)), LATER)
+        warehouse.bars.write(bars(bar(vwap=value)), LATER)
 
 
 def test_a_frame_of_another_shape_is_refused_by_name(warehouse: Warehouse) -> None:
     with pytest.raises(ValueError, match=r"market_bars: the frame has no column 'vwap'"):
-        warehouse.write_bars(bars(bar()).drop("vwap"), LATER)
+        warehouse.bars.write(bars(bar()).drop("vwap"), LATER)
     with pytest.raises(ValueError, match=r"market_bars: column 'volume' is Int64, cast it to Float64"):
-        warehouse.write_bars(bars(bar()).with_columns(pl.col("volume").cast(pl.Int64)), LATER)
+        warehouse.bars.write(bars(bar()).with_columns(pl.col("volume").cast(pl.Int64)), LATER)
     with pytest.raises(ValueError, match=r"market_bars: column 'bar_start' has a null"):
-        warehouse.write_bars(bars(bar(), {**bar(), "bar_start": None}), LATER)
+        warehouse.bars.write(bars(bar(), {**bar(), "bar_start": None}), LATER)
     with pytest.raises(ValueError, match=r"signals: column 'inputs_hash' has a null"):
-        warehouse.write_signals(signals(signal(T0, inputs_hash=None)), "run")
+        warehouse.signals.write(signals(signal(T0, inputs_hash=None)), "run")
 
 
 def test_every_column_of_every_contract_comes_back(warehouse: Warehouse) -> None:
@@ -125,38 +125,38 @@ def test_every_column_of_every_contract_comes_back(warehouse: Warehouse) -> None
     texts = ("macd_cross", "bb_position", "bb_cross", "macd_divergence", "rsi_divergence", "regime")
     filled |= {name: name for name in texts} | {"bb_squeeze": True}  # type: ignore[misc]
     rows = indicators(indicator(T0, **filled))
-    warehouse.write_indicators(rows)
-    assert warehouse.indicators(["AAPL"], "intraday", T0, T0).equals(rows)
+    warehouse.indicators.write(rows)
+    assert warehouse.indicators.read(["AAPL"], "intraday", T0, T0).equals(rows)
 
     given = signals(signal(T0, stop_loss=1.0, take_profit=2.0, position_fraction=0.5, reasons='[{"rule": "x"}]'))
-    warehouse.write_signals(given, "run-1")
-    found = warehouse.signals(["AAPL"], "intraday", T0, T0)
+    warehouse.signals.write(given, "run-1")
+    found = warehouse.signals.read(["AAPL"], "intraday", T0, T0)
     assert found.drop("run_id").equals(given)
     assert found["run_id"].to_list() == ["run-1"]
 
     sent = sentiments(
         sentiment(T0, score=0.1, confidence=0.2, disagreement=0.3, newest_published_at=T0, model="m", model_version="v")
     )
-    warehouse.write_symbol_sentiment(sent)
-    assert warehouse.symbol_sentiment(["AAPL"], "intraday", T0, T0).equals(sent)
+    warehouse.symbol_sentiment.write(sent)
+    assert warehouse.symbol_sentiment.read(["AAPL"], "intraday", T0, T0).equals(sent)
 
 
 def test_an_upsert_changes_only_what_is_distinct(warehouse: Warehouse) -> None:
     rows = indicators(indicator(T0, rsi_14=30.0), indicator(T0 + MINUTE, rsi_14=None))
-    assert warehouse.write_indicators(rows) == WriteResult(2, 0, 0)
-    assert warehouse.write_indicators(rows) == WriteResult(0, 0, 2)
+    assert warehouse.indicators.write(rows) == WriteResult(2, 0, 0)
+    assert warehouse.indicators.write(rows) == WriteResult(0, 0, 2)
     more = indicators(indicator(T0, rsi_14=31.0), indicator(T0 + MINUTE), indicator(T0 + 2 * MINUTE))
-    assert warehouse.write_indicators(more) == WriteResult(1, 1, 1)
-    assert warehouse.indicators(["AAPL"], "intraday", T0, LATER)["rsi_14"].to_list() == [31.0, None, None]
+    assert warehouse.indicators.write(more) == WriteResult(1, 1, 1)
+    assert warehouse.indicators.read(["AAPL"], "intraday", T0, LATER)["rsi_14"].to_list() == [31.0, None, None]
 
 
 def test_signals_are_added_and_never_changed(warehouse: Warehouse) -> None:
-    warehouse.write_signals(signals(signal(T0, signal="BUY")), "first")
-    assert warehouse.write_signals(signals(signal(T0, signal="SELL")), "second") == WriteResult(0, 0, 1)
-    assert warehouse.write_signals(signals(signal(T0, signal="SELL", inputs_hash="other")), "third") == WriteResult(
+    warehouse.signals.write(signals(signal(T0, signal="BUY")), "first")
+    assert warehouse.signals.write(signals(signal(T0, signal="SELL")), "second") == WriteResult(0, 0, 1)
+    assert warehouse.signals.write(signals(signal(T0, signal="SELL", inputs_hash="other")), "third") == WriteResult(
         1, 0, 0
     )
-    found = warehouse.signals(["AAPL"], "intraday", T0, T0)
+    found = warehouse.signals.read(["AAPL"], "intraday", T0, T0)
     assert found.select("signal", "run_id").rows() == [("BUY", "first"), ("SELL", "third")]
 
 
@@ -164,9 +164,9 @@ def test_the_quarantine_keeps_what_came_twice_once_with_its_first_receipt(
     warehouse: Warehouse, warehouse_url: str
 ) -> None:
     refused = [{"source": "s", "reason": "negative_price", "payload": "{}"}]
-    assert warehouse.quarantine(frame(schemas.REFUSALS, refused * 2), LATER) == 1
-    assert warehouse.quarantine(frame(schemas.REFUSALS, refused), LATER + MINUTE) == 0
-    assert warehouse.quarantine(frame(schemas.REFUSALS, [{**refused[0], "payload": "not json \0"}]), LATER) == 1
+    assert warehouse.quarantine.write(frame(schemas.REFUSALS, refused * 2), LATER) == 1
+    assert warehouse.quarantine.write(frame(schemas.REFUSALS, refused), LATER + MINUTE) == 0
+    assert warehouse.quarantine.write(frame(schemas.REFUSALS, [{**refused[0], "payload": "not json \0"}]), LATER) == 1
     with psycopg2.connect(warehouse_url) as connection, connection.cursor() as cursor:
         cursor.execute('SELECT payload, received_at FROM quarantine ORDER BY payload COLLATE "C"')
         assert cursor.fetchall() == [("not json ␀", LATER), ("{}", LATER)]
@@ -176,15 +176,15 @@ def test_the_quarantine_keeps_what_came_twice_once_with_its_first_receipt(
 def test_what_earlier_signals_staked_comes_back_in_the_order_of_writing(warehouse: Warehouse) -> None:
     later = T0 + 5 * MINUTE
     staked = {"stop_loss": 90.0, "take_profit": 99.0, "position_fraction": 0.05}
-    warehouse.write_signals(signals(signal(T0), signal(later, **staked), signal(later, "MSFT", engine="ml")), "first")
-    warehouse.write_signals(signals(signal(later, inputs_hash="i", position_fraction=0.0)), "second")
-    found = warehouse.prior_positions(["AAPL", "MSFT"], "intraday", "rules", T0, later)
+    warehouse.signals.write(signals(signal(T0), signal(later, **staked), signal(later, "MSFT", engine="ml")), "first")
+    warehouse.signals.write(signals(signal(later, inputs_hash="i", position_fraction=0.0)), "second")
+    found = warehouse.signals.prior_positions(["AAPL", "MSFT"], "intraday", "rules", T0, later)
     assert found.schema == pl.Schema(schemas.PRIOR_POSITIONS)
     assert found.select("symbol", "as_of", "stop_loss", "position_fraction").rows() == [
         ("AAPL", later, 90.0, 0.05),
         ("AAPL", later, None, 0.0),
     ]
-    assert warehouse.prior_positions(["AAPL"], "daily", "rules", T0, later).is_empty()
+    assert warehouse.signals.prior_positions(["AAPL"], "daily", "rules", T0, later).is_empty()
 
 
 def test_bars_that_were_refused_are_found_by_symbol_and_moment(warehouse: Warehouse) -> None:
@@ -197,11 +197,11 @@ def test_bars_that_were_refused_are_found_by_symbol_and_moment(warehouse: Wareho
         ("bad_type", "not json \\u0000"),
     ]
     rows = [{"source": "s", "reason": reason, "payload": payload} for reason, payload in payloads]
-    warehouse.quarantine(frame(schemas.REFUSALS, rows), LATER)
-    found = warehouse.quarantined_bars(["AAPL", "MSFT"], LATER - MINUTE, LATER)
+    warehouse.quarantine.write(frame(schemas.REFUSALS, rows), LATER)
+    found = warehouse.quarantine.bars(["AAPL", "MSFT"], LATER - MINUTE, LATER)
     assert found.schema == pl.Schema(schemas.QUARANTINED_BARS)
     assert found.rows() == [("AAPL", LATER, "high_below_low")]
-    assert warehouse.quarantined_bars(["AAPL"], LATER, LATER + MINUTE).is_empty()
+    assert warehouse.quarantine.bars(["AAPL"], LATER, LATER + MINUTE).is_empty()
 
 
 def test_months_at_the_borders_of_years_have_their_partitions(warehouse: Warehouse) -> None:
@@ -213,17 +213,17 @@ def test_months_at_the_borders_of_years_have_their_partitions(warehouse: Warehou
         datetime(1998, 1, 1, tzinfo=UTC),
         datetime(2031, 12, 31, tzinfo=UTC),
     ]
-    warehouse.write_symbol_sentiment(sentiments(*(sentiment(moment) for moment in borders)))
-    assert warehouse.symbol_sentiment(["AAPL"], "intraday", min(borders), max(borders))["as_of"].to_list() == sorted(
-        borders
-    )
-    warehouse.write_bars(bars(*(bar(moment) for moment in borders)), LATER)
-    assert warehouse.bars(["AAPL"], "1Min", borders[0], borders[1] + MINUTE, LATER).height == 2
+    warehouse.symbol_sentiment.write(sentiments(*(sentiment(moment) for moment in borders)))
+    assert warehouse.symbol_sentiment.read(["AAPL"], "intraday", min(borders), max(borders))[
+        "as_of"
+    ].to_list() == sorted(borders)
+    warehouse.bars.write(bars(*(bar(moment) for moment in borders)), LATER)
+    assert warehouse.bars.read(["AAPL"], "1Min", borders[0], borders[1] + MINUTE, LATER).height == 2
 
 
 def test_a_bar_that_lasts_too_long_is_refused_by_the_table(warehouse: Warehouse) -> None:
     with pytest.raises(RuntimeError, match=r"(?s)market_bars.*quarantine"):
-        warehouse.write_bars(bars(bar(bar_end=T0 + 2 * MINUTE)), LATER)
+        warehouse.bars.write(bars(bar(bar_end=T0 + 2 * MINUTE)), LATER)
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -249,7 +249,7 @@ def test_a_large_batch_is_stored_as_a_small_one_is(
                 if wanted or not number
             )
         )
-        assert warehouse.write_bars(batch, LATER).inserted == batch.height
-        stored.append(warehouse.bar_versions([symbol], "1Min", T0, LATER, LATER).drop("symbol"))
+        assert warehouse.bars.write(batch, LATER).inserted == batch.height
+        stored.append(warehouse.bars.versions([symbol], "1Min", T0, LATER, LATER).drop("symbol"))
         assert stored[-1].drop("known_at", "nominal").equals(batch.drop("symbol"), null_equal=True)
     assert stored[0].equals(stored[1])

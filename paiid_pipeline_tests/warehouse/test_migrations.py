@@ -104,9 +104,9 @@ def test_two_schemas_of_one_database_do_not_meet(postgres_url: str, postgres_ser
         assert stored_version(other_url) is None
         migrate(other_url)
         with Warehouse(postgres_url) as ours, Warehouse(other_url) as theirs:
-            ours.write_bars(bars(bar()), LATER)
-            assert theirs.bars(["AAPL"], "1Min", T0, LATER, LATER).is_empty()
-            assert theirs.write_bars(bars(bar()), LATER).inserted == 1
+            ours.bars.write(bars(bar()), LATER)
+            assert theirs.bars.read(["AAPL"], "1Min", T0, LATER, LATER).is_empty()
+            assert theirs.bars.write(bars(bar()), LATER).inserted == 1
     finally:
         with connection.cursor() as cursor:
             cursor.execute(f"DROP SCHEMA {other} CASCADE")
@@ -191,7 +191,7 @@ def test_the_newest_version_is_the_last_of_the_chain_whatever_the_files_are_call
 
 def test_without_migrations_the_error_names_the_table_and_the_remedy(postgres_url: str) -> None:
     with Warehouse(postgres_url) as warehouse, pytest.raises(WarehouseError, match=r"(?s)market_bars.*migrate"):
-        warehouse.bars(["AAPL"], "1Min", T0, LATER, LATER)
+        warehouse.bars.read(["AAPL"], "1Min", T0, LATER, LATER)
 
 
 def test_a_month_in_use_needs_no_partition_at_the_turn(warehouse: Warehouse, warehouse_url: str) -> None:

@@ -29,20 +29,20 @@ def rows(*measurements: dict[str, Any]) -> pl.DataFrame:
 def test_the_newest_measurement_of_each_version_and_metric_is_shown(warehouse: Warehouse) -> None:
     later = measured(0.9, evaluated_at=T0 + MINUTE, promoted=True, low=0.8, high=1.0)
     others = measured(0.7, version=2), measured(0.1, metric="ece"), measured(0.5, model="ensemble")
-    warehouse.write_evaluations(rows(measured(0.8), *others))
-    warehouse.write_evaluations(rows(later))
-    shown = warehouse.model_performance().sort("value")
+    warehouse.model_metrics.write(rows(measured(0.8), *others))
+    warehouse.model_metrics.write(rows(later))
+    shown = warehouse.model_metrics.newest().sort("value")
     assert shown.equals(rows(others[1], others[2], others[0], later))
 
 
 def test_writing_twice_changes_nothing(warehouse: Warehouse) -> None:
     first = rows(measured(0.8), measured(0.9, evaluated_at=T0 + timedelta(days=1)))
-    assert warehouse.write_evaluations(first).inserted == 2
-    again = warehouse.write_evaluations(rows(measured(0.1)))
+    assert warehouse.model_metrics.write(first).inserted == 2
+    again = warehouse.model_metrics.write(rows(measured(0.1)))
     assert (again.inserted, again.unchanged) == (0, 1)
-    assert warehouse.model_performance()["value"].to_list() == [0.9]
+    assert warehouse.model_metrics.newest()["value"].to_list() == [0.9]
 
 
 def test_what_has_no_value_is_refused(warehouse: Warehouse) -> None:
     with pytest.raises(WarehouseError, match="model_evaluations"):
-        warehouse.write_evaluations(frame(schemas.MODEL_EVALUATIONS, [{**measured(0.0), "value": None}]))
+        warehouse.model_metrics.write(frame(schemas.MODEL_EVALUATIONS, [{**measured(0.0), "value": None}]))

@@ -59,15 +59,15 @@ def backtest_asset(config: BacktestConfig, pipeline: PipelineResource) -> dg.Mat
     on, and leaves at its last close. Every model version that has stored signals counts as a trial.
     """
     warehouse, now = pipeline.warehouse, pipeline.clock.now()
-    stored = warehouse.signals(None, "daily", EPOCH, now)
+    stored = warehouse.signals.read(None, "daily", EPOCH, now)
     symbols = stored["symbol"].unique(maintain_order=True).to_list()
-    actions = warehouse.corporate_actions(symbols, now)
+    actions = warehouse.corporate_actions.read(symbols, now)
     decided = stored.filter(pl.col("engine") == config.engine).with_columns(bar_end="as_of", known_at=pl.lit(EPOCH))
     traded = owned(decided, actions)
     if traded.is_empty():
         raise dg.Failure(f"no daily signals of engine {config.engine!r} are stored: backfill trading_signals first")
     start: datetime = traded["as_of"].min()  # type: ignore[assignment]
-    bars = warehouse.bars(symbols, TIMEFRAME["daily"], start - HISTORY, now, now)
+    bars = warehouse.bars.read(symbols, TIMEFRAME["daily"], start - HISTORY, now, now)
     try:
         options = Options(
             costs=Costs(config.commission_bp, config.slippage_bp, config.borrow_rate),

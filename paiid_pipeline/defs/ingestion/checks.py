@@ -11,7 +11,7 @@ def _bars(pipeline: PipelineResource, part: PartitionSlice) -> pl.DataFrame:
     start, end = moments(pipeline, part)
     now = pipeline.clock.now()
     return pl.concat(
-        pipeline.warehouse.bars(part.symbols, timeframe, start, end, now) for timeframe in ("1Min", "1Day")
+        pipeline.warehouse.bars.read(part.symbols, timeframe, start, end, now) for timeframe in ("1Min", "1Day")
     )
 
 
@@ -24,7 +24,7 @@ def _no_bar(pipeline: PipelineResource, part: PartitionSlice) -> bool:
 
 def _news(pipeline: PipelineResource, part: PartitionSlice) -> pl.DataFrame:
     start, end = pipeline.calendar.day_start(part.days[0]), pipeline.news_window(part.days[-1])[1]
-    return pipeline.warehouse.news(part.symbols, start, end, pipeline.clock.now())
+    return pipeline.warehouse.news.read(part.symbols, start, end, pipeline.clock.now())
 
 
 market_bars_are_sound = rules_check(market_bars, bars.BARS, _bars, "bar_end", _no_bar)

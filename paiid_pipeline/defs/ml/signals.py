@@ -166,7 +166,7 @@ def signal_model(
         trained = train_signal_model(data, plan, trading, warehouse, settings, pipeline.store, now, say)
     except (LookupError, ValueError) as error:
         raise dg.Failure(str(error)) from error
-    warehouse.write_evaluations(performance(trained.version, trained.verdict, now, context.run.run_id))
+    warehouse.model_metrics.write(performance(trained.version, trained.verdict, now, context.run.run_id))
     return dg.MaterializeResult(metadata=_reported(trained), check_results=[_promotion(trained)])
 
 

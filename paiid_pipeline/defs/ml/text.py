@@ -122,7 +122,7 @@ def promotion(asset: dg.AssetsDefinition, model: str) -> dg.AssetChecksDefinitio
         rows = split_held_out(load_texts(store.texts).labelled.rows).test
         verdict = promote(model, newest, store, rows)
         measured = performance(version, verdict, pipeline.clock.now(), context.run.run_id)
-        pipeline.warehouse.write_evaluations(measured)
+        pipeline.warehouse.model_metrics.write(measured)
         return dg.AssetCheckResult(
             passed=verdict.promote,
             severity=dg.AssetCheckSeverity.WARN,

@@ -38,14 +38,14 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: PipelineResou
     start, end = pipeline.news_window(days[0])[0], pipeline.news_window(days[-1])[1]
     analyzer = pipeline.analyzer()
     followed = pipeline.settings.universe.symbols
-    news = pipeline.warehouse.unscored_versions(start, end, analyzer.model, analyzer.model_version, followed)
+    news = pipeline.warehouse.news.unscored_versions(start, end, analyzer.model, analyzer.model_version, followed)
     failed: dict[str, Failure] = {}
     scores = analyzer.score_articles(news, failed, followed=followed)
     for member, failure in failed.items():
         context.log.warning(f"{member} was not heard of {failure.texts} texts: {failure.reason}")
     now, live, lookback = pipeline.clock.now(), pipeline.clock.real_time, pipeline.settings.news_lookback
-    written = pipeline.warehouse.write_article_sentiment(scores, now, live=live, lookback=lookback)
-    dropped = pipeline.warehouse.end_dropped_scores(start, end, now, live=live, lookback=lookback)
+    written = pipeline.warehouse.article_sentiment.write(scores, now, live=live, lookback=lookback)
+    dropped = pipeline.warehouse.article_sentiment.end_dropped(start, end, now, live=live, lookback=lookback)
     _write_standings(pipeline, sorted({*scores["symbol"], *dropped}), start, end)
     partition_metadata(context, pipeline, "article_sentiment", scores, "published_at")
     flags = scores.filter(pl.col("model") == analyzer.model).explode("flags").drop_nulls("flags")
@@ -65,9 +65,9 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: PipelineResou
 def _write_standings(pipeline: PipelineResource, symbols: list[str], start: datetime, end: datetime) -> None:
     """Say of the articles on some symbols published in [start, end) whether they count now."""
     lookback, now = pipeline.settings.news_lookback, pipeline.clock.now()
-    scores = pipeline.warehouse.article_sentiment(symbols, SentimentAnalyzer.model, start - lookback, end, now)
+    scores = pipeline.warehouse.article_sentiment.read(symbols, SentimentAnalyzer.model, start - lookback, end, now)
     standings = standings_now(scores, SentimentAnalyzer.model, now, lookback)
-    pipeline.warehouse.write_article_standings(standings.filter(pl.col("published_at") >= start))
+    pipeline.warehouse.article_standings.write(standings.filter(pl.col("published_at") >= start))
 
 
 @partitioned(
@@ -87,9 +87,9 @@ def symbol_sentiment(
     for decisions in pending_decisions(context, config, pipeline, "symbol_sentiment"):
         span = read_range(decisions)
         start, end = span.first - settings.news_lookback, span.last + timedelta(microseconds=1)
-        scores = warehouse.article_sentiment(span.symbols, SentimentAnalyzer.model, start, end, span.known_by)
+        scores = warehouse.article_sentiment.read(span.symbols, SentimentAnalyzer.model, start, end, span.known_by)
         withheld = without_news(pipeline, decisions)
         asked = decisions.join(withheld, on=KEY, how="anti", maintain_order="left")
         rows = aggregate(scores, asked, settings.news_lookback, settings.news_half_life)
-        made.add(decisions, rows, warehouse.write_symbol_sentiment(rows), withheld)
+        made.add(decisions, rows, warehouse.symbol_sentiment.write(rows), withheld)
     return dg.MaterializeResult(metadata={**made.report(context, pipeline), **no_news_source(pipeline)})

@@ -11,12 +11,16 @@ from paiid_pipeline.trading_calendar import HORIZONS
 
 def _articles(pipeline: PipelineResource, part: PartitionSlice) -> pl.DataFrame:
     start, end = pipeline.calendar.day_start(part.days[0]), pipeline.news_window(part.days[-1])[1]
-    return pipeline.warehouse.article_sentiment(part.symbols, SentimentAnalyzer.model, start, end, pipeline.clock.now())
+    return pipeline.warehouse.article_sentiment.read(
+        part.symbols, SentimentAnalyzer.model, start, end, pipeline.clock.now()
+    )
 
 
 def _symbols(pipeline: PipelineResource, part: PartitionSlice) -> pl.DataFrame:
     start, end = moments(pipeline, part)
-    return pl.concat(pipeline.warehouse.symbol_sentiment(part.symbols, horizon, start, end) for horizon in HORIZONS)
+    return pl.concat(
+        pipeline.warehouse.symbol_sentiment.read(part.symbols, horizon, start, end) for horizon in HORIZONS
+    )
 
 
 article_sentiment_is_sound = rules_check(article_sentiment, rows.ARTICLE_SENTIMENT, _articles, "published_at")

@@ -48,22 +48,22 @@ def trading_signals(
         span, horizon = read_range(decisions), decisions["horizon"][0]
         due = decisions.select(KEY)
         peers = pipeline.universe.peers(span.symbols)
-        sentiment = warehouse.symbol_sentiment(peers, horizon, span.first, span.last)
-        known = warehouse.indicators(peers, horizon, span.first, span.last)
+        sentiment = warehouse.symbol_sentiment.read(peers, horizon, span.first, span.last)
+        known = warehouse.indicators.read(peers, horizon, span.first, span.last)
         indicators = known.join(sentiment, on=KEY, how="semi", maintain_order="left")
         after = span.first - risk_lookback(limits, horizon)
-        actions = warehouse.corporate_action_versions(peers, span.known_by)
-        quarantined = warehouse.quarantined_bars(peers, after, span.last)
+        actions = warehouse.corporate_actions.versions(peers, span.known_by)
+        quarantined = warehouse.quarantine.bars(peers, after, span.last)
         said = []
         for engine in (generator, ml):
-            earlier = warehouse.prior_positions(peers, horizon, engine.engine, after, span.last)
+            earlier = warehouse.signals.prior_positions(peers, horizon, engine.engine, after, span.last)
             said.append(engine.decide(indicators, sentiment, RiskInputs(earlier, actions, quarantined)))
         rows = pl.concat(rows for rows, _ in said).join(due, on=KEY, how="semi")
         decided = rows.filter(pl.col("engine") == generator.engine)
         unread = _unread(pipeline, decisions.join(known, on=KEY, how="anti", maintain_order="left"))
         unheard = _not_made(due.join(sentiment, on=KEY, how="anti", maintain_order="left"), "sentiment")
         withheld = _withheld(due, decided, [said[0][1], without_news(pipeline, decisions), unread, unheard])
-        made.add(decisions, rows, warehouse.write_signals(rows, context.run.run_id), withheld)
+        made.add(decisions, rows, warehouse.signals.write(rows, context.run.run_id), withheld)
         unfit += said[1][1].join(due, on=KEY, how="semi").height
     return dg.MaterializeResult(
         metadata={
@@ -85,7 +85,7 @@ def _unread(pipeline: PipelineResource, lacking: pl.DataFrame) -> pl.DataFrame:
         return empty(WITHHELD)
     made, withheld = read_indicators(pipeline, lacking)
     span, opened = read_range(lacking), min(lacking["session_open"].to_list())
-    quarantined = pipeline.warehouse.quarantined_bars(span.symbols, opened, span.known_by)
+    quarantined = pipeline.warehouse.quarantine.bars(span.symbols, opened, span.known_by)
     return pl.concat([with_refusals(withheld, quarantined), _not_made(made, "indicators")])
 
 

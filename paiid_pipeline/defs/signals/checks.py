@@ -10,7 +10,7 @@ from paiid_pipeline.trading_calendar import HORIZONS
 
 def _signals(pipeline: PipelineResource, part: PartitionSlice) -> pl.DataFrame:
     start, end = moments(pipeline, part)
-    return pl.concat(pipeline.warehouse.signals(part.symbols, horizon, start, end) for horizon in HORIZONS)
+    return pl.concat(pipeline.warehouse.signals.read(part.symbols, horizon, start, end) for horizon in HORIZONS)
 
 
 trading_signals_are_sound = rules_check(trading_signals, rows.SIGNALS, _signals, "as_of")

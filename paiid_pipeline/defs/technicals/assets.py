@@ -30,14 +30,14 @@ def technical_indicators(
     made = DecisionReport("technical_indicators", INDICATORS)
     for decisions in pending_decisions(context, config, pipeline, "technical_indicators"):
         rows, withheld = read_indicators(pipeline, decisions)
-        made.add(decisions, rows, pipeline.warehouse.write_indicators(rows), withheld)
+        made.add(decisions, rows, pipeline.warehouse.indicators.write(rows), withheld)
     return dg.MaterializeResult(metadata=made.report(context, pipeline))
 
 
 def read_indicators(pipeline: PipelineResource, decisions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """As `decide_indicators`, from what is stored for decisions of one horizon, at least one."""
     warehouse, span = pipeline.warehouse, read_range(decisions)
-    bars = warehouse.bars_to_decide(span, decisions["horizon"][0], span.last, span.known_by)
-    actions = warehouse.corporate_action_versions(span.symbols, span.known_by)
+    bars = warehouse.bars.for_decisions(span, decisions["horizon"][0], span.last, span.known_by)
+    actions = warehouse.corporate_actions.versions(span.symbols, span.known_by)
     max_age = {horizon: lookback.max_bar_age for horizon, lookback in pipeline.settings.lookback.items()}
     return decide_indicators(bars, actions, decisions, max_age, WITHOUT_ACTIONS)

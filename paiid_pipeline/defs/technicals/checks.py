@@ -10,7 +10,7 @@ from paiid_pipeline.trading_calendar import HORIZONS
 
 def _indicators(pipeline: PipelineResource, part: PartitionSlice) -> pl.DataFrame:
     start, end = moments(pipeline, part)
-    return pl.concat(pipeline.warehouse.indicators(part.symbols, horizon, start, end) for horizon in HORIZONS)
+    return pl.concat(pipeline.warehouse.indicators.read(part.symbols, horizon, start, end) for horizon in HORIZONS)
 
 
 technical_indicators_are_sound = rules_check(technical_indicators, rows.INDICATORS, _indicators, "as_of")

@@ -99,9 +99,9 @@ def _history(
     span = read_range(decisions)
     end = min(now, span.last + _AFTER)
     return History(
-        bars=warehouse.bars_to_decide(span, horizon, end, now),
-        actions=warehouse.corporate_action_versions(symbols, now),
-        scores=warehouse.article_sentiment(
+        bars=warehouse.bars.for_decisions(span, horizon, end, now),
+        actions=warehouse.corporate_actions.versions(symbols, now),
+        scores=warehouse.article_sentiment.read(
             symbols, SentimentAnalyzer.model, span.first - settings.news_lookback, end, now
         ),
         decisions=decisions,

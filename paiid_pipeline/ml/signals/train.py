@@ -73,18 +73,18 @@ def stored_decisions(
     warehouse: Warehouse, horizon: Horizon, first: datetime, last: datetime
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Indicators and sentiment of all decisions stored, but for those on a company that had the ticker before."""
-    indicators = warehouse.indicators(None, horizon, first, last)
-    actions = warehouse.corporate_actions(indicators["symbol"].unique().to_list(), last)
+    indicators = warehouse.indicators.read(None, horizon, first, last)
+    actions = warehouse.corporate_actions.read(indicators["symbol"].unique().to_list(), last)
     dated = indicators.with_columns(known_at=pl.lit(EPOCH))
     kept = owned(dated, actions).drop("known_at")
-    return kept, warehouse.symbol_sentiment(None, horizon, first, last)
+    return kept, warehouse.symbol_sentiment.read(None, horizon, first, last)
 
 
 def stored_grid(warehouse: Warehouse, indicators: pl.DataFrame, horizon: Horizon, now: datetime) -> PricePanel:
     symbols = indicators["symbol"].unique().sort().to_list()
     start: datetime = indicators["as_of"].min()  # type: ignore[assignment]
-    bars = warehouse.bars(symbols, TIMEFRAME[horizon], start - HISTORY, now, now)
-    return price_panel(bars, warehouse.corporate_actions(symbols, now))
+    bars = warehouse.bars.read(symbols, TIMEFRAME[horizon], start - HISTORY, now, now)
+    return price_panel(bars, warehouse.corporate_actions.read(symbols, now))
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,8 @@ def _stage(
     indicators, sentiment = stored_decisions(warehouse, horizon, first, last)
     symbols = indicators["symbol"].unique().to_list()
     risk_inputs = RiskInputs(
-        actions=warehouse.corporate_action_versions(symbols, now),
-        quarantined=warehouse.quarantined_bars(symbols, first - HISTORY, last),
+        actions=warehouse.corporate_actions.versions(symbols, now),
+        quarantined=warehouse.quarantine.bars(symbols, first - HISTORY, last),
     )
     return EvaluationInputs(
         indicators,

@@ -34,7 +34,7 @@ def test_a_backtest_of_stored_signals_reports_numbers_and_plots_and_is_checked(w
     result = run_backtest(world)
     assert result.success
     reported = metadata(result, "backtest")
-    stored = world.warehouse.signals(["AAPL", "MSFT", "JPM", "KO"], "daily", START - timedelta(days=9), NOW)
+    stored = world.warehouse.signals.read(["AAPL", "MSFT", "JPM", "KO"], "daily", START - timedelta(days=9), NOW)
     assert reported["decisions executed"] + reported["decisions pending"] == stored.height
     assert reported["decisions executed"] >= 12
     assert reported["symbols"] == 4
@@ -74,9 +74,9 @@ def test_signals_on_the_company_that_had_a_ticker_before_are_left_out_and_counte
     at = START.replace(hour=0) - timedelta(days=2)
     change = {"action_id": "x", "symbol": "KO", "kind": "name_change", "ex_date": at.date(), "effective_at": at,
               "ratio": None, "amount": None, "source": "test"}  # fmt: skip
-    world.warehouse.write_corporate_actions(pl.DataFrame([change], schema=CORPORATE_ACTIONS), NOW)
+    world.warehouse.corporate_actions.write(pl.DataFrame([change], schema=CORPORATE_ACTIONS), NOW)
     reported = metadata(run_backtest(world), "backtest")
-    stored = world.warehouse.signals(["KO"], "daily", START - timedelta(days=9), NOW)
+    stored = world.warehouse.signals.read(["KO"], "daily", START - timedelta(days=9), NOW)
     others = stored.filter(pl.col("as_of") <= at).height
     assert reported["signals on a company that had the ticker before"] == others > 0
 

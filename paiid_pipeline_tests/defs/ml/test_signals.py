@@ -75,7 +75,7 @@ def fill(world: World, seed: int = 0) -> None:
          closes[day, place], round(1e6 * np.exp(0.6 * told[day, place])), None, None, "synthetic")
         for day in range(days) for place, symbol in enumerate(SYMBOLS)
     ]  # fmt: skip
-    world.warehouse.write_bars(pl.DataFrame(rows, schema=BARS, orient="row"), NEXT + DAY * 30)
+    world.warehouse.bars.write(pl.DataFrame(rows, schema=BARS, orient="row"), NEXT + DAY * 30)
 
 
 def decide(world: World, days: list[date], now: datetime) -> None:
@@ -83,13 +83,13 @@ def decide(world: World, days: list[date], now: datetime) -> None:
     settings, warehouse = world.pipeline(now).settings, world.warehouse
     due = decision_grid(SYMBOLS, days, settings.universe.calendar, settings, now).filter(pl.col("horizon") == "daily")
     span = read_range(due)
-    versions = warehouse.bar_versions(SYMBOLS, "1Day", span.anchor, span.last, now)
+    versions = warehouse.bars.versions(SYMBOLS, "1Day", span.anchor, span.last, now)
     ages = {horizon: each.max_bar_age for horizon, each in settings.lookback.items()}
-    made, withheld = decide_indicators(versions, warehouse.corporate_action_versions(SYMBOLS, now), due, ages)
+    made, withheld = decide_indicators(versions, warehouse.corporate_actions.versions(SYMBOLS, now), due, ages)
     assert withheld.is_empty(), withheld
-    warehouse.write_indicators(made)
+    warehouse.indicators.write(made)
     silent = aggregate(empty(STORED_ARTICLE_SENTIMENT), due, settings.news_lookback, settings.news_half_life)
-    warehouse.write_symbol_sentiment(silent)
+    warehouse.symbol_sentiment.write(silent)
 
 
 def train(world: World, at: datetime = TRAINED, **config: Any) -> dg.ExecuteInProcessResult:
@@ -134,7 +134,7 @@ def test_from_stored_bars_to_the_signals_of_a_champion(learnt: World, capsys: py
     settings = learnt.pipeline(TRAINED).settings
     assert (settings.models_dir / SIGNAL_MODEL / "1" / REFERENCE).is_file()
     registered(learnt, data["sha256"])
-    performance = learnt.warehouse.model_performance().filter(pl.col("model") == SIGNAL_MODEL)
+    performance = learnt.warehouse.model_metrics.newest().filter(pl.col("model") == SIGNAL_MODEL)
     assert performance.filter(pl.col("metric") == "rank_ic")["low"][0] > 0
     assert performance["promoted"].all()
 
@@ -145,12 +145,12 @@ def test_from_stored_bars_to_the_signals_of_a_champion(learnt: World, capsys: py
     sign(learnt, NEXT, TRAINED.date())
     first = ml_rows(learnt)
     assert len(first) == len(SYMBOLS)
-    signal = learnt.warehouse.latest_signals(["AAPL"], NEXT, "ml").row(0, named=True)
+    signal = learnt.warehouse.signals.latest(["AAPL"], NEXT, "ml").row(0, named=True)
     assert signal["model_version"].startswith(f"{SIGNAL_MODEL}-1-{model['digest'][:12]}+paiid-")
     reasons = json.loads(signal["reasons"])
     assert sum(each["contribution"] for each in reasons) == pytest.approx(signal["strength"], abs=2e-3)
     assert "volume" in {each["rule"] for each in reasons[:4]}
-    assert learnt.warehouse.latest_signals(["AAPL"], NEXT).row(0, named=True)["engine"] == "rules"
+    assert learnt.warehouse.signals.latest(["AAPL"], NEXT).row(0, named=True)["engine"] == "rules"
     assert explain(learnt.pipeline(NEXT).settings, "AAPL", "daily", None, engine="ml", as_json=False) == 0
     assert f"engine ml, version {signal['model_version']}" in capsys.readouterr().out
 
@@ -164,7 +164,7 @@ def test_from_stored_bars_to_the_signals_of_a_champion(learnt: World, capsys: py
     third = NEXT + DAY
     decide(learnt, [NEXT.date()], third)
     sign(learnt, third, NEXT.date())
-    said = learnt.warehouse.signals(None, "daily", TRAINED, third).filter(pl.col("engine") == "ml")
+    said = learnt.warehouse.signals.read(None, "daily", TRAINED, third).filter(pl.col("engine") == "ml")
     assert {version[:14] for version in said["model_version"]} == {"signal_model-1", "signal_model-2"}
     # The audit draws among the sessions that have sentiment: leave it those that a model has decided.
     learnt.execute(f"delete from symbol_sentiment where as_of < '{TRAINED.isoformat()}'")
@@ -222,10 +222,10 @@ def install_another(world: World, at: datetime) -> None:
 def test_noise_is_not_promoted_and_the_run_has_done_what_it_should(learnt: World) -> None:
     """The volumes dealt out anew: nothing tells of what comes."""
     rng = np.random.default_rng(1)
-    stored = learnt.warehouse.indicators(SYMBOLS, "daily", TRAINED - DAY * 400, TRAINED)
+    stored = learnt.warehouse.indicators.read(SYMBOLS, "daily", TRAINED - DAY * 400, TRAINED)
     dealt = stored[rng.permutation(stored.height)]
     told = [name for name in stored.columns if stored[name].dtype == pl.Float64 and name not in ("close", "price")]
-    learnt.warehouse.write_indicators(stored.with_columns(dealt[name] for name in told))
+    learnt.warehouse.indicators.write(stored.with_columns(dealt[name] for name in told))
     result = train(learnt)
     assert result.success
     model = metadata(result, "signal_model")
@@ -254,8 +254,8 @@ def test_each_planted_look_ahead_is_named_and_no_honest_feature_is(learnt: World
     days = [settings.universe.calendar.session_of(moment).day]  # type: ignore[union-attr]
     due = decision_grid(SYMBOLS, days, settings.universe.calendar, settings, TRAINED)
     history = History(
-        warehouse.bar_versions(SYMBOLS, "1Day", moment - DAY * 600, TRAINED, TRAINED),
-        warehouse.corporate_action_versions(SYMBOLS, TRAINED),
+        warehouse.bars.versions(SYMBOLS, "1Day", moment - DAY * 600, TRAINED, TRAINED),
+        warehouse.corporate_actions.versions(SYMBOLS, TRAINED),
         empty(STORED_ARTICLE_SENTIMENT),
         due.filter((pl.col("horizon") == "daily") & (pl.col("as_of") == moment)),
     )

@@ -25,7 +25,7 @@ def daily(number: int, symbol: str, **other: Any) -> dict[str, Any]:
 
 def handed(warehouse: Warehouse, horizon: Any = "daily", known_by: datetime = LATER) -> pl.DataFrame:
     span = ReadRange(SYMBOLS, CLOSE - DAY * 300, CLOSE, CLOSE, known_by)
-    return warehouse.bars_to_decide(span, horizon, CLOSE, known_by)
+    return warehouse.bars.for_decisions(span, horizon, CLOSE, known_by)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def stored(warehouse: Warehouse) -> Warehouse:
     rows = [daily(n, symbol, **odd.get((n, symbol), {})) for n in range(40) for symbol in SYMBOLS]
     starts = [moment - DAY * n for n in range(40) for moment in (T0, CLOSE - MINUTE)]
     rows += [bar(at, symbol=symbol) for at in starts for symbol in SYMBOLS]
-    warehouse.write_bars(bars(*rows), LATER)
+    warehouse.bars.write(bars(*rows), LATER)
     return warehouse
 
 
