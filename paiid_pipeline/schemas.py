@@ -15,7 +15,8 @@ import polars as pl
 MOMENT = pl.Datetime("us", "UTC")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """Before every stored moment."""
-Schema = dict[str, pl.DataType | type[pl.DataType]]
+ColumnType = pl.DataType | type[pl.DataType]
+Schema = dict[str, ColumnType]
 
 BARS: Schema = {
     "symbol": pl.String,

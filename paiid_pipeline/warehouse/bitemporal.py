@@ -1,29 +1,30 @@
-"""Bitemporal writes: a raw row is never overwritten, and says when it became known.
+"""Versioned writes: a stored row never changes, and its ``known_at`` is the moment at which it became known.
 
-The rules of ``known_at``, for a row that differs from the newest stored version of its key:
+How a row received at R is dated. N is its nominal moment: a bar's end, an article's ``updated_at`` or the start of an
+action's ex-date, plus the feed's delay. L is the moment after the ``known_at`` of the newest stored version of its key.
 
-- no version is stored: the nominal moment (a bar's end, an article's ``updated_at``, the start of an
-  action's ex-date, each plus the feed's delay), unless the moment of receipt is the truth, because
-  (a) it came live, right after the span that was last covered: we were watching;
-  (b) it lies in a span that had been covered without it: it came late;
-  (c) it lies after the covered spans, and a decision that should have seen it is stored already;
-  (d) it is an edited article that came live, or is older than the version that is stored.
-- a version is stored: a restatement, known from its receipt; unless it was received before the stored
-  one was, in which case it is stale and left out.
+======  ===================================================================================  ===============
+stored  case                                                                                 known_at
+======  ===================================================================================  ===============
+no      none of (a) to (d)                                                                   N
+no      (a) live, and right after the span that was last covered                             max(R, N)
+no      (b) within a span that was covered without it: it came late                          max(R, N)
+no      (c) after the covered spans, and a decision that should have read it is stored       max(R, N)
+no      (d) a version of an article that came live, or older than one that is stored         max(R, N)
+yes     the same values, or received before a version that was dated by its own receipt      is not stored
+yes     other values: a restatement                                                          max(R, N, L)
+======  ===================================================================================  ===============
 
-A large batch of bars to which nothing that is stored speaks takes a short cut to the same rows.
+``nominal`` is false exactly where known_at is R. Two versions of an article with different ``updated_at`` have
+different keys: the reader takes the one updated last.
 
-A bar that ended before its company took the ticker, as the changes of name until the day asked for have it, is
-known under this ticker from the change on at the earliest. A change of name that is new makes the coverage of the
-ticker's bars void: they are to be asked for again, as of the company that it means now; a bar that then comes as
-it was stored before the change is stored again, since only now is it known to be of this company.
+A bar that ended before its company took the ticker, by the changes of name until the day asked for, is known under
+this ticker from the change on at the earliest. A new change of name voids the coverage of the ticker's bars: they are
+asked for again, as of the company that it means now; a bar that then comes as it was stored before the change is
+stored again, since only now is it known to be of this company. The same holds, whatever day was asked for, of bars
+that ended before their source readjusted its history (kind ``rebased``).
 
-The same holds of bars that ended before their source put its history on another footing (kind ``rebased``), whatever
-day was asked for: what was known before counts no more, and is asked for and stored again.
-
-A row is never known before its nominal moment, nor a version before the one that it replaces. ``nominal``
-is false exactly where known_at is the moment of receipt. Two versions of an article with different
-``updated_at`` have different keys: the reader takes the one updated last.
+A large batch of bars that no stored row affects takes a short cut to the same rows.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ _LARGE = 20_000
 
 @dataclass(frozen=True)
 class _Raw:
-    """How a raw table's rows are dated: the parts of the statements that differ between the tables."""
+    """The parts of the statements that differ between the tables."""
 
     table: Table
     moment: str
@@ -91,7 +92,7 @@ class _Receipt:
 
     def __post_init__(self) -> None:
         if self.feed_delay < timedelta(0):
-            raise ValueError(f"a feed delay of {self.feed_delay} would have rows known before they are: give 0 or more")
+            raise ValueError(f"a feed delay of {self.feed_delay} dates rows before they exist: give 0 or more")
 
 
 class BitemporalStore(TableStore):
@@ -193,7 +194,7 @@ def _parameters(raw: _Raw, frame: pl.DataFrame, receipt: _Receipt) -> dict[str, 
 
 
 def _find_newest(cursor: Cursor, table: Table, parameters: Mapping[str, Any]) -> tuple[int, int]:
-    """Put what is to know of the newest stored version of each incoming row into ``newest``.
+    """Put the newest stored version of each incoming row, and whether the row restates it, into ``newest``.
 
     Returns how many rows have one, and how many restate it.
     """
@@ -206,7 +207,7 @@ def _find_newest(cursor: Cursor, table: Table, parameters: Mapping[str, Any]) ->
         SELECT DISTINCT ON (i.ctid) i.ctid AS row, s.known_at,
                ({_list(table.values, "i")}) IS DISTINCT FROM ({_list(table.values, "s")})
                AND (s.nominal OR %(received_at)s >= s.known_at){confirmed} AS restated
-        FROM incoming i JOIN {table.name} s ON {_same(table.key, "i", "s")} {_within(table, "s")}{_taken(table)}
+        FROM incoming i JOIN {table.name} s ON {_same(table.key, "i", "s")} {_within(table, "s")}{_since(table)}
         ORDER BY i.ctid, s.known_at DESC
         """,
         parameters,
@@ -280,14 +281,14 @@ def _insert(raw: _Raw) -> str:
                NOT ({by_receipt} AND %(received_at)s >= greatest({nominal}, n.known_at + interval '1 microsecond'))
         FROM incoming i
         LEFT JOIN newest n ON n.row = i.ctid
-        LEFT JOIN receipts r ON r.row = i.ctid{_taken(table)}
+        LEFT JOIN receipts r ON r.row = i.ctid{_since(table)}
         WHERE n.row IS NULL OR n.restated
         ORDER BY i.ctid
     """
 
 
-def _taken(table: Table) -> str:
-    """A join ``t`` that says, of a bar from before its company took the ticker or its footing changed: when."""
+def _since(table: Table) -> str:
+    """A join ``t``: when the company of an earlier bar took the ticker, or its source readjusted its history."""
     if table is not MARKET_BARS:
         return ""
     return """
@@ -297,7 +298,7 @@ def _taken(table: Table) -> str:
 
 
 def _forget_coverage(cursor: Cursor) -> None:
-    """Make void what was asked of bars whose ticker has changed hands, or their footing, as was not known before."""
+    """Delete the coverage of the bars of each symbol with a new change of name or readjusted history."""
     cursor.execute(
         """
         DELETE FROM coverage c USING incoming i LEFT JOIN newest n ON n.row = i.ctid
@@ -323,15 +324,14 @@ def _within(table: Table, alias: str) -> str:
 
 
 def _is_untouched(cursor: Cursor, bars: pl.DataFrame, parameters: Mapping[str, Any]) -> bool:
-    """True where no bar is stored between the first and the last of each symbol, and no rule of ``raw`` can apply.
+    """True where no bar is stored between the first and the last of each symbol, and every row is known at N.
 
-    The rules are asked about whole extents, not bars: False may also be said of a batch in which all is
-    new, and the careful way finds that out.
+    Judged by each symbol's extent, not by bar: it may be false of a batch that the full statements find new.
     """
     extents = bars.group_by("symbol", "timeframe").agg(
         pl.col("bar_start").min().alias("first"),
         pl.col("bar_start").max().alias("last"),
-        # A bar stands in the coverage at its last microsecond.
+        # Coverage holds a bar where it holds its last microsecond.
         (pl.col("bar_end").min() - timedelta(microseconds=1)).alias("lowest_position"),
         (pl.col("bar_end").max() - timedelta(microseconds=1)).alias("highest_position"),
     )

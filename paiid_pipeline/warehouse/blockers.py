@@ -1,4 +1,4 @@
-"""Who holds what a migration has to lock, in words that a person can act on."""
+"""The sessions that hold locks which a migration needs."""
 
 from __future__ import annotations
 

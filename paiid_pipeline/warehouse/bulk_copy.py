@@ -9,9 +9,8 @@ from typing import Any
 import polars as pl
 from psycopg2.extensions import cursor as Cursor  # noqa: N812 (a class that psycopg2 names in lower case)
 
-from paiid_pipeline.schemas import MOMENT
+from paiid_pipeline.schemas import MOMENT, ColumnType, Schema
 from paiid_pipeline.warehouse.copy_binary import decode, encode
-from paiid_pipeline.warehouse.tables import Schema
 
 _CHUNK = 1 << 20
 
@@ -28,9 +27,9 @@ def validated(frame: pl.DataFrame, schema: Schema, table: str, never_null: Seque
         if frame.schema[name] != kind:
             raise ValueError(f"{table}: column {name!r} is {frame.schema[name]}, cast it to {kind}")
         if name in never_null and frame[name].null_count():
-            raise ValueError(f"{table}: column {name!r} has a null: it names the row, so quarantine what lacks it")
+            raise ValueError(f"{table}: column {name!r} has a null: it is required, so quarantine what lacks it")
         if kind == pl.Float64 and not frame[name].is_finite().all():
-            raise ValueError(f"{table}: column {name!r} holds NaN or infinity: a reading that is missing is null")
+            raise ValueError(f"{table}: column {name!r} holds NaN or infinity: a missing value is null")
     return frame.select(list(schema))
 
 
@@ -74,12 +73,12 @@ def _for_copy(name: str, kind: pl.DataType) -> pl.Expr:
         elements = column.list.eval(pl.lit('"') + quoted + pl.lit('"')).list.join(",")
         return (pl.lit("{") + elements + pl.lit("}")).alias(name)
     if kind == pl.String:
-        # PostgreSQL has no NUL in text; its picture keeps the row.
+        # PostgreSQL has no NUL in text: its symbol U+2400 stands for it.
         return column.str.replace_all("\0", "␀", literal=True)
     return column
 
 
-def _for_reading(name: str, kind: pl.DataType | type[pl.DataType]) -> str:
+def _for_reading(name: str, kind: ColumnType) -> str:
     if kind == MOMENT:
         return f"(extract(epoch from {name}) * 1000000)::bigint"
     if kind == pl.List(pl.String):
@@ -89,13 +88,13 @@ def _for_reading(name: str, kind: pl.DataType | type[pl.DataType]) -> str:
     return name
 
 
-def _read_type(kind: pl.DataType | type[pl.DataType]) -> pl.DataType | type[pl.DataType]:
+def _read_type(kind: ColumnType) -> ColumnType:
     if kind == MOMENT or kind == pl.Boolean:
         return pl.Int64
     return pl.String if kind == pl.List(pl.String) or kind == pl.Date else kind
 
 
-def _from_read(name: str, kind: pl.DataType | type[pl.DataType]) -> pl.Expr:
+def _from_read(name: str, kind: ColumnType) -> pl.Expr:
     column = pl.col(name)
     if kind == pl.List(pl.String):
         return column.str.json_decode(pl.List(pl.String))

@@ -1,4 +1,4 @@
-"""ConnectionPool that are kept for the next statement, and transactions whose errors name their table."""
+"""A pool of connections, and transactions whose errors name their table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 
 class WarehouseError(RuntimeError):
-    """PostgreSQL refused a statement; says on which table, why, and what to do where that is known."""
+    """PostgreSQL refused a statement: on which table, why, and the remedy where one is known."""
 
 
 # JIT would spend 0.1 s and more on compiling what runs in milliseconds. A killed client's statement ends early.
@@ -60,7 +60,7 @@ class ConnectionPool:
             raise WarehouseError(f"{table}: {explained(error)}") from error
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close the idle connections."""
         with self._lock:
             idle, self._idle = self._idle, []
         for connection in idle:
@@ -81,7 +81,7 @@ class ConnectionPool:
 
 
 def explained(error: BaseException | None) -> str:
-    """What PostgreSQL said, with the remedy where one is known."""
+    """The message of PostgreSQL, with the remedy where one is known."""
     message = str(error).strip() or type(error).__name__
     remedy = _REMEDY.get(getattr(error, "pgcode", None) or "")
     return f"{message} ({remedy})" if remedy else message

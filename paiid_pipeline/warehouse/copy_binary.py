@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from paiid_pipeline.schemas import MOMENT
-from paiid_pipeline.warehouse.tables import Schema
+from paiid_pipeline.schemas import MOMENT, ColumnType, Schema
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
@@ -57,7 +56,7 @@ def decode(data: bytes, schema: Schema) -> pl.DataFrame:
     return pl.DataFrame([_series(name, kind, records[name]) for name, kind in schema.items()])
 
 
-def _series(name: str, kind: pl.DataType | type[pl.DataType], values: Any) -> pl.Series:
+def _series(name: str, kind: ColumnType, values: Any) -> pl.Series:
     native = values.astype(values.dtype.newbyteorder("="))
     if kind == MOMENT:
         return pl.Series(name, native + _EPOCH).cast(MOMENT)
@@ -88,7 +87,7 @@ def _records(part: pl.DataFrame) -> bytes:
 
 
 def _column(series: pl.Series) -> tuple[str | None, Any]:
-    """How the values are written, None for nulls, and the values as numpy takes them."""
+    """The numpy type of the values as written, None for nulls, and the values."""
     if series.null_count():
         return None, None
     if series.dtype == pl.String:

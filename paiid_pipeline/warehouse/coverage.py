@@ -1,4 +1,4 @@
-"""Which spans of time each source has been asked for and has answered in full."""
+"""coverage: the spans of time for which each source has answered in full."""
 
 from __future__ import annotations
 

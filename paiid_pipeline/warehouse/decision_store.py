@@ -1,4 +1,4 @@
-"""What the tables with rows of decisions (symbol, horizon, as_of) share."""
+"""The reads that the tables with rows of decisions (symbol, horizon, as_of) share."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 import polars as pl
 
+from paiid_pipeline.schemas import Schema
 from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 from paiid_pipeline.warehouse.store import TableStore
-from paiid_pipeline.warehouse.tables import Schema
 
 DecisionTable = Literal["symbol_sentiment", "technical_indicators", "signals"]
 
 
 class DecisionStore(TableStore):
-    """A table of what was computed for decisions; ``as_of`` is the decision time."""
+    """A table of rows computed for decisions; ``as_of`` is the decision time."""
 
     _order = "symbol, as_of"
 

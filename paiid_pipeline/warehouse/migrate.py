@@ -19,7 +19,7 @@ _REVISION = re.compile(r'^(revision|down_revision) = "?(\w+)"?$', re.MULTILINE)
 
 PATIENCE = 300.0
 """Seconds for which a migration that others hold up is tried again."""
-_PAUSE = 2.0  # seconds in which whoever waited behind us gets on
+_PAUSE = 2.0  # seconds in which those who waited behind this process proceed
 
 # Lock not available, deadlock, serialization failure; made by another process at the same moment.
 _AGAIN = {"55P03", "40P01", "40001", "42P07", "23505", "42710"}

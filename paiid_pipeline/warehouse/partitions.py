@@ -1,7 +1,7 @@
 """Monthly partitions (UTC), made before the rows that need them.
 
-A partition is made as a table of its own and then attached: that takes a lock which readers and
-writers of the other months do not feel, where ``CREATE TABLE … PARTITION OF`` would stop them all.
+A partition is made as a table of its own and then attached: that takes a lock which does not block
+readers and writers of the other months, where ``CREATE TABLE … PARTITION OF`` would block them all.
 """
 
 from __future__ import annotations

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import psycopg2
+from psycopg2 import errors, sql
+from psycopg2.extensions import cursor as Cursor  # noqa: N812
+from psycopg2.extensions import encrypt_password
 
-if TYPE_CHECKING:
-    pass
+ANALYST = "paiid_analyst"
+"""The read-only role that the migrations create."""
 
-if TYPE_CHECKING:
-    import psycopg2.extensions
+_PASSWORD_PARAMETER = re.compile(r"([?&](?:ssl)?password=)[^&]*")
 
 
 def ensure_database(url: str, name: str) -> None:
@@ -23,8 +24,6 @@ def ensure_database(url: str, name: str) -> None:
     Raises PermissionError with the remedy where the role may not create it, ConnectionError where the
     server cannot be reached.
     """
-    from psycopg2 import errors, sql
-
     with _administrate(url) as cursor:
         cursor.execute("select 1 from pg_database where datname = %s", (name,))
         if cursor.fetchone() is not None:
@@ -46,15 +45,13 @@ def ensure_database(url: str, name: str) -> None:
 def allow_login(url: str, role: str, password: str) -> None:
     """Allow ``role`` to log in with ``password``.
 
-    Raises ValueError for an empty password, PermissionError with the remedy where we may not.
+    Raises ValueError for an empty password, PermissionError with the remedy where the login may not.
     """
     if not password:
         raise ValueError("PAIID_ANALYST_PASSWORD is empty: give one, or leave it unset to keep analysts out")
-    from psycopg2 import errors, sql
-    from psycopg2.extensions import encrypt_password
 
     with _administrate(url) as cursor:
-        # Only the verifier travels, so that no log of statements can show the password.
+        # Only the verifier is sent, so that no log of statements can show the password.
         verifier = encrypt_password(password, role, cursor.connection, "scram-sha-256")
         try:
             cursor.execute(sql.SQL("alter role {} login password %s").format(sql.Identifier(role)), (verifier,))
@@ -66,9 +63,7 @@ def allow_login(url: str, role: str, password: str) -> None:
 
 
 @contextmanager
-def _administrate(url: str) -> Iterator[psycopg2.extensions.cursor]:
-    import psycopg2
-
+def _administrate(url: str) -> Iterator[Cursor]:
     # The driver would show parts of a password that it cannot tell from the host.
     unreadable = "the address of PostgreSQL cannot be read: write special characters of the password as %40, %2F, …"
     if url.count("@") > 1:
@@ -108,21 +103,12 @@ def without_password(url: str) -> str:
     return _PASSWORD_PARAMETER.sub(r"\1***", f"{scheme}{mark}{shown}{place}")
 
 
-ANALYST = "paiid_analyst"
-"""The read-only role that the migrations make."""
-
-
-_PASSWORD_PARAMETER = re.compile(r"([?&](?:ssl)?password=)[^&]*")
-
-
 def close_to_public(url: str, *names: str) -> list[str]:
-    """Let nobody connect to some databases of the server of ``url`` who is not granted it, by default to all.
+    """Revoke the right of every role to connect to some databases of the server of ``url``, by default to all.
 
     Returns the names of those that stay open, because they belong to another role. New databases are closed by
     :func:`ensure_database`; PostgreSQL makes its own open to every role.
     """
-    from psycopg2 import sql
-
     with _administrate(url) as cursor:
         cursor.execute(
             "select datname, pg_has_role(datdba, 'USAGE') from pg_database"
@@ -135,6 +121,6 @@ def close_to_public(url: str, *names: str) -> list[str]:
 
 
 def check_reachable(url: str) -> None:
-    """Raises ConnectionError, the password masked, where the PostgreSQL of ``url`` does not let us in."""
+    """Raises ConnectionError, the password masked, where the PostgreSQL of ``url`` refuses the login."""
     with _administrate(url):
         pass

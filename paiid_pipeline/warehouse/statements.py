@@ -1,10 +1,14 @@
-"""Statements of people, as the owner or as an analyst, and the newest signals as analysts see them."""
+"""Ad-hoc SQL as the owner or as an analyst, and the newest signals by the analysts' view."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812
+from psycopg2.extras import RealDictCursor
 
 from paiid_pipeline.warehouse.roles import ANALYST
 
@@ -15,7 +19,7 @@ class StatementError(RuntimeError):
 
 @dataclass(frozen=True)
 class Result:
-    """What the last of some statements gave: rows under ``columns``, or only a ``status`` where ``columns`` is None."""
+    """The result of the last of some statements: rows under ``columns``, or only a ``status`` where that is None."""
 
     columns: Sequence[str] | None
     rows: Sequence[Sequence[object]]
@@ -29,8 +33,6 @@ def run_statement(url: str, statement: str, *, analyst_password: str | None, as_
     As the analyst it logs in as that role where its password is known, and else takes on the role in a read-only
     session. Raises ConnectionError and StatementError.
     """
-    import psycopg2
-
     try:
         connection = _connect(url, analyst_password, as_analyst)
     except psycopg2.OperationalError as error:
@@ -50,9 +52,6 @@ def run_statement(url: str, statement: str, *, analyst_password: str | None, as_
 
 def newest_signals(url: str) -> list[dict[str, Any]]:
     """The rows of the view signals_latest, intraday before daily, by symbol."""
-    import psycopg2
-    from psycopg2.extras import RealDictCursor
-
     connection = psycopg2.connect(url, cursor_factory=RealDictCursor)
     try:
         with connection, connection.cursor() as cursor:
@@ -62,9 +61,7 @@ def newest_signals(url: str) -> list[dict[str, Any]]:
         connection.close()
 
 
-def _connect(url: str, analyst_password: str | None, as_analyst: bool) -> Any:
-    import psycopg2
-
+def _connect(url: str, analyst_password: str | None, as_analyst: bool) -> Connection:
     if not as_analyst:
         return psycopg2.connect(url)
     if analyst_password is not None:

@@ -1,4 +1,4 @@
-"""One table as an object: its transactions, the check of what is written, and partitions made before the rows."""
+"""What every table's object shares: transactions, the check of written frames, partitions created before rows."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import polars as pl
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from paiid_pipeline.schemas import MOMENT
+from paiid_pipeline.schemas import MOMENT, Schema
 from paiid_pipeline.warehouse import partitions
 from paiid_pipeline.warehouse.bulk_copy import copy_out, validated
 from paiid_pipeline.warehouse.connections import ConnectionPool
-from paiid_pipeline.warehouse.tables import NO_ROWS, Schema, Table, WriteResult
+from paiid_pipeline.warehouse.tables import NO_ROWS, Table, WriteResult
 
 EXTENTS: Schema = {"span": pl.Int64, "symbol": pl.String, "rows": pl.Int64, "first": MOMENT, "last": MOMENT}
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
-
-import polars as pl
 
 from paiid_pipeline import schemas
-
-Schema: TypeAlias = Mapping[str, pl.DataType | type[pl.DataType]]
+from paiid_pipeline.schemas import Schema
 
 
 @dataclass(frozen=True)
@@ -60,16 +55,6 @@ TECHNICAL_INDICATORS = Table("technical_indicators", schemas.INDICATORS, schemas
 SIGNALS = Table("signals", schemas.STORED_SIGNALS, ("symbol", "horizon", "engine", "as_of", "inputs_hash"), "as_of")
 MODEL_EVALUATIONS = Table(
     "model_evaluations", schemas.MODEL_EVALUATIONS, ("model", "version", "metric", "evaluated_at")
-)
-
-PARTITIONED = (
-    MARKET_BARS,
-    NEWS_ARTICLES,
-    ARTICLE_SENTIMENT,
-    ARTICLE_STANDINGS,
-    SYMBOL_SENTIMENT,
-    TECHNICAL_INDICATORS,
-    SIGNALS,
 )
 
 

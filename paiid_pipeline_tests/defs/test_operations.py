@@ -14,8 +14,8 @@ import pytest
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.defs.operations import assets as operations
 from paiid_pipeline.defs.operations.assets import KEPT, KEPT_FAILED, months_ahead, retention
-from paiid_pipeline.warehouse.tables import PARTITIONED
 from paiid_pipeline_tests.defs.world import START, World, defs
+from paiid_pipeline_tests.warehouse.rows import PARTITIONED
 
 DAILY = dg.DailyPartitionsDefinition("2026-11-01", end_date="2026-12-01")
 

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from paiid_pipeline import schemas
+from paiid_pipeline.warehouse import tables
 
 MINUTE = timedelta(minutes=1)
 T0 = datetime(2014, 6, 9, 13, 30, tzinfo=UTC)
@@ -21,6 +22,7 @@ VIEWS = (
     "indicators_latest",
     "model_performance",
 )
+PARTITIONED = [one for one in vars(tables).values() if isinstance(one, tables.Table) and one.partition]
 
 
 def frame(schema: dict[str, Any], rows: Sequence[dict[str, Any]]) -> pl.DataFrame:

@@ -201,7 +201,7 @@ def test_the_latest_views_show_the_newest_row_of_each(warehouse: Warehouse, anal
     assert analyst.fetchall() == [("AAPL", new, 2.0), ("TWX", old, None)]
 
 
-def test_daily_sentiment_counts_each_article_once_in_its_newest_wording(warehouse: Warehouse, analyst: Cursor) -> None:
+def test_daily_sentiment_counts_each_article_once_in_its_newest_version(warehouse: Warehouse, analyst: Cursor) -> None:
     first, edited, second = article(1), article(1, T0 + MINUTE, "Down"), article(2, headline="Other")
     warehouse.news.write(news(first, edited, second), LATER)
     warehouse.article_sentiment.write(

@@ -1,4 +1,4 @@
-"""What decisions are handed of bars: daily ones with the minutes of the sessions where one is questionable."""
+"""The bars that decisions read: daily ones with the minutes of the sessions where one is questionable."""
 
 from __future__ import annotations
 

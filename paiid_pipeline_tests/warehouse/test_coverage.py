@@ -1,4 +1,4 @@
-"""Which spans have been asked for: gaps, their grouping, and what is committed together."""
+"""The spans that have been answered: gaps, their grouping, and what is committed together."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def test_the_quarantine_keeps_what_came_twice_once_with_its_first_receipt(
     connection.close()
 
 
-def test_what_earlier_signals_staked_comes_back_in_the_order_of_writing(warehouse: Warehouse) -> None:
+def test_prior_positions_come_back_in_the_order_of_writing(warehouse: Warehouse) -> None:
     later = T0 + 5 * MINUTE
     staked = {"stop_loss": 90.0, "take_profit": 99.0, "position_fraction": 0.05}
     warehouse.signals.write(signals(signal(T0), signal(later, **staked), signal(later, "MSFT", engine="ml")), "first")
@@ -187,7 +187,7 @@ def test_what_earlier_signals_staked_comes_back_in_the_order_of_writing(warehous
     assert warehouse.signals.prior_positions(["AAPL"], "daily", "rules", T0, later).is_empty()
 
 
-def test_bars_that_were_refused_are_found_by_symbol_and_moment(warehouse: Warehouse) -> None:
+def test_quarantined_bars_are_found_by_symbol_and_moment(warehouse: Warehouse) -> None:
     """Whatever else is in quarantine: news, copies of good bars, and what is no JSON."""
     payloads = [
         ("high_below_low", '{"symbol": "AAPL", "c": 1}'),

@@ -1,4 +1,4 @@
-"""Latest is what the newest run says, also where it goes back to what an earlier one said; and nothing is changed."""
+"""The latest row is the newest run's, also where it returns to an earlier version; and no stored row is changed."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def ask(url: str, statement: str) -> list[tuple[object, ...]]:
         return list(cursor.fetchall())
 
 
-@pytest.mark.parametrize("said", ["ABA", "ABAB", "ABCA", "AABBA", "ABBA"])
-def test_signals_follow_the_newest_run_there_and_back(warehouse: Warehouse, warehouse_url: str, said: str) -> None:
+@pytest.mark.parametrize("versions", ["ABA", "ABAB", "ABCA", "AABBA", "ABBA"])
+def test_signals_follow_the_newest_run_there_and_back(warehouse: Warehouse, warehouse_url: str, versions: str) -> None:
     kinds = {"A": "BUY", "B": "SELL", "C": "HOLD"}
-    for number, version in enumerate(said):
+    for number, version in enumerate(versions):
         frame = signals(signal(T0, signal=kinds[version], inputs_hash=version, model_version=f"rules-{version}"))
         written = warehouse.signals.write(frame, f"run-{number}")
-        again = number > 0 and said[number - 1] == version
+        again = number > 0 and versions[number - 1] == version
         assert written == (WriteResult(0, 0, 1) if again else WriteResult(1, 0, 0))
         assert warehouse.signals.write(frame, "replayed") == WriteResult(0, 0, 1)
         assert warehouse.signals.latest(["AAPL"], LATER)["model_version"].to_list() == [f"rules-{version}"]
         assert ask(warehouse_url, "SELECT signal FROM signals_latest") == [(kinds[version],)]
-    steps = [version for place, version in enumerate(said) if said[place - 1 : place] != version]
+    steps = [version for place, version in enumerate(versions) if versions[place - 1 : place] != version]
     assert warehouse.signals.read(["AAPL"], "intraday", T0, T0)["inputs_hash"].to_list() == steps
     assert len(ask(warehouse_url, "SELECT FROM signals_history")) == len(steps)
 
@@ -76,13 +76,13 @@ def versions_read(warehouse: Warehouse, known_by: object = LATER + timedelta(day
 
 
 @pytest.mark.parametrize("decided", [False, True])
-@pytest.mark.parametrize("said", ["121", "1212", "1231"])
-def test_scores_follow_the_model_there_and_back(warehouse: Warehouse, said: str, decided: bool) -> None:
+@pytest.mark.parametrize("versions", ["121", "1212", "1231"])
+def test_scores_follow_the_model_there_and_back(warehouse: Warehouse, versions: str, decided: bool) -> None:
     one = article()
     warehouse.news.write(news(one), LATER)
     if decided:
         warehouse.symbol_sentiment.write(sentiments(sentiment(T0 + MINUTE)))
-    for number, version in enumerate(said):
+    for number, version in enumerate(versions):
         at = LATER + number * HOUR
         assert warehouse.news.unscored_versions(T0, END, "vader", version).height == 1
         frame = scores(score(one, value=int(version) / 4, model_version=version))
@@ -90,11 +90,11 @@ def test_scores_follow_the_model_there_and_back(warehouse: Warehouse, said: str,
         assert warehouse.article_sentiment.write(frame, at) == WriteResult(0, 0, 1)
         assert warehouse.news.unscored_versions(T0, END, "vader", version).is_empty()
         assert versions_read(warehouse, at + HOUR / 2) == [("hash of Up", version)]
-    if decided:  # what a decision has read, it still reads
-        assert versions_read(warehouse, LATER + HOUR / 2) == [("hash of Up", said[0])]
+    if decided:  # a decision reads what it has read before
+        assert versions_read(warehouse, LATER + HOUR / 2) == [("hash of Up", versions[0])]
 
 
-def test_a_wording_that_comes_back_is_the_newest_again(warehouse: Warehouse) -> None:
+def test_a_version_that_comes_back_is_the_newest_again(warehouse: Warehouse) -> None:
     up, down = article(), article(updated=T0 + MINUTE, headline="Down")
     again = article(updated=T0 + 2 * MINUTE)
     repeated = article(updated=T0 + 3 * MINUTE)
@@ -109,7 +109,7 @@ def test_a_wording_that_comes_back_is_the_newest_again(warehouse: Warehouse) -> 
     assert warehouse.news.unscored_versions(T0, END, "vader", "1").is_empty()
 
 
-def test_a_new_model_does_not_bring_an_old_wording_back(warehouse: Warehouse) -> None:
+def test_a_new_model_does_not_bring_an_old_version_back(warehouse: Warehouse) -> None:
     up, down = article(), article(updated=T0 + MINUTE, headline="Down")
     warehouse.news.write(news(up, down), LATER)
     warehouse.symbol_sentiment.write(sentiments(sentiment(T0 + 2 * MINUTE)))
@@ -129,7 +129,7 @@ def standing(warehouse: Warehouse, symbol: str, known_by: object = LATER + timed
 
 
 @pytest.mark.parametrize("symbols", [["TWX"], ["TWX", "MSFT"], []])
-def test_a_wording_that_drops_a_symbol_ends_its_score_from_then_on(warehouse: Warehouse, symbols: list[str]) -> None:
+def test_a_version_that_drops_a_symbol_ends_its_score_from_then_on(warehouse: Warehouse, symbols: list[str]) -> None:
     tagged = article(symbols=["AAPL", "TWX"])
     retagged = article(updated=T0 + HOUR, headline="Retagged", symbols=symbols)
     warehouse.news.write(news(tagged), LATER)

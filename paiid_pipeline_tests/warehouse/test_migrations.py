@@ -1,4 +1,4 @@
-"""The schema: made from nothing, made twice, as the contracts say, apart from its neighbours."""
+"""The schema: made from nothing, made twice, with the columns of the schemas, apart from its neighbours."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import pytest
 from paiid_pipeline import schemas
 from paiid_pipeline.warehouse import Warehouse, WarehouseError, migrate
 from paiid_pipeline.warehouse.migrate import _MIGRATIONS, _chain, _upgrade, newest_version, stored_version
-from paiid_pipeline.warehouse.tables import PARTITIONED
-from paiid_pipeline_tests.warehouse.rows import LATER, T0, VIEWS, bar, bars
+from paiid_pipeline_tests.warehouse.rows import LATER, PARTITIONED, T0, VIEWS, bar, bars
 
 STORED = {
     "market_bars": schemas.STORED_BARS,

@@ -1,4 +1,4 @@
-"""When a raw row becomes known: every rule of ``warehouse.raw``, on a real PostgreSQL."""
+"""When a raw row becomes known: every rule of ``warehouse.bitemporal``, on a real PostgreSQL."""
 
 from __future__ import annotations
 

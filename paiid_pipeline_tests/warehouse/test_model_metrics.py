@@ -1,4 +1,4 @@
-"""Measurements of models: kept for ever, the newest of each shown to analysts."""
+"""Metrics of model versions: every one is kept, the newest of each is shown to analysts."""
 
 from __future__ import annotations
 
