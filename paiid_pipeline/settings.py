@@ -174,6 +174,7 @@ class Settings(BaseSettings):
     )
     """The first partition. A replay has the weeks around its start instead."""
     web_port: int = Field(3000, gt=0, lt=65536, description="a port: use a number from 1 to 65535")
+    api_port: int = Field(8000, gt=0, lt=65536, description="a port: use a number from 1 to 65535")
 
     lookback: ClassVar[Mapping[Horizon, Lookback]] = {
         "intraday": Lookback(sessions=3, max_bar_age=timedelta(minutes=15)),

@@ -46,6 +46,13 @@ def run_command(settings: Settings, command: Sequence[str]) -> int:
     return with_services(settings, command)
 
 
+def api(settings: Settings, port: int | None) -> int:
+    """Serve the API beside the servers. Returns the exit code."""
+    settings.universe  # noqa: B018 - what is wrong with it is said before servers are started
+    chosen = settings.api_port if port is None else port
+    return with_services(settings, [sys.executable, "-m", "paiid_pipeline.api", "--port", str(chosen)])
+
+
 def with_services(settings: Settings, command: Sequence[str], own: Mapping[str, str] = MappingProxyType({})) -> int:
     """Run a command with the servers' addresses in its environment, and variables of its own.
 

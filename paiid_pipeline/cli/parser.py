@@ -19,6 +19,7 @@ settings come from the environment; the most used:
   PAIID_POSTGRES_URL  your own PostgreSQL; without it one is started
   PAIID_REDIS_URL     your own Redis; without it one is started
   PAIID_WEB_PORT      the port of Dagster's UI (default 3000)
+  PAIID_API_PORT      the port of the API and the signal board (default 8000)
 """
 
 Add = Callable[[str, str, str], ArgumentParser]
@@ -71,6 +72,8 @@ def _server_commands(command: Add) -> None:
         "with-services", "access:run_command", "run any command with the servers' addresses in its environment"
     )
     services.add_argument("command", nargs=REMAINDER, metavar="CMD …")
+    api = command("api", "access:api", "answer applications over HTTP, and show the signal board, until Ctrl-C")
+    api.add_argument("--port", type=_count, metavar="N", help="by default PAIID_API_PORT, else 8000")
     sql = command("sql", "access:sql", "query the warehouse: one or more statements, or standard input; commits")
     sql.add_argument("statement", nargs="?", help="SQL; without it, standard input is read")
     sql.add_argument("--analyst", action="store_true", help="as the read-only role paiid_analyst")

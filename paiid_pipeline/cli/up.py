@@ -120,6 +120,8 @@ def _stay(settings: Settings, services: Services, lease: HomeLock) -> None:
     with _Dagster(settings, services) as dagster:
         lease.publish(web=dagster.url)
         print_out(f"\nDagster UI  {dagster.url}")
+        if dagster.board:
+            print_out(f"board, API  {dagster.board}")
         print_out("addresses   paiid url postgres | analyst | redis")
         print_out("Refreshing at the cadences. Ctrl-C stops everything.")
         dagster.watch()
@@ -138,7 +140,7 @@ def _stop_guests(services: Services) -> list[str]:
             break
         count += len(clients)
         processes.kill(clients, grace=_RUN_GRACE)
-    return [f"{count} Dagster processes"] if count else []
+    return [f"{count} processes of Dagster and the API"] if count else []
 
 
 @contextmanager

@@ -65,6 +65,11 @@ class _Dagster:
             "dagster-webserver", "dagster_webserver", "--workspace", str(workspace),
             "--host", HOST, "--port", str(port), "--dagster-log-level", "warning",
         )  # fmt: skip
+        self.board: str | None = None
+        if settings.environment == "dev":  # elsewhere it would have to ask who calls
+            api_port = free_port(settings.api_port)
+            self.board = f"http://{HOST}:{api_port}"
+            self._api = child("API", "paiid_pipeline.api", "--port", str(api_port))
         self._daemon = child("dagster-daemon", "dagster._daemon", "run", "--workspace", str(workspace))
 
     def __enter__(self) -> _Dagster:
@@ -74,7 +79,13 @@ class _Dagster:
             self._wait(self._socket.exists, self._code_server)
             self._webserver.start()
             self._daemon.start()
+            if self.board:
+                self._api.start()
             self._wait(lambda: answers(f"{self.url}/server_info"), self._webserver)
+        if self.board:
+            with timed() as words:
+                words += ["signal board and API", f"at {self.board}"]
+                self._wait(lambda: answers(f"{self.board}/healthz"), self._api)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,6 +94,8 @@ class _Dagster:
     def watch(self) -> None:
         """Keep everything running. Raises LostError where that cannot be done."""
         children = [self._code_server, self._webserver, self._daemon]
+        if self.board:
+            children.append(self._api)
         if self._services.simulator is not None:
             children.append(self._services.simulator.child)
         warnings = _Warnings(self._home, self._services.environment)
