@@ -12,6 +12,8 @@ from typing import Literal
 
 import polars as pl
 
+from paiid_pipeline.indicator_catalogue import schema
+
 MOMENT = pl.Datetime("us", "UTC")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """Before every stored moment."""
@@ -120,50 +122,7 @@ SYMBOL_SENTIMENT: Schema = {
     "novelty": pl.Float64,  # stories / articles heard, in (0, 1]; null without articles
 }
 
-INDICATORS: Schema = {
-    "symbol": pl.String,
-    "horizon": pl.String,
-    "as_of": MOMENT,
-    "bar_start": MOMENT,  # the newest bar used
-    "bar_end": MOMENT,
-    "bars": pl.Int64,  # how many bars the values rest on, at least 250
-    "close": pl.Float64,  # raw price of the newest bar
-    "rsi_14": pl.Float64,
-    "macd": pl.Float64,
-    "macd_signal": pl.Float64,
-    "macd_histogram": pl.Float64,
-    "macd_cross": pl.String,  # bullish | bearish | none: at the newest bar
-    "bb_upper": pl.Float64,
-    "bb_middle": pl.Float64,
-    "bb_lower": pl.Float64,
-    "bb_percent_b": pl.Float64,  # (close - lower) / (upper - lower); null for flat bands
-    "bb_bandwidth": pl.Float64,  # (upper - lower) / middle
-    "bb_position": pl.String,  # above | upper | lower | below
-    "bb_cross": pl.String,  # crossed_{above|below}_{upper|lower} | none: at the newest bar
-    "inputs_hash": pl.String,  # of the bars and corporate actions used, and of the version
-    "price": pl.Float64,  # close, put on the footing that all values are on
-    "sma_20": pl.Float64,  # averages and ATR in the unit of the price
-    "sma_50": pl.Float64,
-    "sma_200": pl.Float64,
-    "ema_20": pl.Float64,
-    "ema_50": pl.Float64,
-    "ema_200": pl.Float64,  # null before 431 bars
-    "atr_14": pl.Float64,
-    "atr_percent": pl.Float64,  # atr_14 / price
-    "adx_14": pl.Float64,  # in [0, 100]
-    "obv": pl.Float64,  # shares, since the start of the history
-    "obv_share": pl.Float64,  # change of OBV over the volume, of 20 bars, in [-1, 1]
-    "volume_ratio": pl.Float64,  # volume / its mean over 20 bars
-    "volatility_20": pl.Float64,  # standard deviation of the last 20 returns, a bar
-    "volatility_ratio": pl.Float64,  # volatility_20 / its mean over 200 bars
-    "vwap_distance": pl.Float64,  # price / volume-weighted price of 20 bars - 1
-    "turnover_20": pl.Float64,  # value traded, mean of 20 bars
-    "bb_squeeze": pl.Boolean,  # bands within a tenth of their narrowest of 125 bars
-    "macd_divergence": pl.String,  # bullish | bearish | none: against price pivots, confirmed in the last 10 bars
-    "rsi_divergence": pl.String,  # likewise
-    "regime": pl.String,  # trend | range | high_volatility
-    "version": pl.String,  # of what computed them; null in rows from before there was one
-}
+INDICATORS: Schema = schema()
 
 WITHHELD: Schema = {"symbol": pl.String, "horizon": pl.String, "as_of": MOMENT, "reason": pl.String}
 """A decision that could not be made, and why; counted in metadata, never silently absent."""

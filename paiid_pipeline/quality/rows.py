@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import polars as pl
 import polars.selectors as cs
 
+from paiid_pipeline.indicator_catalogue import MINIMUM_BARS, checks
 from paiid_pipeline.schemas import DECISION_KEY, SIDES
 
 Rules = Mapping[str, pl.Expr]
@@ -40,19 +41,10 @@ SYMBOL_SENTIMENT: Rules = {
 }
 
 INDICATORS: Rules = {
-    "RSI lies in [0, 100]": _c("rsi_14").is_between(0, 100) | _c("rsi_14").is_null(),
+    **checks(),
     "the bands are in order": (_c("bb_lower") <= _c("bb_middle")).fill_null(True)
     & (_c("bb_middle") <= _c("bb_upper")).fill_null(True),
-    "the values are finite": pl.all_horizontal(
-        _c("macd", "macd_signal", "bb_upper", "bb_lower").is_finite().fill_null(True)
-    ),
-    "ADX lies in [0, 100]": _c("adx_14").is_between(0, 100).fill_null(True),
-    "ranges, volatility and volumes are not negative": pl.all_horizontal(
-        (_c("atr_14", "volatility_20", "volatility_ratio", "volume_ratio", "turnover_20") >= 0).fill_null(True)
-    ),
-    "the share of OBV lies in [-1, 1]": _c("obv_share").is_between(-1, 1).fill_null(True),
-    "the regime is one of the three": _c("regime").is_in(["trend", "range", "high_volatility"]).fill_null(True),
-    "at least 250 bars": _c("bars") >= 250,
+    f"at least {MINIMUM_BARS} bars": _c("bars") >= MINIMUM_BARS,
     "no bar ends after the decision": _c("bar_end") <= _c("as_of"),
     "the price is positive": _c("close") > 0,
 }

@@ -7,54 +7,36 @@ scaler, no ranking over dates, no filling from neighbours. What is not known sta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import polars as pl
 
+from paiid_pipeline.indicator_catalogue import COLUMNS, Column, Feature
+from paiid_pipeline.indicator_catalogue import features as indicator_features
 from paiid_pipeline.schemas import DECISION_KEY, INDICATORS, SYMBOL_SENTIMENT
 
 _c = pl.col
 
+_SENTIMENT = (
+    Feature(24, "sentiment", _c("sentiment_score") * _c("sentiment_confidence"),
+            "News sentiment {sentiment_score:+.2f}, confidence {sentiment_confidence:.2f}"),
+    Feature(25, "sentiment_disagreement", _c("sentiment_disagreement"),
+            "Articles disagree by {sentiment_disagreement:.2f}"),
+    Feature(26, "heard", (_c("sentiment_article_count") > 0).fill_null(False).cast(pl.Float64),
+            "Articles heard: {sentiment_article_count}"),
+)  # fmt: skip
 
-def _above(name: str, other: str) -> pl.Expr:
-    return _c(name) / _c(other) - 1.0
+
+def model_features(columns: Iterable[Column] = COLUMNS) -> tuple[Feature, ...]:
+    """The features of the indicators among ``columns`` and of the sentiment, in the order that models read them."""
+    return tuple(sorted((*indicator_features(columns), *_SENTIMENT), key=lambda feature: feature.place))
 
 
-def _sign(name: str) -> pl.Expr:
-    signs = {"bullish": 1.0, "none": 0.0, "bearish": -1.0}
-    return _c(name).replace_strict(signs, default=None, return_dtype=pl.Float64)
-
-
-FEATURES: Mapping[str, pl.Expr] = {
-    # Multiplied, never divided by a constant: polars rounds that otherwise in a frame of one row.
-    "rsi": (_c("rsi_14") - 50.0) * 0.02,
-    "macd_histogram": _c("macd_histogram") / _c("atr_14"),
-    "macd": _c("macd") / _c("atr_14"),
-    "macd_cross": _sign("macd_cross"),
-    "macd_divergence": _sign("macd_divergence"),
-    "rsi_divergence": _sign("rsi_divergence"),
-    "band_position": _c("bb_percent_b") - 0.5,
-    "bandwidth": _c("bb_bandwidth"),
-    "squeeze": _c("bb_squeeze").cast(pl.Float64),
-    "above_sma_20": _above("price", "sma_20"),
-    "above_sma_50": _above("price", "sma_50"),
-    "above_sma_200": _above("price", "sma_200"),
-    "sma_20_above_50": _above("sma_20", "sma_50"),
-    "ema_20_above_50": _above("ema_20", "ema_50"),
-    "range": _c("atr_percent"),
-    "trend_strength": _c("adx_14") * 0.01,
-    "volume_flow": _c("obv_share"),
-    "volume": _c("volume_ratio"),
-    "volatility": _c("volatility_20"),
-    "volatility_change": _c("volatility_ratio"),
-    "above_vwap": _c("vwap_distance"),
-    "trending": (_c("regime") == "trend").cast(pl.Float64),
-    "stormy": (_c("regime") == "high_volatility").cast(pl.Float64),
-    "sentiment": _c("sentiment_score") * _c("sentiment_confidence"),
-    "sentiment_disagreement": _c("sentiment_disagreement"),
-    "heard": (_c("sentiment_article_count") > 0).fill_null(False).cast(pl.Float64),
-}
+FEATURES: Mapping[str, pl.Expr] = {feature.name: feature.value for feature in model_features()}
 """By name, over the columns of INDICATORS and, with the prefix ``sentiment_``, of SYMBOL_SENTIMENT."""
+
+TEXTS: Mapping[str, str] = {feature.name: feature.text for feature in model_features()}
+"""Each of ``FEATURES`` in words: format strings over the same columns."""
 
 
 def features(indicators: pl.DataFrame, sentiment: pl.DataFrame) -> pl.DataFrame:

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from paiid_pipeline.arrays import Floats
-from paiid_pipeline.signals.features import FEATURES, computed
+from paiid_pipeline.signals.features import FEATURES, TEXTS, computed
 from paiid_pipeline.signals.generator import Reason, SignalGenerator, class_of, reason
 from paiid_pipeline.signals.rules import Row, Shown
 
@@ -107,37 +107,6 @@ def matrix(features: pl.DataFrame, names: tuple[str, ...]) -> Floats:
     return np.ascontiguousarray(np.stack(values, axis=1)) if values else np.empty((features.height, 0))
 
 
-SAYS: Mapping[str, str] = {
-    "rsi": "RSI 14 at {rsi_14:.1f}",
-    "macd_histogram": "MACD histogram at {macd_histogram:+.3g}, with an ATR of {atr_14:.3g}",
-    "macd": "MACD line at {macd:+.3g}, with an ATR of {atr_14:.3g}",
-    "macd_cross": "MACD crossing: {macd_cross}",
-    "macd_divergence": "MACD divergence: {macd_divergence}",
-    "rsi_divergence": "RSI divergence: {rsi_divergence}",
-    "band_position": "Price at {bb_percent_b:.0%} of its Bollinger bands",
-    "bandwidth": "Bollinger bands {bb_bandwidth:.1%} wide",
-    "squeeze": "Bollinger squeeze: {bb_squeeze}",
-    "above_sma_20": "Price {price:,.6g}, 20-bar mean {sma_20:,.6g}",
-    "above_sma_50": "Price {price:,.6g}, 50-bar mean {sma_50:,.6g}",
-    "above_sma_200": "Price {price:,.6g}, 200-bar mean {sma_200:,.6g}",
-    "sma_20_above_50": "20-bar mean {sma_20:,.6g}, 50-bar mean {sma_50:,.6g}",
-    "ema_20_above_50": "Exponential means of 20 bars {ema_20:,.6g}, of 50 bars {ema_50:,.6g}",
-    "range": "ATR at {atr_percent:.2%} of the price",
-    "trend_strength": "ADX at {adx_14:.0f}",
-    "volume_flow": "{obv_share:+.0%} of the volume of 20 bars on rising less falling closes",
-    "volume": "Volume {volume_ratio:.2f} times its 20-bar mean",
-    "volatility": "Volatility {volatility_20:.2%} a bar",
-    "volatility_change": "Volatility {volatility_ratio:.2f} times its long mean",
-    "above_vwap": "Price {vwap_distance:+.2%} from its 20-bar VWAP",
-    "trending": "Regime: {regime}",
-    "stormy": "Regime: {regime}",
-    "sentiment": "News sentiment {sentiment_score:+.2f}, confidence {sentiment_confidence:.2f}",
-    "sentiment_disagreement": "Articles disagree by {sentiment_disagreement:.2f}",
-    "heard": "Articles heard: {sentiment_article_count}",
-}
-"""Each of ``FEATURES`` in an analyst's words, over the columns of the inputs."""
-
-
 def says(name: str, row: Row) -> str:
     """What a feature reads in one row of the inputs."""
-    return SAYS.get(name, name).format_map(Shown(row))
+    return TEXTS.get(name, name).format_map(Shown(row))

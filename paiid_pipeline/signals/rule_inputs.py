@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from paiid_pipeline.technicals.derived import DIVERGENCES, REGIMES
+from paiid_pipeline.indicator_catalogue import vocabularies
 
 _c = pl.col
 _SIGMA = _c("bb_bandwidth") * _c("bb_middle") * 0.25
@@ -34,16 +34,8 @@ NUMBERS: Mapping[str, pl.Expr] = {
 """Readings that are numbers; null, or not finite, where there is none. Distances are in ATRs."""
 
 WORDS: Mapping[str, tuple[pl.Expr, tuple[str, ...]]] = {
-    "macd_cross": (_c("macd_cross"), ("bullish", "bearish")),
-    "bb_cross": (
-        _c("bb_cross"),
-        ("crossed_above_lower", "crossed_below_upper", "crossed_above_upper", "crossed_below_lower"),
-    ),
-    "bb_position": (_c("bb_position"), ("above", "upper", "lower", "below")),
+    **{name: (_c(name), words) for name, words in vocabularies().items()},
     "bb_squeeze": (pl.when(_c("bb_squeeze")).then(pl.lit("squeezed")), ("squeezed",)),
-    "macd_divergence": (_c("macd_divergence"), tuple(word for word in DIVERGENCES.values() if word != "none")),
-    "rsi_divergence": (_c("rsi_divergence"), tuple(word for word in DIVERGENCES.values() if word != "none")),
-    "regime": (_c("regime"), tuple(REGIMES.values())),
 }
 """Readings that are words, and the words that they may be."""
 

@@ -23,7 +23,6 @@ from paiid_pipeline.schemas import INDICATORS
 from paiid_pipeline.signals.risk_limits import RiskLimits, read_limits
 from paiid_pipeline.signals.rule_inputs import NUMBERS, SENTIMENT, TRUST, WORDS
 from paiid_pipeline.signals.strict_toml import Section, read_document
-from paiid_pipeline.technicals.derived import REGIMES
 
 Row = Mapping[str, Any]
 
@@ -177,7 +176,7 @@ def _rule(file: Path, name: str, content: Mapping[str, Any]) -> Rule:
         name=name,
         reads=reads,
         weight=table.number("weight", 0.001, 100),
-        regimes=table.numbers("regimes", tuple(REGIMES.values()), 0, 10),
+        regimes=table.numbers("regimes", WORDS["regime"][1], 0, 10),
         points=_points(table) if level else (),
         scores=table.numbers("scores", vocabulary, -1, 1) if not level else {},
         text=_template(table),

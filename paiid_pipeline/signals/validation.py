@@ -8,11 +8,11 @@ from functools import reduce
 
 import polars as pl
 
+from paiid_pipeline.indicator_catalogue import MINIMUM_BARS
 from paiid_pipeline.quality import rows as quality
 from paiid_pipeline.schemas import SIDES
 from paiid_pipeline.signals.risk_limits import RiskLimits
 from paiid_pipeline.signals.rules import Classes, Rulebook, load_rules
-from paiid_pipeline.technicals.indicators import MINIMUM_BARS
 from paiid_pipeline.trading_calendar import Horizon
 
 Fault = tuple[pl.Expr, pl.Expr]

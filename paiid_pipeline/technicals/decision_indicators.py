@@ -15,10 +15,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from paiid_pipeline.arrays import Indices
+from paiid_pipeline.indicator_catalogue import MINIMUM_BARS
 from paiid_pipeline.quality import rows as quality
 from paiid_pipeline.schemas import DECISIONS, INDICATORS, WITHHELD, empty
 from paiid_pipeline.technicals.derived import Prices, in_words
-from paiid_pipeline.technicals.indicators import MINIMUM_BARS, VALUES, VERSION, series_values, with_readings
+from paiid_pipeline.technicals.indicators import VALUES, VERSION, series_values, with_readings
 from paiid_pipeline.technicals.panel import COMPUTED, PREVIOUS, computed, prices_of
 from paiid_pipeline.technicals.point_in_time import ONE_HISTORY, Snapshots, take_snapshots
 from paiid_pipeline.technicals.suspect_bars import doubts

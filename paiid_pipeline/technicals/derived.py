@@ -8,7 +8,7 @@ is dated by the bar that confirms it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,35 +17,8 @@ import numpy as np
 import polars as pl
 
 from paiid_pipeline.arrays import Floats, Indices, Mask
-from paiid_pipeline.technicals.indicators import unit_of
-
-MEASURES = (
-    "sma_20",
-    "sma_50",
-    "sma_200",
-    "ema_20",
-    "ema_50",
-    "ema_200",
-    "atr_14",
-    "atr_percent",
-    "adx_14",
-    "obv",
-    "obv_share",
-    "volume_ratio",
-    "volatility_20",
-    "volatility_ratio",
-    "vwap_distance",
-    "turnover_20",
-    "bb_squeeze",
-    "macd_divergence",
-    "rsi_divergence",
-    "regime",
-)
-"""The columns, in the order of :func:`measures`; the last four as codes (see ``WORDS``)."""
-
-DIVERGENCES = {-1: "bearish", 0: "none", 1: "bullish"}
-REGIMES = {0: "range", 1: "trend", 2: "high_volatility"}
-WORDS = {"macd_divergence": DIVERGENCES, "rsi_divergence": DIVERGENCES, "regime": REGIMES}
+from paiid_pipeline.indicator_catalogue import MINIMUM_BARS, Indicator, indicators
+from paiid_pipeline.technicals.indicators import READINGS, VALUES, unit_of
 
 PIVOT_BARS = 5
 """A pivot is the extreme of this many bars on either side of it."""
@@ -65,24 +38,30 @@ STILL_BARS = 20
 FAINT = 1e-6
 """A window whose largest value is less than this share of the series' largest is less than the rounding that a
 running sum carries on: it is summed anew."""
-EMA_200_BARS = 431
-"""From here on, the SMA that the EMA 200 starts from weighs less than a tenth in it; no value before."""
+_Step = tuple[str, tuple[str, ...], tuple[float, ...]]
+"""A function, the columns it reads, and its parameters."""
 
-RUNNING: Mapping[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
-    "sma_50": ("SMA", ("close",), (50,)),
-    "sma_200": ("SMA", ("close",), (200,)),
-    "ema_20": ("EMA", ("close",), (20,)),
-    "ema_50": ("EMA", ("close",), (50,)),
-    "ema_200": ("EMA", ("close",), (200,)),
-    "atr_14": ("ATR", ("high", "low", "close"), (14,)),
-    "adx_14": ("ADX", ("scaled_high", "scaled_low", "scaled_close"), (14,)),
-    "obv": ("OBV", ("close", "volume"), ()),
+MEASURED = tuple(entry for entry in indicators() if entry.name not in VALUES and entry.function not in READINGS)
+"""The indicators that are computed here, in the order of :func:`measures`."""
+
+INTERMEDIATE: Mapping[str, _Step] = {
     "mean_volume": ("SMA", ("volume",), (20,)),
+    "mean_volume_20": ("mean_20", ("mean_volume", "volume", "peak_volume"), ()),
     "mean_value": ("SMA", ("value",), (20,)),
-    "volatility_20": ("STDDEV", ("returns",), (20, 1.0)),
-    "mean_volatility": ("SMA", ("volatility_20",), (VOLATILITY_BARS,)),
+    "running_adx": ("ADX", ("scaled_high", "scaled_low", "scaled_close"), (14,)),
+    "running_volatility": ("STDDEV", ("returns",), (20, 1.0)),
+    "mean_volatility": ("SMA", ("running_volatility",), (VOLATILITY_BARS,)),
+    "pivots": ("pivots", ("close",), ()),
 }
-"""What remembers more than a window of bars: the TA-Lib function, the columns it reads, and its parameters."""
+"""Columns that indicators are computed from and that are not stored."""
+
+
+def _steps(entries: Sequence[Indicator]) -> dict[str, _Step]:
+    return {entry.name: (entry.function, entry.inputs, entry.parameters) for entry in entries} | dict(INTERMEDIATE)
+
+
+RUNNING: Mapping[str, _Step] = {name: step for name, step in _steps(MEASURED).items() if step[0].isupper()}
+"""Columns of TA-Lib, which remember more than a window of bars; each reads only what stands before it."""
 
 PEAKS = ("peak_volume", "peak_value", "peak_return")
 """Of :func:`inputs`: the largest so far, in the order of ``Carried.peaks``."""
@@ -130,21 +109,20 @@ def _talib(name: str) -> Callable[..., Any]:
     return getattr(function, "__wrapped__", function)  # type: ignore[no-any-return]
 
 
-def measures(prices: Prices, rsi: Floats, macd: Floats, bands: tuple[Floats, ...]) -> tuple[Floats, ...]:
-    """One array a name in ``MEASURES``, each as long as the series, NaN where there is no reading.
+def measures(
+    prices: Prices, rsi: Floats, macd: Floats, bands: tuple[Floats, ...], entries: Sequence[Indicator] = MEASURED
+) -> tuple[Floats, ...]:
+    """One array for each of ``entries``, as long as the series, NaN where undefined; flags and texts as codes.
 
-    ``rsi``, ``macd`` (the line) and ``bands`` (upper, middle, lower) are those of the same series.
-    Averages and ATR are in the unit of the price, OBV in shares since the start of the series. Without
-    a scale: ``atr_percent`` (ATR / close), ``obv_share`` (net share of the volume of 20 bars that was
-    traded on rising closes, in [-1, 1]), ``volume_ratio`` (volume / its mean over 20 bars),
-    ``volatility_20`` (standard deviation of 20 returns, a bar), ``volatility_ratio`` (that over its mean),
-    ``vwap_distance`` (close / volume-weighted price of 20 bars - 1).
+    ``rsi``, ``macd`` (the line) and ``bands`` (upper, middle, lower) are those of the same series. Meaning, unit and
+    bounds are those of the catalogue.
     """
     columns = inputs(prices, Carried())
-    for name, (function, reads, parameters) in RUNNING.items():
-        columns[name] = _talib(function)(*(columns[read] for read in reads), *parameters)
+    for name, (function, reads, parameters) in _steps(entries).items():
+        if function.isupper():
+            columns[name] = _talib(function)(*(columns[read] for read in reads), *parameters)
     columns |= {"rsi_14": rsi, "macd": macd, **dict(zip(("bb_upper", "bb_middle", "bb_lower"), bands, strict=True))}
-    return derived(columns)
+    return derived(columns, entries=entries)
 
 
 def inputs(prices: Prices, carried: Carried) -> dict[str, Floats]:
@@ -174,45 +152,36 @@ def still(close: Floats) -> Mask:
     return unmoved
 
 
-def derived(columns: Mapping[str, Floats], start: int = 0) -> tuple[Floats, ...]:
-    """:func:`measures` from :func:`inputs`, ``RUNNING``, RSI, MACD and bands, of bars from the one at ``start`` on."""
-    close, volume, obv = (columns[name] for name in ("close", "volume", "obv"))
-    mean_volume = _mean_20(columns["mean_volume"], volume, columns["peak_volume"])
-    mean_value = _mean_20(columns["mean_value"], columns["value"], columns["peak_value"])
-    bands = (columns["bb_upper"], columns["bb_middle"], columns["bb_lower"])
-    volatility = _deviation_20(columns["volatility_20"], columns["returns"], columns["peak_return"])
-    unusual = _ratio(volatility, columns["mean_volatility"])
-    adx = np.where(still(close), np.nan, columns["adx_14"])
-    pivots = [(side, _pivots(close, side)) for side in (1, -1)]
-    settled = np.arange(start, start + len(close)) >= EMA_200_BARS - 1
-    return (
-        bands[1],
-        columns["sma_50"],
-        columns["sma_200"],
-        columns["ema_20"],
-        columns["ema_50"],
-        np.where(settled, columns["ema_200"], np.nan),
-        columns["atr_14"],
-        columns["atr_14"] / close,
-        adx,
-        obv,
-        np.clip(_ratio(_change(obv, 20), 20.0 * mean_volume), -1.0, 1.0),
-        _ratio(volume, mean_volume),
-        volatility,
-        unusual,
-        _ratio(close * mean_volume, mean_value) - 1.0,
-        mean_value,
-        _squeeze(bands),
-        _divergence(close, columns["macd"], pivots),
-        _divergence(close, columns["rsi_14"], pivots),
-        _regime(adx, unusual),
-    )
+def derived(
+    columns: Mapping[str, Floats], start: int = 0, entries: Sequence[Indicator] = MEASURED
+) -> tuple[Floats, ...]:
+    """:func:`measures` from :func:`inputs`, ``RUNNING``, RSI, MACD and bands, of the bars from ``start`` on."""
+    known, steps = dict(columns), _steps(entries)
+
+    def values(name: str) -> Floats:
+        if name not in known:
+            function, reads, parameters = steps[name]
+            known[name] = FUNCTIONS[function](*(values(read) for read in reads), *parameters)
+        return known[name]
+
+    def from_first(entry: Indicator) -> Floats:
+        if entry.warm_up <= MINIMUM_BARS:
+            return values(entry.name)
+        bars = np.arange(start, start + len(columns["close"]))
+        return np.where(bars >= entry.warm_up - 1, values(entry.name), np.nan)
+
+    return tuple(from_first(entry) for entry in entries)
 
 
 def in_words(frame: pl.DataFrame) -> pl.DataFrame:
-    """``frame`` with the codes of :func:`measures` as its readers see them: words and true or false."""
-    words = [pl.col(name).cast(pl.Int64).replace_strict(words, return_dtype=pl.String) for name, words in WORDS.items()]
-    return frame.with_columns(*words, pl.col("bb_squeeze").cast(pl.Boolean))
+    """``frame`` with the codes of :func:`measures` as words, and flags as true or false."""
+    words = [
+        pl.col(entry.name).cast(pl.Int64).replace_strict(entry.codes, return_dtype=pl.String)
+        for entry in MEASURED
+        if entry.codes
+    ]
+    flags = [pl.col(entry.name).cast(pl.Boolean) for entry in MEASURED if entry.dtype == pl.Boolean]
+    return frame.with_columns(*words, *flags)
 
 
 def _window(values: Floats, faint: Indices) -> Floats:
@@ -264,8 +233,7 @@ def _change(values: Floats, bars: int) -> Floats:
     return change
 
 
-def _squeeze(bands: tuple[Floats, ...]) -> Floats:
-    upper, middle, lower = bands
+def _squeeze(upper: Floats, middle: Floats, lower: Floats) -> Floats:
     width = (upper - lower) / middle
     narrowest = _talib("MIN")(width, SQUEEZE_BARS)
     return np.where(np.isnan(narrowest), np.nan, width <= SQUEEZE * narrowest)
@@ -287,11 +255,12 @@ def _pivots(close: Floats, side: int) -> Indices:
     return np.flatnonzero(lies & first) + PIVOT_BARS
 
 
-def _divergence(close: Floats, indicator: Floats, pivots: list[tuple[int, Indices]]) -> Floats:
+def _divergence(close: Floats, indicator: Floats, pivots: Floats) -> Floats:
     """1 (-1) for ``DIVERGENCE_BARS`` bars from where a lower low (higher high) than the last is confirmed
     that the indicator does not share; of two, the newer counts."""
     events: dict[int, int] = {}
-    for side, bars in pivots:
+    for side in (1, -1):
+        bars = np.flatnonzero(pivots == side)
         before, bar = bars[:-1], bars[1:]
         beyond = side * (close[before] - close[bar]) > 0
         against = side * (indicator[bar] - indicator[before]) > 0
@@ -306,3 +275,28 @@ def _divergence(close: Floats, indicator: Floats, pivots: list[tuple[int, Indice
 def _regime(adx: Floats, unusual: Floats) -> Floats:
     regime = np.where(unusual >= HIGH_VOLATILITY, 2.0, np.where(adx >= TREND_ADX, 1.0, 0.0))
     return np.where(np.isnan(adx) | np.isnan(unusual), np.nan, regime)
+
+
+def _both_pivots(close: Floats) -> Floats:
+    """1 at a low, -1 at a high, else 0."""
+    found = np.zeros(len(close))
+    for side in (1, -1):
+        found[_pivots(close, side)] = side
+    return found
+
+
+FUNCTIONS: Mapping[str, Callable[..., Floats]] = {
+    "same": lambda values: values,
+    "quotient": lambda part, whole: part / whole,
+    "ratio": _ratio,
+    "mean_20": _mean_20,
+    "deviation_20": _deviation_20,
+    "net_share": lambda obv, mean_volume: np.clip(_ratio(_change(obv, 20), 20.0 * mean_volume), -1.0, 1.0),
+    "vwap_distance": lambda close, mean_volume, mean_value: _ratio(close * mean_volume, mean_value) - 1.0,
+    "while_moving": lambda values, close: np.where(still(close), np.nan, values),
+    "squeeze": _squeeze,
+    "pivots": _both_pivots,
+    "divergence": _divergence,
+    "regime": _regime,
+}
+"""The functions of the catalogue that TA-Lib does not have, over whole series."""

@@ -9,7 +9,7 @@ three are prefix-pure: the value at a bar does not depend on how many bars follo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import version
 from itertools import pairwise
@@ -19,21 +19,19 @@ import numpy as np
 import polars as pl
 
 from paiid_pipeline.arrays import Floats, Indices
+from paiid_pipeline.indicator_catalogue import MINIMUM_BARS, indicator
+from paiid_pipeline.indicator_catalogue import indicators as catalogued
 
 VERSION = f"indicators.3(TA-Lib {version('TA-Lib')})"
 """Its number is raised whenever a value or a reading of the same bars changes."""
 
-MINIMUM_BARS = 250
 VALUES = ("rsi_14", "macd", "macd_signal", "macd_histogram", "bb_upper", "bb_middle", "bb_lower")
 """The columns that TA-Lib computes, in the order of :func:`series_values`."""
 
 FLAT_BANDWIDTH = 1e-6
 """Bands narrower than this share of the price are the rounding of TA-Lib's running sums, not a width."""
 
-RSI = (14,)
-MACD = (12, 26, 9)
-BBANDS = (20, 2.0, 2.0, 0)
-"""TA-Lib's parameters; the last is its number for a simple moving average."""
+RSI, MACD, BBANDS = (indicator(name).parameters for name in ("rsi_14", "macd", "bb_upper"))
 
 
 @cache
@@ -144,29 +142,25 @@ def _without_flat(close: Floats, rsi: Floats, offsets: Indices) -> pl.Series:
     return pl.Series(VALUES[0], defined, nan_to_null=True)
 
 
-def with_readings(frame: pl.DataFrame) -> pl.DataFrame:
-    """Add what an analyst reads off the values: crossovers at the bar, %B, bandwidth and position.
-
-    ``frame`` has ``VALUES``, ``price`` (the adjusted close) and ``previous_`` + each of price,
-    macd_histogram, bb_upper and bb_lower at the bar before. Adds ``macd_cross`` (bullish: the line rises
-    through its signal), ``bb_percent_b`` ((price - lower) / (upper - lower); null for flat bands),
-    ``bb_bandwidth`` ((upper - lower) / middle), ``bb_position`` (above | upper | lower | below, null for
-    flat bands) and ``bb_cross`` (none for flat bands), as `schemas.INDICATORS` says.
-    """
-    width = pl.col("bb_upper") - pl.col("bb_lower")
-    bandwidth = width / pl.col("bb_middle")
-    now_flat = bandwidth <= FLAT_BANDWIDTH
+def _macd_cross() -> pl.Expr:
     before = pl.col("previous_macd_histogram")
-    return frame.with_columns(
+    return (
         pl.when((before <= 0) & (pl.col("macd_histogram") > 0))
         .then(pl.lit("bullish"))
         .when((before >= 0) & (pl.col("macd_histogram") < 0))
         .then(pl.lit("bearish"))
         .otherwise(pl.lit("none"))
-        .alias("macd_cross"),
-        pl.when(~now_flat).then((pl.col("price") - pl.col("bb_lower")) / width).alias("bb_percent_b"),
-        bandwidth.alias("bb_bandwidth"),
-        pl.when(now_flat)
+    )
+
+
+_WIDTH = pl.col("bb_upper") - pl.col("bb_lower")
+_BANDWIDTH = _WIDTH / pl.col("bb_middle")
+_FLAT = _BANDWIDTH <= FLAT_BANDWIDTH
+
+
+def _band_position() -> pl.Expr:
+    return (
+        pl.when(_FLAT)
         .then(None)
         .when(pl.col("price") > pl.col("bb_upper"))
         .then(pl.lit("above"))
@@ -175,12 +169,10 @@ def with_readings(frame: pl.DataFrame) -> pl.DataFrame:
         .when(pl.col("price") >= pl.col("bb_middle"))
         .then(pl.lit("upper"))
         .otherwise(pl.lit("lower"))
-        .alias("bb_position"),
-        _band_cross(now_flat).alias("bb_cross"),
     )
 
 
-def _band_cross(now_flat: pl.Expr) -> pl.Expr:
+def _band_cross() -> pl.Expr:
     crossing: pl.Expr = pl.lit("none")
     for band in ("lower", "upper"):
         now = pl.col("price") - pl.col(f"bb_{band}")
@@ -192,4 +184,26 @@ def _band_cross(now_flat: pl.Expr) -> pl.Expr:
             .then(pl.lit(f"crossed_below_{band}"))
             .otherwise(crossing)
         )
-    return pl.when(now_flat).then(pl.lit("none")).otherwise(crossing)
+    return pl.when(_FLAT).then(pl.lit("none")).otherwise(crossing)
+
+
+READINGS: Mapping[str, pl.Expr] = {
+    "macd_cross": _macd_cross(),
+    "percent_b": pl.when(~_FLAT).then((pl.col("price") - pl.col("bb_lower")) / _WIDTH),
+    "bandwidth": _BANDWIDTH,
+    "band_position": _band_position(),
+    "band_cross": _band_cross(),
+}
+"""Functions of the catalogue that are expressions over a bar's values and, as ``previous_…``, those of the bar before:
+crossovers at the bar, %B, bandwidth and position. Flat bands have no %B, position or crossing."""
+
+
+def with_readings(frame: pl.DataFrame) -> pl.DataFrame:
+    """``frame`` with the indicators of ``READINGS``.
+
+    ``frame`` has ``VALUES``, ``price`` (the adjusted close) and ``previous_`` + each of price, macd_histogram,
+    bb_upper and bb_lower at the bar before.
+    """
+    return frame.with_columns(
+        READINGS[entry.function].alias(entry.name) for entry in catalogued() if entry.function in READINGS
+    )

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from paiid_pipeline.arrays import Floats, Mask
-from paiid_pipeline.technicals.derived import MEASURES, USABLE, Prices, in_words, measures
+from paiid_pipeline.indicator_catalogue import MINIMUM_BARS
+from paiid_pipeline.technicals.derived import MEASURED, USABLE, Prices, in_words, measures
 from paiid_pipeline.technicals.indicators import (
-    MINIMUM_BARS,
     VALUES,
     defined_rsi,
     series_offsets,
@@ -19,7 +19,7 @@ from paiid_pipeline.technicals.indicators import (
     with_readings,
 )
 
-COMPUTED = (*VALUES, *MEASURES)
+COMPUTED = (*VALUES, *(entry.name for entry in MEASURED))
 """The names of :func:`computed`."""
 
 PREVIOUS = ("macd_histogram", "bb_upper", "bb_lower")

@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 
 from paiid_pipeline.arrays import Floats, Mask
+from paiid_pipeline.indicator_catalogue import MINIMUM_BARS
 from paiid_pipeline.technicals.derived import PEAKS, REMEMBERED, RUNNING, Carried, Prices, derived, inputs
-from paiid_pipeline.technicals.indicators import BBANDS, MACD, MINIMUM_BARS, RSI, VALUES, series_offsets, unit_of
+from paiid_pipeline.technicals.indicators import BBANDS, MACD, RSI, VALUES, series_offsets, unit_of
 from paiid_pipeline.technicals.panel import COMPUTED, PREVIOUS, joined, prices_of, without_holes
 
 _SCALED_BANDS = tuple(f"scaled_{name}" for name in VALUES[4:7])

@@ -34,8 +34,8 @@ import numpy as np
 import polars as pl
 
 from paiid_pipeline.arrays import Floats
+from paiid_pipeline.indicator_catalogue import MINIMUM_BARS
 from paiid_pipeline.quality.bars import VWAP_SLACK, WICK
-from paiid_pipeline.technicals.indicators import MINIMUM_BARS
 from paiid_pipeline.technicals.minute_bars import SAID
 from paiid_pipeline.technicals.point_in_time import Snapshots
 from paiid_pipeline.technicals.split_gaps import LEAST, gaps, is_inverse

@@ -13,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paiid_pipeline.arrays import Floats
-from paiid_pipeline.technicals.derived import DIVERGENCE_BARS, MEASURES, PIVOT_BARS, Prices, in_words, measures
+from paiid_pipeline.technicals.derived import DIVERGENCE_BARS, MEASURED, PIVOT_BARS, Prices, in_words, measures
 from paiid_pipeline.technicals.indicators import series_values
+
+MEASURES = tuple(entry.name for entry in MEASURED)
 
 
 def wander(count: int, seed: int) -> Prices:
@@ -60,10 +62,11 @@ def test_bounds_hold(seed: int) -> None:
     assert np.isfinite(found["ema_200"][431 - 250 :]).all()
     for name in set(MEASURES) - {"ema_200"}:
         assert np.isfinite(found[name]).all(), name
-    assert ((found["adx_14"] >= 0) & (found["adx_14"] <= 100)).all()
-    assert (np.abs(found["obv_share"]) <= 1).all()
-    for name in ("atr_percent", "volatility_20", "volatility_ratio", "volume_ratio", "turnover_20"):
-        assert (found[name] >= 0).all(), name
+    for entry in MEASURED:
+        values = found[entry.name]
+        assert entry.low is None or not (values < entry.low).any(), entry.name
+        assert entry.high is None or not (values > entry.high).any(), entry.name
+        assert entry.codes is None or set(values) <= set(entry.codes), entry.name
 
 
 def test_each_equals_its_plain_definition() -> None:

@@ -12,7 +12,8 @@ import talib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paiid_pipeline.technicals.indicators import MINIMUM_BARS, VALUES, indicators, series_values
+from paiid_pipeline.indicator_catalogue import MINIMUM_BARS
+from paiid_pipeline.technicals.indicators import VALUES, indicators, series_values
 
 
 def closes(count: int, seed: int) -> np.ndarray:  # type: ignore[type-arg]

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paiid_pipeline.indicator_catalogue import MINIMUM_BARS
 from paiid_pipeline.schemas import DECISIONS, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.technicals.decision_indicators import decide_indicators
-from paiid_pipeline.technicals.indicators import MINIMUM_BARS
 from paiid_pipeline_tests.lookahead.histories import DECISION_LAG, MAX_AGE, OPEN
 
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from paiid_pipeline.technicals.indicators import MINIMUM_BARS
+from paiid_pipeline.indicator_catalogue import MINIMUM_BARS
 from paiid_pipeline.technicals.panel import indicator_panel
 from paiid_pipeline.technicals.streaming import IndicatorStream
 from paiid_pipeline_tests.lookahead.histories import OPEN
