@@ -2,7 +2,7 @@
 
 from paiid_pipeline.warehouse.bitemporal import BitemporalStore
 from paiid_pipeline.warehouse.connections import WarehouseError
-from paiid_pipeline.warehouse.coverage import CoveredRange, DataKind
+from paiid_pipeline.warehouse.coverage import CoveredRange
 from paiid_pipeline.warehouse.decision_store import DecisionTable
 from paiid_pipeline.warehouse.migrate import migrate
 from paiid_pipeline.warehouse.tables import WriteResult
@@ -11,7 +11,6 @@ from paiid_pipeline.warehouse.warehouse import Warehouse
 __all__ = [
     "BitemporalStore",
     "CoveredRange",
-    "DataKind",
     "DecisionTable",
     "Warehouse",
     "WarehouseError",

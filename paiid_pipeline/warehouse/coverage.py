@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
+from paiid_pipeline.schemas import DataKind
 from paiid_pipeline.warehouse.connections import ConnectionPool
-
-DataKind = Literal["1Min", "1Day", "news", "actions"]
 
 
 @dataclass(frozen=True)

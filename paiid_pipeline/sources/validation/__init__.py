@@ -4,13 +4,13 @@ Every row that came is found again in one of three places: in the good rows, in 
 the whole of it as JSON text) or, for a bar that has not ended, in the count ``in_progress``.
 """
 
+from paiid_pipeline.schemas import DataKind
 from paiid_pipeline.sources.validation.actions import AFTER_EX, BEFORE_EX, check_actions
 from paiid_pipeline.sources.validation.bars import BarShape, check_bars, epoch_seconds, local_date, rfc3339
 from paiid_pipeline.sources.validation.news import check_news
 from paiid_pipeline.sources.validation.shared import (
     KEYS,
     SCHEMAS,
-    DataKind,
     RequestScope,
     ValidatedPage,
     as_json,

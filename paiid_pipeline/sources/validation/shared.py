@@ -8,14 +8,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
-from paiid_pipeline.schemas import BARS, CORPORATE_ACTIONS, NEWS, REFUSALS, Schema
+from paiid_pipeline.schemas import BARS, CORPORATE_ACTIONS, NEWS, REFUSALS, DataKind, Schema
 from paiid_pipeline.trading_calendar import TradingCalendar
 
-DataKind = Literal["1Min", "1Day", "news", "actions"]
 Row = dict[str, Any]
 
 KEYS: Mapping[DataKind, tuple[str, ...]] = {
