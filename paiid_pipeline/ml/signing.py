@@ -14,7 +14,9 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from paiid_pipeline.clock import SystemClock
 
 if TYPE_CHECKING:
     from paiid_pipeline.settings import Settings
@@ -24,6 +26,10 @@ ALLOWED: Final = frozenset({".safetensors", ".onnx", ".json", ".txt", ".md"})
 """What a model folder may hold. Everything that a pickle could hide in is left out."""
 
 KEY_VARIABLE: Final = "PAIID_MODEL_KEY"
+
+_SETTLED_SECONDS = 2.0
+_VERIFIED: Final[dict[tuple[Path, bytes], tuple[list[_Entry], str]]] = {}
+"""Of folders that were verified in this process, by the public key: what they were then, and their digest."""
 
 KeySource = Callable[[], "SigningKey"]
 """Opens the key when it is first needed, and raises LookupError with the remedy where there is none."""
@@ -103,10 +109,38 @@ def sign_folder(folder: Path, key: SigningKey) -> str:
 def verify_folder(folder: Path, public: bytes) -> str:
     """The digest of a folder whose every file is as it was signed by the owner of ``public``.
 
-    Reads bytes and hashes only: no weights, no configuration, no tokenizer is parsed. Raises
-    UntrustedModelError, naming the file and the remedy, where the folder is unsigned, signed by another key, or
-    has a file that was changed, added, taken away, linked, or is of a kind that is not allowed.
+    Reads bytes and hashes only: no weights, no configuration, no tokenizer is parsed. A folder is hashed once a
+    process, and again when the name, inode, size or times of a file in it are others. Raises UntrustedModelError,
+    naming the file and the remedy, where the folder is unsigned, signed by another key, or has a file that was
+    changed, added, taken away, linked, or is of a kind that is not allowed.
     """
+    before, stamp = SystemClock().now().timestamp(), _stamp(folder)
+    known = _VERIFIED.get((folder, public))
+    if known is not None and known[0] == stamp:
+        return known[1]
+    digest = _verified(folder, public)
+    # A change within the clock tick of the last one leaves the same times: such a folder is hashed again.
+    if max((entry.changed for entry in stamp), default=0) < (before - _SETTLED_SECONDS) * 1e9:
+        _VERIFIED[folder, public] = stamp, digest
+    return digest
+
+
+class _Entry(NamedTuple):
+    """What tells that a file, or a folder, is another or was changed; ``changed`` in nanoseconds."""
+
+    name: str
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+
+def _stamp(folder: Path) -> list[_Entry]:
+    found = sorted((path.relative_to(folder).as_posix(), path.lstat()) for path in folder.rglob("*"))
+    return [_Entry(name, each.st_ino, each.st_size, each.st_mtime_ns, each.st_ctime_ns) for name, each in found]
+
+
+def _verified(folder: Path, public: bytes) -> str:
     names = _names(folder)
     files, signature, signer = _read_signature(folder)
     message = _message(files)

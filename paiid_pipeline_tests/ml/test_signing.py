@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from paiid_pipeline.ml import signing
 from paiid_pipeline.ml.signing import (
     SIGNATURE,
     SigningKey,
@@ -122,3 +123,23 @@ def test_without_one_in_the_environment_the_own_one_is_made_once_and_read_from_t
     assert made == {new_key(own).public}
     assert [path.name for path in own.parent.iterdir()] == ["model.key"]
     assert key_of(load_settings({"PAIID_MODEL_KEY": bytes(range(32)).hex(), **home})).public not in made
+
+
+def test_a_folder_is_hashed_once_and_again_when_it_changes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is loaded for; one that was changed a moment ago is not trusted to show its next change."""
+    key, hashed = SigningKey(bytes(32)), list[str]()
+    digest = sign_folder(folder, key)
+    sha256 = signing._sha256
+    monkeypatch.setattr(signing, "_sha256", lambda path: hashed.append(path.name) or sha256(path))
+    for _ in range(2):
+        assert verify_folder(folder, key.public) == digest
+    assert len(hashed) == 6
+    monkeypatch.setattr(signing, "_SETTLED_SECONDS", -3600.0)
+    for _ in range(3):
+        assert verify_folder(folder, key.public) == digest
+    assert len(hashed) == 9
+    (folder / "config.json").write_text("{   }")
+    with pytest.raises(UntrustedModelError, match=r"config\.json was changed"):
+        verify_folder(folder, key.public)
+    with pytest.raises(UntrustedModelError, match="not signed with our key"):
+        verify_folder(folder, SigningKey(bytes([1] * 32)).public)
