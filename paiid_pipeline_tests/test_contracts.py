@@ -21,6 +21,8 @@ PLANTED: Mapping[str, tuple[str, str]] = {
     "Only ml speaks MLflow, torch, transformers, xgboost, scikit-learn, SciPy": ("serving/planted.py", "import mlflow"),
     "Only the warehouse speaks SQL": ("operations/planted.py", "import psycopg2"),
     "Only the cache speaks Redis": ("warehouse/planted.py", "import redis"),
+    "Only the API speaks FastAPI": ("serving/planted.py", "import fastapi"),
+    "The API and Dagster's wiring do not know each other": ("api/planted.py", "import paiid_pipeline.defs.resources"),
     "Only the wiring speaks Dagster": ("cache/planted.py", "import dagster"),
     "Text models and signal models do not know each other": (
         "ml/text/planted.py",
