@@ -17,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from paiid_pipeline.schemas import DECISIONS, STORED_ARTICLE_SENTIMENT
-from paiid_pipeline.sentiment.text.near_duplicates import are_near, claims_in, near_duplicates
+from paiid_pipeline.sentiment.text.near_duplicates import are_similar, claims_in, near_duplicates
 from paiid_pipeline.sentiment.text.wire_corrections import KINDS
 
 CORRECTED_WITHIN = timedelta(days=3)
@@ -209,7 +209,7 @@ def _likeness(row: dict[str, Any], later: dict[str, Any]) -> float:
     overlap = claims_in(row["fingerprint"]).overlap(claims_in(later["fingerprint"]))
     if overlap >= _OVERLAP:
         return overlap
-    return _OVERLAP if are_near(row["fingerprint"], later["fingerprint"]) else 0.0
+    return _OVERLAP if are_similar(row["fingerprint"], later["fingerprint"]) else 0.0
 
 
 def _is(kind: str) -> pl.Expr:

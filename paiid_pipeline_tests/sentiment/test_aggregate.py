@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from paiid_pipeline.schemas import DECISIONS, STORED_ARTICLE_SENTIMENT, SYMBOL_SENTIMENT, empty
 from paiid_pipeline.sentiment.aggregate import aggregate
-from paiid_pipeline.sentiment.text.near_duplicates import fingerprint
+from paiid_pipeline.sentiment.text.near_duplicates import minhash
 
 T = datetime(2014, 6, 9, 20, tzinfo=UTC)
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -38,7 +38,7 @@ def scored(
         "flags": [],
         "known_at": known or published,
         "nominal": False,
-        "fingerprint": None if text is None else fingerprint(text),
+        "fingerprint": None if text is None else minhash(text),
     }
     return pl.DataFrame([row], schema=STORED_ARTICLE_SENTIMENT)
 

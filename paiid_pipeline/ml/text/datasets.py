@@ -10,9 +10,9 @@ from typing import Final
 
 import polars as pl
 
-from paiid_pipeline.ml.text.grouping import group_near_duplicates
 from paiid_pipeline.ml.text.labelled_csv import read_csv
 from paiid_pipeline.sentiment.labels import LABELS, to_label
+from paiid_pipeline.sentiment.text.near_duplicates import group_near_duplicates
 
 FOLDS = 5
 

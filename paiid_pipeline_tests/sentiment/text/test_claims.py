@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paiid_pipeline.sentiment.text.claims import claims_of, read_claims
-from paiid_pipeline.sentiment.text.near_duplicates import are_near, near_duplicates, signature
+from paiid_pipeline.sentiment.text.near_duplicates import are_similar, near_duplicates, signature
 
 BODY = (
     "The company reported quarterly results before the market opened and issued guidance for the current quarter;"
@@ -43,7 +43,7 @@ def signed(headline: str, body: str = BODY) -> str:
     ],
 )
 def test_near_copies_that_say_the_opposite_are_two_stories(one: str, other: str) -> None:
-    assert are_near(signed(one), signed(other))
+    assert are_similar(signed(one), signed(other))
     assert near_duplicates([signed(one), signed(other)]) == []
     assert near_duplicates([signed(one), signed(one, BODY + " More follows.")]) == [(1, 0)]
 
