@@ -14,7 +14,7 @@ from paiid_pipeline.console import print_err, print_out, table
 from paiid_pipeline.ml.context import ModelStore
 from paiid_pipeline.ml.registry import Version
 from paiid_pipeline.ml.signing import UntrustedModelError
-from paiid_pipeline.ml.text.cross_validation import markdown, measured
+from paiid_pipeline.ml.text.cross_validation import cross_validate_in, markdown
 from paiid_pipeline.ml.text.custom_bert import Choice, Registered, calibration_texts, train_custom_bert
 from paiid_pipeline.ml.text.dataset_store import (
     Texts,
@@ -29,7 +29,7 @@ from paiid_pipeline.ml.text.evaluation import summary
 from paiid_pipeline.ml.text.gate import force, promote
 from paiid_pipeline.ml.text.hub import check_source
 from paiid_pipeline.ml.text.import_model import import_model
-from paiid_pipeline.ml.text.progress import Pace
+from paiid_pipeline.ml.text.progress import ProgressReporter
 from paiid_pipeline.ml.verdict import GateResult
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.wiring import Components
@@ -143,12 +143,12 @@ def report(
 
     def run() -> None:
         texts = make_texts(data or settings.data_dir)
-        pace = Pace(print_err)
+        pace = ProgressReporter(print_err)
 
         def progress(fold: int, seen: Any) -> None:
             pace(seen, f"fold {fold}, ")
 
-        found = measured(texts, choice, settings.home / "report", folds, progress)
+        found = cross_validate_in(texts, choice, settings.home / "report", folds, progress)
         text = json.dumps(found, indent=1) if out and out.suffix == ".json" else markdown(found)
         if out is None:
             print_out(text)

@@ -1,4 +1,4 @@
-"""Sentiment on the command line: of one text, and against the labels of a file."""
+"""`paiid score` and `paiid models evaluate`: the sentiment of one text, and metrics on a labelled CSV."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from paiid_pipeline.console import print_err, print_out, table
-from paiid_pipeline.ml.classification_metrics import Evaluation, Interval
+from paiid_pipeline.ml.classification_metrics import Evaluation
 from paiid_pipeline.ml.text.datasets import read_labelled
-from paiid_pipeline.ml.text.scoring import evaluate_rows
+from paiid_pipeline.ml.text.evaluation import evaluate_rows
 from paiid_pipeline.sentiment.analyzer import MemberResult, SentimentResult
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.symbols import canonical_symbol
@@ -44,7 +44,7 @@ def score(settings: Settings, text: str | None, symbol: str | None, *, budget_ms
     right = [False, False, *[True] * 5, False]
     for line in table(header, [_row(each) for each in (*result.members, result)], right):
         print_out(line)
-    for line in _remarks(result):
+    for line in _flag_lines(result):
         print_out(line)
     for name, reason in analyzer.route.unavailable.items():
         print_err(f"without {name}: {reason}")
@@ -52,9 +52,9 @@ def score(settings: Settings, text: str | None, symbol: str | None, *, budget_ms
 
 
 def evaluate(settings: Settings, path: Path, *, as_json: bool) -> int:
-    """Print how well each installed model and the ensemble agree with the labels of a CSV file: 0, or 2 for a bad file.
+    """Print the metrics of each installed model and the ensemble on a labelled CSV; 0, or 2 for an invalid file.
 
-    The file has the columns ``text`` and ``label``, and ``entity`` if the labels are about one.
+    Columns: ``text``, ``label`` and, where labels are about an entity, ``entity``.
     """
     try:
         rows = read_labelled(path)  # before the models are opened, which takes longer
@@ -81,15 +81,11 @@ def _row(result: MemberResult) -> list[str]:
     return [result.model, result.label, *numbers, result.model_version]
 
 
-def _remarks(result: SentimentResult) -> list[str]:
+def _flag_lines(result: SentimentResult) -> list[str]:
     flags = [f"flags: {', '.join(result.flags)}"] if result.flags else []
     return [*flags, *([f"tampered with: {result.tamper:.2f}"] if result.tamper else [])]
 
 
 def _measured(name: str, found: Evaluation) -> list[str]:
-    measures = (_interval(each) for each in (found.accuracy, found.macro_f1, found.ece))
+    measures = map(str, (found.accuracy, found.macro_f1, found.ece))
     return [name, str(found.rows), *measures, f"{found.ece_by_chance:.4f}"]
-
-
-def _interval(found: Interval) -> str:
-    return f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"

@@ -93,7 +93,7 @@ def predict_texts(
         found = _as_many(member.score(text_inputs), len(text_inputs))
         first = None
     except Exception as error:  # noqa: BLE001 - the runtimes' own exceptions have no common base
-        first = _said(error)
+        first = _reason(error)
         found = (
             [_alone(member, text_input) for text_input in text_inputs]
             if len(text_inputs) > 1
@@ -130,5 +130,5 @@ def _as_many(found: Sequence[Prediction | None], expected: int) -> list[Predicti
     return list(found)
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, ModelError) else f"{type(error).__name__}: {error}"

@@ -21,7 +21,7 @@ from paiid_pipeline.defs.technicals.assets import technical_indicators
 from paiid_pipeline.ml.model_metrics import performance
 from paiid_pipeline.ml.signals.dataset import SignalData, load_data, save_data
 from paiid_pipeline.ml.signals.drift import DriftLimits
-from paiid_pipeline.ml.signals.drift_report import Watched, watch
+from paiid_pipeline.ml.signals.drift_report import ModelDrift, measure_drift
 from paiid_pipeline.ml.signals.engines import open_installed
 from paiid_pipeline.ml.signals.train import TradingCosts, TrainedSignalModel, make_signal_data, train_signal_model
 from paiid_pipeline.ml.signals.training import TrainingConfig
@@ -235,7 +235,7 @@ def signal_drift(config: Watching, pipeline: PipelineResource) -> dg.Materialize
     limits = DriftLimits(config.psi, config.ks, config.share, config.ece, config.decisions)
     installed, now = open_installed(pipeline.settings), pipeline.clock.now()
     horizon, recent = _horizon(config.horizon), timedelta(days=config.days)
-    found = watch(installed, pipeline.warehouse, pipeline.settings, now, horizon, recent, limits)
+    found = measure_drift(installed, pipeline.warehouse, pipeline.settings, now, horizon, recent, limits)
     reasons = found.drift.reasons if found else ()
     return dg.MaterializeResult(
         metadata={"retrain": bool(reasons), **(_watched(found) if found else {"model": installed.why_none or _NONE})},
@@ -251,7 +251,7 @@ def signal_drift(config: Watching, pipeline: PipelineResource) -> dg.Materialize
     )
 
 
-def _watched(found: Watched) -> dict[str, Any]:
+def _watched(found: ModelDrift) -> dict[str, Any]:
     drift = found.drift
     return {
         "model": found.version,

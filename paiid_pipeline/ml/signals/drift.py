@@ -22,7 +22,7 @@ _LEAST = 1e-4
 """A share of nothing counts as this much, so that its logarithm is finite."""
 
 
-def references(features: pl.DataFrame, ece: float) -> str:
+def reference_json(features: pl.DataFrame, ece: float) -> str:
     """What :func:`drifts` needs to know of the training's features, a column each, and its calibration error: JSON."""
     steps = np.linspace(0, 1, _GRID + 1)
     found = {}

@@ -21,7 +21,7 @@ from paiid_pipeline.warehouse import Warehouse
 
 
 @dataclass(frozen=True)
-class Watched:
+class ModelDrift:
     """What was found of a version."""
 
     version: str
@@ -31,7 +31,7 @@ class Watched:
     """Decisions since its training whose outcome is known."""
 
 
-def watch(
+def measure_drift(
     installed: InstalledModels,
     warehouse: Warehouse,
     settings: Settings,
@@ -39,7 +39,7 @@ def watch(
     horizon: Horizon,
     recent: timedelta,
     limits: DriftLimits,
-) -> Watched | None:
+) -> ModelDrift | None:
     """The champion on the decisions of the last ``recent``; None where there is no champion.
 
     The calibration is of the decisions since it was trained, as soon as enough outcomes are known.
@@ -51,7 +51,7 @@ def watch(
     indicators, sentiment = stored_decisions(warehouse, horizon, now - recent, now)
     seen = computed(joined(indicators, sentiment), columns).select(model.features)
     ece, outcomes = _calibration(model, warehouse, settings, now, horizon, limits)
-    return Watched(
+    return ModelDrift(
         model.version, model.card.known_from, assess(installed.reference(horizon), seen, ece, limits), outcomes
     )
 

@@ -32,7 +32,7 @@ _NEGLIGIBLE = 1e-12
 
 
 @dataclass(frozen=True)
-class Quality:
+class ForecastQuality:
     """Forecasts of which barrier is met first, against what came."""
 
     rows: int
@@ -52,7 +52,7 @@ class Quality:
     ic_high: float
 
 
-def forecast_quality(forecasts: pl.DataFrame, logits: str, bars: int, seed: int = 0) -> Quality:
+def forecast_quality(forecasts: pl.DataFrame, logits: str, bars: int, seed: int = 0) -> ForecastQuality:
     """Of the column ``logits`` of `Training.forecasts`. ``bars``: how long an outcome runs; blocks are longer."""
     from sklearn.metrics import matthews_corrcoef
 
@@ -71,7 +71,7 @@ def forecast_quality(forecasts: pl.DataFrame, logits: str, bars: int, seed: int 
     gains = scored.group_by("as_of").agg(pl.col("gain").mean()).sort("as_of")["gain"].to_numpy()
     block = block_of(bars)
     predicted = shares.argmax(axis=1)
-    return Quality(
+    return ForecastQuality(
         len(labels),
         len(gains),
         float(np.mean(predicted == labels)),
@@ -111,9 +111,9 @@ class Comparison:
 class SignalEvaluation:
     """All that is known of a trained model before it is registered."""
 
-    kinds: Mapping[str, Quality]
+    kinds: Mapping[str, ForecastQuality]
     """Of each kind's best trials."""
-    model: Quality
+    model: ForecastQuality
     """Of the trials chosen whatever their kind: what is put to the gate."""
     comparisons: tuple[Comparison, ...]
     random_share: float
@@ -125,7 +125,7 @@ class SignalEvaluation:
     """How many choices have been tried, earlier trainings included."""
 
 
-Engine = Callable[[Model], ModelGenerator]
+EngineFactory = Callable[[Model], ModelGenerator]
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class EvaluationInputs:
     sentiment: pl.DataFrame
     grid: PricePanel
     rules: SignalGenerator
-    ml: Engine
+    ml: EngineFactory
     risk_inputs: RiskInputs
     options: Options
     bars: int
@@ -171,7 +171,7 @@ def evaluate_training(
         "momentum": _returns(ours, "momentum"),
     }
     mine, block, periods = _returns(ours), block_of(stage.bars), stage.grid.bars_a_year
-    comparisons = [compared(name, mine, each, trials, block, periods, seed) for name, each in rivals.items()]
+    comparisons = [compare_returns(name, mine, each, trials, block, periods, seed) for name, each in rivals.items()]
     if champion is not None:
         later = forecasts.filter(pl.col("as_of") > champion.card.trained_to)
         theirs = _traded(
@@ -179,7 +179,7 @@ def evaluate_training(
         )
         # From cash again, as the champion starts there.
         same = _traded(spoken.join(later, on=DECISION_KEY, how="semi", maintain_order="left"), stage, once)
-        comparisons.append(compared(CHAMPION, same, theirs, trials, block, periods, seed))
+        comparisons.append(compare_returns(CHAMPION, same, theirs, trials, block, periods, seed))
     kinds = sorted({trial.kind for trial in training.plan.trials})
     return SignalEvaluation(
         kinds={kind: forecast_quality(forecasts, f"odds_{kind}", stage.bars, seed) for kind in kinds},
@@ -195,7 +195,7 @@ def evaluate_training(
 CHAMPION = "champion"
 
 
-def compared(
+def compare_returns(
     rival: str, mine: pl.DataFrame, theirs: pl.DataFrame, trials: int, block: int, periods: float, seed: int = 0
 ) -> Comparison:
     """Two series of returns (moment, value) over the moments that both have."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from paiid_pipeline.ml.signals.evaluation import CHAMPION, MIN_MOMENTS, Comparison, Quality, SignalEvaluation
+from paiid_pipeline.ml.signals.evaluation import CHAMPION, MIN_MOMENTS, Comparison, ForecastQuality, SignalEvaluation
 from paiid_pipeline.ml.verdict import GateResult
 
 SURE = 0.95
@@ -28,13 +28,13 @@ def judge_signals(evaluation: SignalEvaluation, caught: Mapping[str, str]) -> Ga
     return GateResult(all(passed for passed, _ in answers), tuple(text for _, text in answers))
 
 
-def _ranks(model: Quality) -> tuple[bool, str]:
+def _ranks(model: ForecastQuality) -> tuple[bool, str]:
     passed = model.ic_low > 0
     found = f"rank IC {model.ic:+.4f} (95 %: {model.ic_low:+.4f} to {model.ic_high:+.4f}, {model.times} decision times)"
     return passed, f"{'ranks returns' if passed else 'does not rank returns beyond noise'}: {found}"
 
 
-def _forecasts(model: Quality) -> tuple[bool, str]:
+def _forecasts(model: ForecastQuality) -> tuple[bool, str]:
     passed = model.gain_low > 0
     found = f"log-loss lower by {model.gain:+.5f} (95 %: {model.gain_low:+.5f} to {model.gain_high:+.5f})"
     says = "says more than the classes' shares" if passed else "says no more than the classes' shares"

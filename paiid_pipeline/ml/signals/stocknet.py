@@ -43,8 +43,8 @@ _NEEDED: Final = {
     POSTS: ("symbol", "created_at", "text"),
 }
 
-_HEARD: Final = ("sentiment", "sentiment_disagreement", "heard")
-PRICES: Final = (*(name for name in FEATURES if name not in _HEARD), *(f"move_{back}" for back in range(5)), "gap")
+_SENTIMENT: Final = ("sentiment", "sentiment_disagreement", "heard")
+PRICES: Final = (*(name for name in FEATURES if name not in _SENTIMENT), *(f"move_{back}" for back in range(5)), "gap")
 MOOD: Final = ("mood", "mood_last", "mood_change", "posts", "posts_last")
 VARIANTS: Final = {"prices and posts": PRICES + MOOD, "prices": PRICES, "posts": MOOD}
 

@@ -17,7 +17,7 @@ from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.ml.context import ModelStore
 from paiid_pipeline.ml.registry import ModelSignature, Version
 from paiid_pipeline.ml.signals.dataset import SignalData, signal_data
-from paiid_pipeline.ml.signals.drift import references
+from paiid_pipeline.ml.signals.drift import reference_json
 from paiid_pipeline.ml.signals.engines import model_engine, open_installed, rule_engine
 from paiid_pipeline.ml.signals.estimators import CLASSES
 from paiid_pipeline.ml.signals.evaluation import (
@@ -180,7 +180,7 @@ def _register(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / SIGNAL_MODEL
         training.model.save(folder)
-        (folder / REFERENCE).write_text(references(data.rows.select(data.features), evaluation.model.ece))
+        (folder / REFERENCE).write_text(reference_json(data.rows.select(data.features), evaluation.model.ece))
         version = store.registry.register(
             SIGNAL_MODEL,
             folder,

@@ -28,7 +28,7 @@ from paiid_pipeline.ml.signals.estimators import (
 )
 from paiid_pipeline.signals.model_engine import matrix
 
-Settings = Mapping[str, float]
+Hyperparameters = Mapping[str, float]
 
 MIN_TRAINING_MOMENTS = 30
 """With fewer decision times there is nothing to learn from, and nothing to test on."""
@@ -42,7 +42,7 @@ class Trial:
     """One choice of kind and settings."""
 
     kind: EstimatorKind
-    settings: Settings
+    settings: Hyperparameters
 
     def __str__(self) -> str:
         return f"{self.kind} ({', '.join(f'{name} {value:g}' for name, value in self.settings.items())})"
@@ -134,7 +134,7 @@ def train(
             f"only {times} decision times have a known outcome, at least {MIN_TRAINING_MOMENTS} are asked for"
         )
     values, labels = matrix(data.rows, data.features), (data.rows["barrier"].to_numpy() + 1).astype(np.int64)
-    run = _Run(data, values, labels, plan, known_from, log)
+    run = _WalkForward(data, values, labels, plan, known_from, log)
     folds = walk_forward(data.rows, plan.folds, plan.embargo, plan.least_train)
     parts = []
     for place, fold in enumerate(folds):
@@ -151,7 +151,7 @@ def train(
     return Training(models[chosen], pl.concat(parts), tuple(run.tried), tuple(run.chosen), plan, tuple(run.spoke))
 
 
-class _Run:
+class _WalkForward:
     """One training and what it has tried so far."""
 
     def __init__(
@@ -195,7 +195,7 @@ class _Run:
     def _try(self, fold: int, number: int, learn: Indices, compare: Indices) -> TrialResult:
         prior = self._prior(learn)
         margins = self._fit(number, learn, prior).margins(self._values[compare])
-        shrink, loss = fitted_shrink(prior, margins, self._labels[compare])
+        shrink, loss = fit_logit_scale(prior, margins, self._labels[compare])
         made = TrialResult(fold, number, loss, shrink)
         self.tried.append(made)
         self._log(f"  {self._plan.trials[number]}: log-loss {loss:.5f}, {shrink}")
@@ -237,7 +237,7 @@ def _too_few(what: str) -> ValueError:
     )
 
 
-def fitted_shrink(prior: Floats, margins: Floats, labels: Labels) -> tuple[LogitScale, float]:
+def fit_logit_scale(prior: Floats, margins: Floats, labels: Labels) -> tuple[LogitScale, float]:
     """The factors that make the labels likeliest (:class:`LogitScale`), and the mean log-loss with them.
 
     One after the other, each given the other, until they stay: the loss is convex in both together.
@@ -247,13 +247,13 @@ def fitted_shrink(prior: Floats, margins: Floats, labels: Labels) -> tuple[Logit
     level, side = split_margins(margins)
     found = LogitScale(1.0, 1.0)
     for _ in range(_ROUNDS):
-        found = LogitScale(best_factor(prior + found.side * side, level, labels), found.side)
-        found = LogitScale(found.level, best_factor(prior + found.level * level, side, labels))
+        found = LogitScale(fit_factor(prior + found.side * side, level, labels), found.side)
+        found = LogitScale(found.level, fit_factor(prior + found.level * level, side, labels))
     shares = softmax(prior + found.level * level + found.side * side, axis=1)[np.arange(len(labels)), labels]
     return found, -math.fsum(np.log(shares).tolist()) / max(len(labels), 1)
 
 
-def best_factor(base: Floats, margins: Floats, labels: Labels) -> float:
+def fit_factor(base: Floats, margins: Floats, labels: Labels) -> float:
     """The factor in [``_LEAST``, ``_MOST``] on ``margins``, added to ``base``, that makes the labels likeliest.
 
     The loss is convex in it, so its slope is halved down to a zero.

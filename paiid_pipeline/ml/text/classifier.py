@@ -1,6 +1,6 @@
-"""A text classifier as torch sees it: our own (encoder, mean of the tokens, three classes) or one from a hub.
+"""Torch text classifiers: our own (encoder, mean pooling, linear head of three classes) or one from a hub.
 
-Torch and transformers are imported when a network is first made, not with this module.
+Torch and transformers are imported when a network is first built, not with this module.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TOKENIZER = "tokenizer.json"
 MAX_TOKENS = 128
-"""Of the models that are trained here."""
+"""The token limit of models trained here."""
 LONGEST = 512
-"""No model reads more."""
+"""The token limit of any model."""
 
 _OURS = "paiid_pooling"
 _IDS = dict(enumerate(LABELS))
 
 Text = tuple[str, str | None]
-"""A text, and the entity that it is read for; None: the text as a whole."""
+"""A text, and the entity whose sentiment is asked for; None: the text as a whole."""
 
 
 def bundled_base() -> Path:
@@ -54,10 +54,10 @@ def bundled_base() -> Path:
 
 
 def new_network(base: str | Path) -> torch.nn.Module:
-    """A network on the encoder ``base``, a folder or a hub name; its classes start out equally likely.
+    """A network on the encoder ``base``, a folder or a hub name, with a zero head, so that seeds can be averaged.
 
     ``forward(ids, mask, types)``, each an integer tensor (texts, tokens), gives logits (texts, 3) in the order
-    of `labels.LABELS`; no mask means no padding. A head of zeros makes networks of several seeds averageable.
+    of `labels.LABELS`; no mask means no padding.
     """
     from transformers import AutoConfig, AutoModel
 
@@ -70,8 +70,8 @@ def new_network(base: str | Path) -> torch.nn.Module:
 def load_network(folder: Path) -> torch.nn.Module:
     """A network in evaluation mode from a folder that :func:`save_network` or transformers wrote.
 
-    The caller has verified the folder's signature. Only safetensors are read. Raises ValueError where the
-    model's labels have no names.
+    The caller has verified the signature. Only safetensors are loaded. Raises ValueError where the labels have no
+    names or the weights are not finite.
     """
     from safetensors.torch import load_file
     from transformers import AutoConfig, AutoModel
@@ -85,7 +85,7 @@ def load_network(folder: Path) -> torch.nn.Module:
 
 
 def _finite(network: torch.nn.Module, folder: Path) -> torch.nn.Module:
-    """``network``, unless it would answer NaN. Raises ValueError naming the weights that are no numbers."""
+    """``network``. Raises ValueError naming weights that are NaN or infinite."""
     wrong = [name for name, values in network.named_parameters() if not values.isfinite().all()]
     if wrong:
         raise ValueError(
@@ -107,7 +107,7 @@ def save_network(network: torch.nn.Module, tokenizer: Tokenizer, folder: Path) -
 
 
 def average_networks(folders: Sequence[Path], out: Path) -> None:
-    """Write the mean of networks that have a start in common, or are it (model soups, Wortsman 2022)."""
+    """Write the mean of the weights of networks with a common initialisation (model soups, Wortsman 2022)."""
     from safetensors.torch import load_file
 
     states = [load_file(folder / WEIGHTS) for folder in folders]
@@ -133,29 +133,29 @@ def load_tokenizer(folder: str | Path, max_tokens: int = MAX_TOKENS) -> Tokenize
 
 
 def most_tokens(folder: Path) -> int:
-    """How many tokens a model takes in: what its configuration and its tokenizer's allow, and 512 at most."""
+    """A model's token limit: the least of its configuration's, its tokenizer's and 512."""
     config = json.loads((folder / CONFIG).read_text("utf-8-sig"))
     positions = int(config.get("max_position_embeddings") or LONGEST)
     if "roberta" in str(config.get("model_type")) or config.get("model_type") in ("camembert", "mpnet"):
-        positions -= int(config.get("pad_token_id") or 1) + 1  # these count their positions from after the padding's
+        positions -= int(config.get("pad_token_id") or 1) + 1  # positions start after the padding index
     about = folder / "tokenizer_config.json"
     own = json.loads(about.read_text("utf-8-sig")).get("model_max_length") if about.is_file() else None
     return min(positions, int(own or LONGEST), LONGEST)
 
 
 Encoded = tuple[list[int], list[int]]
-"""A text's token ids, and for each whether it belongs to the text (0) or to the entity (1)."""
+"""Token ids and token types: 0 for the text, 1 for the entity."""
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Encoded]:
-    """Tokens of each text with its figures compared, in order, unpadded."""
-    read = ((compare_figures(text), entity) for text, entity in texts)
-    found = tokenizer.encode_batch([(text, entity) if entity else text for text, entity in read])
+    """Unpadded tokens of each text, in order, after inserting comparisons of figures."""
+    prepared = ((compare_figures(text), entity) for text, entity in texts)
+    found = tokenizer.encode_batch([(text, entity) if entity else text for text, entity in prepared])
     return [(each.ids, each.type_ids) for each in found]
 
 
 def padded(encoded: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Ids, mask and types, each (texts, tokens of the longest)."""
+    """Ids, mask and types, each (texts, most tokens)."""
     import torch
 
     shape = len(encoded), max(len(ids) for ids, _ in encoded)
@@ -168,7 +168,7 @@ def padded(encoded: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor, torc
 
 
 def has_bfloat16() -> bool:
-    """Whether this processor multiplies in bfloat16 itself; emulated, it takes many times what float32 takes."""
+    """Whether this processor has native bfloat16; emulated it is many times slower than float32."""
     import torch
 
     able = torch.cpu.get_capabilities()
@@ -178,7 +178,7 @@ def has_bfloat16() -> bool:
 def predict(
     network: torch.nn.Module, encoded: Sequence[Encoded], *, batch: int = 64, half: bool = False
 ) -> npt.NDArray[np.float32]:
-    """Probabilities (texts, 3) by batches of like length; ``half`` computes in bfloat16."""
+    """Probabilities (texts, 3), in batches of similar length; ``half``: in bfloat16."""
     import numpy as np
     import torch
 
@@ -219,7 +219,7 @@ def _mean(tokens: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     if mask is None:
         return tokens.mean(1)
     weights = mask.to(tokens.dtype)
-    # As a product, since ONNX Runtime rounds a sum over tokens otherwise for several texts than for one.
+    # As a product, since the rounding of ONNX Runtime's sum over tokens depends on the batch size.
     with torch.autocast(tokens.device.type, enabled=False):
         return (weights.unsqueeze(1) @ tokens).squeeze(1) / weights.sum(1, keepdim=True)
 
@@ -234,8 +234,8 @@ def _from_hub(folder: Path, columns: tuple[int, int, int]) -> torch.nn.Module:
         )
     if found["missing_keys"]:
         raise ValueError(
-            f"{folder} has no weights for {', '.join(sorted(found['missing_keys'])[:3])}, which would be drawn at "
-            "random: it is no trained sentiment model, fetch the whole of one"
+            f"{folder} has no weights for {', '.join(sorted(found['missing_keys'])[:3])}, which would be "
+            "initialised at random: it is no trained sentiment model, fetch the whole of one"
         )
 
     class Renamed(torch.nn.Module):
@@ -253,7 +253,7 @@ def _from_hub(folder: Path, columns: tuple[int, int, int]) -> torch.nn.Module:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    # Transformers reports a missing pooler, which is meant, and draws a progress bar over our own.
+    # Transformers warns of the missing pooler, which is intended, and draws a progress bar over our own.
     from transformers.utils import logging as reports
 
     logging = cast(Any, reports)

@@ -1,4 +1,4 @@
-"""Whether a new model may become the champion: it must be better than what is there, beyond noise."""
+"""Paired comparison of a challenger with the champion and baselines, for the promotion gate."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from paiid_pipeline.ml.verdict import GateResult
 def compare(labels: Labels, challenger: Floats, rivals: Mapping[str, Floats]) -> GateResult:
     """Compare the challenger with each rival (the champion and the baselines) on the same held-out rows.
 
-    ``labels`` (n,), probabilities (n, 3), rows that none of them was trained on. Promotion needs more rows right
-    than every rival has, with p < 0.05 each (McNemar). Raises ValueError where there is no rival: a model
-    that was compared with nothing is not better than anything.
+    ``labels`` (n,), probabilities (n, 3), of rows that none was trained on. Promotion needs a higher accuracy than
+    every rival with p < 0.05 each (McNemar). Raises ValueError where there is no rival.
     """
     if not rivals:
         raise ValueError("nothing to compare the model with: give the champion's or a baseline's probabilities")
@@ -23,7 +22,7 @@ def compare(labels: Labels, challenger: Floats, rivals: Mapping[str, Floats]) ->
     )
 
 
-def judge_blend(
+def compare_blend(
     labels: Labels,
     challenger: Floats,
     *,
@@ -32,12 +31,12 @@ def judge_blend(
     baselines: Mapping[str, Floats],
     groups: Groups,
 ) -> GateResult:
-    """Compare a blend with other blends of the same ``members``, with each of them, and with ``baselines``.
+    """Compare an ensemble with other ``blends`` of its ``members``, with each member, and with ``baselines``.
 
-    It must beat the baselines as in :func:`compare`, and must not have fewer rows right, beyond noise, than any
-    member alone. Blends seldom differ in the likeliest label, but in how sure they are. So of another blend it
-    must have more rows right beyond noise; or as many within noise, and make the labels more likely beyond
-    noise: the 95 % interval of the mean gain in log-likelihood, ``groups`` (n,) resampled together, is above 0.
+    It must beat the baselines as in :func:`compare` and be significantly less accurate than no member. Blends seldom
+    differ in the predicted class, but in confidence: another blend is beaten by significantly higher accuracy, or by
+    no significant loss of it and a 95 % interval of the mean gain in log-likelihood above 0 (``groups`` (n,)
+    resampled together).
     """
     naive = compare(labels, challenger, baselines)
     passed, reasons = [naive.promote], [*naive.reasons]
@@ -49,8 +48,8 @@ def judge_blend(
         gain = likelihood_gain(labels, challenger, other, groups)
         likelier = gain.low > 0 and not is_better(labels, other, challenger)
         passed.append(likelier or is_better(labels, challenger, other))
-        said = f"log-likelihood {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
-        reasons.append(f"{_reason(labels, challenger, name, other, passed[-1])}, {said}")
+        likelihood = f"log-likelihood {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]"
+        reasons.append(f"{_reason(labels, challenger, name, other, passed[-1])}, {likelihood}")
     return GateResult(all(passed), tuple(reasons))
 
 

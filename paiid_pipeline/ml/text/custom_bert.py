@@ -1,4 +1,4 @@
-"""The custom BERT, from a dataset to a signed version in the register, measured on rows that it has never seen."""
+"""The custom BERT: training, export, evaluation on held-out rows, registration."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from paiid_pipeline.ml.registry import Version
 from paiid_pipeline.ml.signing import sign_folder
 from paiid_pipeline.ml.text.classifier import Text, bundled_base
 from paiid_pipeline.ml.text.dataset_store import HELD_OUT, Parts, Texts, split_held_out
-from paiid_pipeline.ml.text.evaluation import ALL, evaluate_sets, labels, metrics, predictions, shares
+from paiid_pipeline.ml.text.datasets import label_indices
+from paiid_pipeline.ml.text.evaluation import ALL, evaluate_sets, metrics, predictions, probabilities_of
 from paiid_pipeline.ml.text.export import export_model
 from paiid_pipeline.ml.text.hub import check_base
-from paiid_pipeline.ml.text.progress import Pace
+from paiid_pipeline.ml.text.progress import ProgressReporter
 from paiid_pipeline.ml.text.recipe import Recipe, fine_tune
 from paiid_pipeline.ml.text.scoring import open_member
 from paiid_pipeline.ml.text.signature import TEXTS
@@ -39,16 +40,16 @@ _COMPARED = 1000
 
 @dataclass(frozen=True)
 class Choice:
-    """What a person chooses of a training; the rest is the recipe's."""
+    """The options of a training; the rest is the recipe's."""
 
     base: str | None = None
     """A folder or hub name of an encoder; None: the MiniLM-L6 of an installed package."""
     seed: int = 0
     epochs: int | None = None
-    """Of each of the recipe's trainings; None: as many as the recipe says."""
+    """Of each of the recipe's trainings; None: the recipe's own."""
 
     def recipe(self) -> Recipe:
-        """The recipe. Raises LookupError with the remedy where its base cannot be had."""
+        """The recipe with these options. Raises LookupError with the remedy where the base cannot be loaded."""
         base = str(Path(self.base).expanduser()) if self.base else str(bundled_base())
         check_base(base)
         made = Recipe(base, seed=self.seed)
@@ -60,30 +61,32 @@ class Choice:
 
 @dataclass(frozen=True)
 class Registered:
-    """A model in the register, and what was measured of it and of what it is compared with."""
+    """A registered version with its evaluation and that of the models it is compared with."""
 
     version: Version
     measured: Mapping[str, Mapping[str, Evaluation]]
-    """By model, and by set of `measuring.SETS`."""
+    """By model and set (`evaluation.SETS`)."""
     plots: Mapping[str, bytes]
     """PNG by name."""
     facts: Mapping[str, str | float]
-    """What else there is to say of it, by name."""
+    """Further figures, by name."""
 
 
 def train_custom_bert(texts: Texts, choice: Choice, store: ModelStore, say: Callable[[str], None]) -> Registered:
-    """Train on all but the held-out fold, measure on it, and register; ``say`` hears how it gets on.
+    """Train on all but the held-out fold, evaluate on it, and register; ``say`` takes lines of progress.
 
-    Killed and called again with the same arguments it goes on from its checkpoint. Raises LookupError with the
-    remedy where the base cannot be had, ValueError where there are too few rows, RegistryError before anything is
-    trained where it could not be registered.
+    Killed and called again with the same arguments it resumes from its checkpoint. Raises LookupError with the remedy
+    where the base cannot be loaded, ValueError where there are too few rows, RegistryError before any training where
+    the registry cannot be used.
     """
     store.registry.reach()
     recipe, parts = choice.recipe(), split_held_out(texts.labelled.rows)
     folder = store.training / CUSTOM_BERT / _name(texts, recipe)
     say(f"{parts.training.height} texts to train on, {parts.test.height} to measure on; checkpoints in {folder}")
     say(f"computing in {'bfloat16' if recipe.stage_1.half else 'float32: this processor has no bfloat16'}")
-    trained = _alone(fine_tune(parts.training, recipe, folder, Pace(say), texts.articles), folder / "trained")
+    trained = _alone(
+        fine_tune(parts.training, recipe, folder, ProgressReporter(say), texts.articles), folder / "trained"
+    )
     served = export_model(trained, folder / "served", calibration_texts(parts.training), reads_entities=True)
     say("measuring on the held-out texts")
     made = _register(texts, recipe, parts, trained, served, store)
@@ -93,15 +96,15 @@ def train_custom_bert(texts: Texts, choice: Choice, store: ModelStore, say: Call
 
 
 def calibration_texts(rows: pl.DataFrame) -> list[Text]:
-    """Some hundred training texts to fix int8 scales with, spread over all sources."""
+    """Some hundred training texts that fix the int8 scales, from all sources."""
     return list(rows.gather_every(max(rows.height // _CALIBRATION, 1)).select("text", "entity").iter_rows())
 
 
 def agreement(served: Transformer, whole: Transformer, rows: pl.DataFrame) -> float:
-    """On which part of rows a served form gives the same label as the model in float32."""
-    some = rows.head(_COMPARED)
-    said = predictions([replace(served, name="served"), replace(whole, name="whole")], some)
-    return float((shares(said["served"]).argmax(1) == shares(said["whole"]).argmax(1)).mean())
+    """The fraction of rows on which the exported model predicts the class of the float32 model."""
+    predicted = predictions([replace(served, name="served"), replace(whole, name="whole")], rows.head(_COMPARED))
+    one, other = (probabilities_of(each).argmax(1) for each in predicted.values())
+    return float((one == other).mean())
 
 
 def _register(texts: Texts, recipe: Recipe, parts: Parts, trained: Path, served: Path, store: ModelStore) -> Registered:
@@ -109,9 +112,9 @@ def _register(texts: Texts, recipe: Recipe, parts: Parts, trained: Path, served:
     for folder in (trained, served):
         sign_folder(folder, store.key)
     member = open_member(CUSTOM_BERT, served, public)
-    said = predictions([member, Vader()], parts.test)
-    measured = {name: evaluate_sets(parts.test, shares(each)) for name, each in said.items()}
-    facts = _calibration(member, parts, shares(said[CUSTOM_BERT]))
+    predicted = predictions([member, Vader()], parts.test)
+    measured = {name: evaluate_sets(parts.test, probabilities_of(each)) for name, each in predicted.items()}
+    facts = _calibration(member, parts, probabilities_of(predicted[CUSTOM_BERT]))
     facts["int8 labels as float32"] = agreement(member, open_member(CUSTOM_BERT, trained, public), parts.test)
     own = measured[CUSTOM_BERT]
     images = plots(own[ALL], {name: each[ALL] for name, each in measured.items()})
@@ -130,9 +133,9 @@ def _register(texts: Texts, recipe: Recipe, parts: Parts, trained: Path, served:
 
 
 def _calibration(member: Transformer, parts: Parts, found: np.ndarray) -> dict[str, float]:
-    """The temperature fitted on validation rows, and the calibration error with it on the test rows."""
-    validated = shares(predictions([member], parts.validation)[member.name])
-    temperature = fit_temperature(labels(parts.validation), validated)
+    """The temperature fitted on validation rows, and the ECE with it on the test rows."""
+    validated = probabilities_of(predictions([member], parts.validation)[member.name])
+    temperature = fit_temperature(label_indices(parts.validation), validated)
     after = evaluate_sets(parts.test, scale_temperature(found, temperature))[ALL]
     return {"temperature": temperature, "ECE after temperature": after.ece.value}
 
@@ -145,7 +148,7 @@ def _parameters(texts: Texts, recipe: Recipe) -> dict[str, object]:
         "articles_sha256": texts.articles_sha256,
         "held_out_fold": HELD_OUT,
     }
-    plans = {"general": recipe.stage_1, "pupil": recipe.student, "further": recipe.stage_2}
+    plans = {"stage_1": recipe.stage_1, "student": recipe.student, "stage_2": recipe.stage_2}
     return chosen | {
         f"{which}/{name}": getattr(plan, name)
         for which, plan in plans.items()
@@ -159,7 +162,7 @@ def _name(texts: Texts, recipe: Recipe) -> str:
 
 
 def _alone(trained: Path, to: Path) -> Path:
-    """The model of a folder without the trainings that lie below it."""
+    """Copy a model without the trainings in the folders below it."""
     to.mkdir(exist_ok=True)
     for path in trained.iterdir():
         if path.is_file():
@@ -168,7 +171,7 @@ def _alone(trained: Path, to: Path) -> Path:
 
 
 def _keep(trained: Path, folder: Path) -> None:
-    """Keep the newest weights, for a GPU or to train further, and let the rest of the training go."""
+    """Keep the newest float32 weights, for a GPU or another training, and delete the rest of the training."""
     kept = folder.parent / "newest"
     shutil.rmtree(kept, ignore_errors=True)
     shutil.move(trained, kept)

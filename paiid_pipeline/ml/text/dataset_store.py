@@ -1,4 +1,4 @@
-"""The texts that models of sentiment learn from and are measured on: from a data folder to a file under the home."""
+"""The training and evaluation texts of sentiment models: built from a data folder, stored under the home."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from paiid_pipeline.ml.text.distillation import read_articles, without_near_dupl
 from paiid_pipeline.sentiment.text.normalise import normalise
 
 HELD_OUT: Final = 0
-"""The fold that no training of ours sees.
+"""The fold that no training uses.
 
-A text's fold is drawn from the hash of its near-duplicates' group, so that the same text is held out of every
-training, of whatever data folder and seed: champion and challenger are compared on rows that neither has seen.
+A text's fold is a hash of its near-duplicate group, so that the same text is held out of every training, whatever the
+data folder and seed: champion and challenger are compared on rows that neither was trained on.
 """
 
 _VALIDATION = 4
@@ -29,11 +29,11 @@ _LABELLED, _ARTICLES = "labelled.parquet", "articles.parquet"
 
 @dataclass(frozen=True)
 class Texts:
-    """What a model is made from."""
+    """The data of a training."""
 
     labelled: Dataset
     articles: pl.DataFrame
-    """News without labels (`distillation.ARTICLES`), none of it a near-duplicate of a labelled text."""
+    """Unlabelled news (`distillation.ARTICLES`), without near-duplicates of labelled texts."""
 
     @property
     def articles_sha256(self) -> str:
@@ -43,17 +43,17 @@ class Texts:
 
 @dataclass(frozen=True)
 class Parts:
-    """The rows of a dataset by what they are for; a group is in one part only."""
+    """Disjoint splits of a dataset; a near-duplicate group is in one of them only."""
 
     training: pl.DataFrame
     validation: pl.DataFrame
-    """A quarter of the held-out fold: weights of an ensemble and temperatures are fitted on it."""
+    """A quarter of the held-out fold, for ensemble weights and temperatures."""
     test: pl.DataFrame
-    """The rest of the held-out fold: everything that is reported is measured on it."""
+    """The rest of the held-out fold, for all reported metrics."""
 
 
 def prepare(text: str) -> str:
-    """The text as models read it: normalised, without personal data."""
+    """The normalised text, with personal data masked."""
     return normalise(text).text
 
 

@@ -1,4 +1,4 @@
-"""Labelled texts of several sources as one table: prepared, without doubles, grouped before any split, hashed."""
+"""Labelled texts of several sources as one table: normalised, deduplicated, grouped before any split, hashed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import polars as pl
 
+from paiid_pipeline.arrays import Indices
 from paiid_pipeline.ml.text.labelled_csv import read_csv
-from paiid_pipeline.sentiment.labels import LABELS, to_label
+from paiid_pipeline.sentiment.labels import INDEX, LABELS, to_label
 from paiid_pipeline.sentiment.text.near_duplicates import group_near_duplicates
 
 FOLDS = 5
@@ -20,44 +22,44 @@ ROWS: Final = {
     "id": pl.String,
     "source": pl.String,  # phrasebank | headlines | entities | tweets | opinions
     "text": pl.String,
-    "entity": pl.String,  # whom the label is about; null: the text as a whole
+    "entity": pl.String,  # that the label is about; null: the text as a whole
     "label": pl.String,
-    "p_negative": pl.Float64,  # the target: one or zero, or softer where annotators disagree
+    "p_negative": pl.Float64,  # the target distribution: one-hot, or soft where annotators disagree
     "p_neutral": pl.Float64,
     "p_positive": pl.Float64,
     "agreement": pl.Int64,  # at least this percentage of the annotators chose the label; 100 where unknown
-    "conflict": pl.Boolean,  # the text is good for one entity and bad for another
+    "conflict": pl.Boolean,  # positive for one entity of the text and negative for another
 }
 GROUPED: Final = {**ROWS, "group": pl.String, "fold": pl.Int64}
-"""`group`: the same for near-duplicates; `fold`: 0 … 4, the same for a whole group."""
+"""`group`: one value for all near-duplicates; `fold`: 0 … 4, one for a whole group."""
 
 Prepare = Callable[[str], str]
-"""What is done to a text before anything is kept of it: normalise, mask personal data."""
+"""Normalises a text and masks personal data, before anything of it is stored."""
 
 _TARGET = ("p_negative", "p_neutral", "p_positive")
 _SHARE_OF_AGREEMENT = {50: 0.80, 66: 0.875, 75: 0.95, 100: 1.0}
-"""Of the target, half way from the annotators' share to all: the label that counts is the majority's."""
+"""Agreement in % to the target probability of the majority label: half way from the annotators' share to 1."""
 _FIQA_NEUTRAL_WITHIN = 0.35
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Rows of :data:`GROUPED`, the digest of their content, and what was left out on the way."""
+    """Rows of :data:`GROUPED`, the SHA-256 of their content, and counts of what was dropped."""
 
     rows: pl.DataFrame
     sha256: str
     sources: dict[str, int]
     doubles: int
     contradictions: int
-    """Rows left out because the same text of the same source has two labels."""
+    """Rows dropped since the same text of the same source has two labels."""
 
 
 def build_dataset(folder: Path, prepare: Prepare) -> Dataset:
-    """Merge what ``folder``, a data folder or its ``sentiment/``, has of the sources.
+    """Merge the source files in ``folder``, a data folder or its ``sentiment/``.
 
-    ``prepare`` is applied to texts and entities before anything else; texts that it leaves empty are dropped.
-    The same input gives the same rows, groups and digest. Raises LookupError, naming the files looked for,
-    where the folder has none of them, and ValueError where a file lacks a column or has an unknown label.
+    ``prepare`` is applied to texts and entities first; texts that it leaves empty are dropped. Deterministic.
+    Raises LookupError, naming the files looked for, where there is none, ValueError where a file lacks a column or
+    has an unknown label.
     """
     base = folder / "sentiment" if (folder / "sentiment").is_dir() else folder
     found = [read(base / name) for name, read in _READERS.items() if (base / name).is_file()]
@@ -72,7 +74,7 @@ def build_dataset(folder: Path, prepare: Prepare) -> Dataset:
 
 
 def read_labelled(path: Path) -> pl.DataFrame:
-    """A user's own CSV with the columns ``text``, ``label`` and, if wanted, ``entity``, as text | label | entity.
+    """A user's CSV with the columns ``text``, ``label`` and, optionally, ``entity``, as text | label | entity.
 
     Raises ValueError naming the column, or the label and its line, and the remedy.
     """
@@ -84,7 +86,7 @@ def read_labelled(path: Path) -> pl.DataFrame:
 
 
 def with_groups(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of :data:`ROWS` with their ``group`` and ``fold``; both depend on the texts only, not on the order."""
+    """Rows of :data:`ROWS` with ``group`` and ``fold``, which depend on the set of texts only."""
     grouped = rows.with_columns(pl.Series("group", group_near_duplicates(rows["text"].to_list())))
     folds = {name: _fold(name) for name in grouped["group"].unique()}
     return grouped.with_columns(fold=pl.col("group").replace_strict(folds, return_dtype=pl.Int64)).select(
@@ -93,12 +95,17 @@ def with_groups(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def without_leaks(rows: pl.DataFrame, test: pl.DataFrame) -> pl.DataFrame:
-    """The ``rows`` of no near-duplicate group that has a row in ``test``: what may train what ``test`` measures."""
+    """The ``rows`` of no group that has a row in ``test``: what may be trained on where ``test`` is evaluated on."""
     return rows.join(test.select("group").unique(), on="group", how="anti", maintain_order="left")
 
 
+def label_indices(rows: pl.DataFrame) -> Indices:
+    """The column ``label`` as class indices (rows,) in the order of `labels.LABELS`."""
+    return np.array([INDEX[label] for label in rows["label"]], np.int64)
+
+
 def digest(rows: pl.DataFrame) -> str:
-    """SHA-256 over the rows' content, whatever their order."""
+    """SHA-256 of the rows' content, independent of their order."""
     content = rows.select("source", "text", "entity", "label", *_TARGET).sort(pl.all()).write_ndjson()
     return hashlib.sha256(content.encode()).hexdigest()
 
@@ -130,7 +137,7 @@ def _phrasebank(path: Path) -> pl.DataFrame:
     agreement = pl.col("agree").cast(pl.Int64)
     share = agreement.replace_strict(_SHARE_OF_AGREEMENT, return_dtype=pl.Float64)
     rest = 1 - share
-    # Annotators who differ from "positive" or "negative" say "neutral"; from "neutral", either.
+    # Annotators who disagree with "positive" or "negative" chose "neutral"; with "neutral", either.
     neutral = pl.col("label") == "neutral"
     sides = [
         pl.when(neutral).then(rest / 2).when(pl.col("label") == side).then(share).otherwise(0.0).alias(f"p_{side}")
@@ -157,7 +164,7 @@ def _entities(path: Path) -> pl.DataFrame:
 def _opinions(path: Path) -> pl.DataFrame:
     frame = _read(path, ("id", "text", "entity", "score"))
     score = pl.col("score").cast(pl.Float64)
-    # The set's scores have no neutral: near zero is taken as the more neutral the nearer.
+    # FiQA scores have no neutral class: its probability falls linearly with the distance from zero.
     neutral = (1 - score.abs() / _FIQA_NEUTRAL_WITHIN).clip(0, 1)
     label = pl.when(neutral >= 0.5).then(pl.lit("neutral")).when(score > 0).then(pl.lit("positive"))
     return _rows(

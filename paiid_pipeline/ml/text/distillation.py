@@ -1,8 +1,8 @@
-"""News without labels as training rows: what models make of an article's title, taught to the sentence below it.
+"""Pseudo-labelled news: the first sentence of an article, with the teachers' predictions as its target.
 
-Models that learnt from headlines read headlines well and the sentences of reports less well. An article has
-both, on the same event: the mean of what several models say of the title and of the sentence is the target
-for the sentence (distillation, Hinton 2015; two views, Blum & Mitchell 1998).
+Models trained on headlines are less accurate on report sentences. An article has both on one event: the target for
+the sentence is the mean prediction of several teachers over title and sentence (distillation, Hinton 2015; two views,
+Blum & Mitchell 1998).
 """
 
 from __future__ import annotations
@@ -44,10 +44,9 @@ _LENGTHS = 40, 300
 
 
 def read_articles(folder: Path, prepare: Prepare) -> pl.DataFrame:
-    """The distinct articles (:data:`ARTICLES`) of a data folder, prepared as labelled texts are.
+    """The distinct articles (:data:`ARTICLES`) of a data folder, prepared as labelled texts are; empty without a file.
 
-    None where the folder has no news file. A title's series ("UPDATE 2-") and a body's dateline are left out;
-    an article whose body is no sentence is, too.
+    A title's series ("UPDATE 2-") and a body's dateline are stripped; articles whose body is no sentence are dropped.
     """
     path = folder / _FILE
     if not path.is_file():
@@ -65,7 +64,7 @@ def read_articles(folder: Path, prepare: Prepare) -> pl.DataFrame:
 
 
 def without_near_duplicates(articles: pl.DataFrame, labelled: pl.DataFrame) -> pl.DataFrame:
-    """The ``articles`` whose body is no near-duplicate of a text in ``labelled``: what is measured is not learnt."""
+    """The ``articles`` whose body is no near-duplicate of a ``labelled`` text, so that no test text is trained on."""
     rows = pl.concat([labelled.select(ROWS.keys()), _unlabelled(articles)])
     grouped = with_groups(rows)
     news = pl.col("source") == SOURCE
@@ -74,29 +73,29 @@ def without_near_duplicates(articles: pl.DataFrame, labelled: pl.DataFrame) -> p
 
 
 def pseudo_labelled(articles: pl.DataFrame, teachers: Sequence[Path], count: int, folder: Path) -> pl.DataFrame:
-    """At most ``count`` rows of `datasets.GROUPED`: bodies of articles, and what the ``teachers`` say of them.
+    """At most ``count`` rows of `datasets.GROUPED`: article bodies with the mean prediction of the ``teachers``.
 
-    The same arguments give the same rows, which are kept in ``folder`` and read from there the next time.
+    Deterministic, and cached in ``folder``.
     """
     if articles.is_empty():
         return pl.DataFrame(schema=GROUPED)
     made = hashlib.sha256(f"{count}\n{articles.write_ndjson()}".encode())
     for teacher in teachers:
         made.update((teacher / WEIGHTS).read_bytes())
-    kept = folder / f"taught-{made.hexdigest()[:16]}.parquet"
+    kept = folder / f"pseudo-labelled-{made.hexdigest()[:16]}.parquet"
     if not kept.is_file():
         with replacing(kept) as draft:
-            _teach(articles, teachers, count).write_parquet(draft)
+            _pseudo_label(articles, teachers, count).write_parquet(draft)
     return pl.read_parquet(kept)
 
 
-def _teach(articles: pl.DataFrame, teachers: Sequence[Path], count: int) -> pl.DataFrame:
+def _pseudo_label(articles: pl.DataFrame, teachers: Sequence[Path], count: int) -> pl.DataFrame:
     chosen = articles.unique("body", keep="first", maintain_order=True)
     chosen = chosen.sample(min(count, chosen.height), seed=0)
-    said = np.mean([_say(teacher, list(chosen[view])) for teacher in teachers for view in ARTICLES], axis=0)
-    labels = pl.Series("label", [LABELS[place] for place in said.argmax(1)], pl.String)
-    targets = [pl.Series(f"p_{label}", said[:, place].astype(float)) for place, label in enumerate(LABELS)]
-    return with_groups(_unlabelled(chosen).with_columns(labels, *targets))
+    targets = np.mean([_predict(teacher, list(chosen[view])) for teacher in teachers for view in ARTICLES], axis=0)
+    labels = pl.Series("label", [LABELS[place] for place in targets.argmax(1)], pl.String)
+    columns = [pl.Series(f"p_{label}", targets[:, place].astype(float)) for place, label in enumerate(LABELS)]
+    return with_groups(_unlabelled(chosen).with_columns(labels, *columns))
 
 
 def _unlabelled(articles: pl.DataFrame) -> pl.DataFrame:
@@ -111,7 +110,7 @@ def _unlabelled(articles: pl.DataFrame) -> pl.DataFrame:
     ).select(ROWS.keys())
 
 
-def _say(teacher: Path, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+def _predict(teacher: Path, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     pairs: list[Text] = [(text, None) for text in texts]
     return predict(load_network(teacher), encode(load_tokenizer(teacher), pairs), half=has_bfloat16())
 

@@ -1,4 +1,4 @@
-"""Members and blends on labelled rows, read as they are when served."""
+"""Evaluation of members and ensembles on labelled rows, with texts prepared as at scoring."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from textwrap import shorten
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from paiid_pipeline.arrays import Floats
 from paiid_pipeline.ml.classification_metrics import Evaluation, Interval, evaluate
+from paiid_pipeline.ml.text.datasets import label_indices
 from paiid_pipeline.ml.text.recipe import PHRASEBANK
+from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.base import Prediction, SentimentModel, TextInput, predict_texts
 from paiid_pipeline.sentiment.ensemble import EnsembleWeights
-from paiid_pipeline.sentiment.labels import INDEX
 from paiid_pipeline.sentiment.text.entities import read_for
 
 Predictions = Mapping[str, Sequence[Prediction]]
-"""By member, its opinion of each row."""
-Shares = npt.NDArray[np.float64]
+"""By member, its prediction for each row."""
 
 ALL: Final = "all"
 SETS: Final[Mapping[str, pl.Expr]] = {
@@ -32,55 +32,60 @@ SETS: Final[Mapping[str, pl.Expr]] = {
     "tweets": pl.col("source") == "tweets",
     "opinions": pl.col("source") == "opinions",
 }
-"""Which rows of a dataset are reported together."""
+"""Subsets of a dataset that are evaluated separately, by name."""
 
 
 def text_inputs(rows: pl.DataFrame) -> list[TextInput]:
-    """Prepared rows (text, entity) as members read them: with the entity's clause where the text names it."""
+    """Prepared rows (text, entity) as members take them: with the entity's clause where the text names it."""
     return [read_for(text, entity, {}) for text, entity in rows.select("text", "entity").iter_rows()]
 
 
 class NoPredictionError(ValueError):
-    """A model that makes no usable prediction for some text, so that it cannot be measured. One line says which."""
+    """A model without a valid prediction for some text, so that it cannot be evaluated. One line names the text."""
 
 
 def predictions(members: Sequence[SentimentModel], rows: pl.DataFrame) -> dict[str, list[Prediction]]:
-    """What each member predicts of each row. Raises NoPredictionError where one does not."""
-    read = text_inputs(rows)
-    return {member.name: all_predictions(member, read) for member in members}
+    """Each member's predictions, one a row. Raises NoPredictionError where one is missing."""
+    inputs = text_inputs(rows)
+    return {member.name: all_predictions(member, inputs) for member in members}
 
 
-def all_predictions(member: SentimentModel, read: Sequence[TextInput]) -> list[Prediction]:
-    """One prediction a reading. Raises NoPredictionError where one is missing."""
-    found, failure = predict_texts(member, read)
+def all_predictions(member: SentimentModel, inputs: Sequence[TextInput]) -> list[Prediction]:
+    """One prediction an input, in order. Raises NoPredictionError where one is missing."""
+    found, failure = predict_texts(member, inputs)
     if failure:
-        first = next(text_input.text for text_input, each in zip(read, found, strict=True) if each is None)
+        first = next(text_input.text for text_input, each in zip(inputs, found, strict=True) if each is None)
         raise NoPredictionError(
-            f"{member.name} {member.version} makes no prediction for {failure.texts} of {len(read)} texts, such as "
+            f"{member.name} {member.version} makes no prediction for {failure.texts} of {len(inputs)} texts, such as "
             f"{shorten(first, 60)!r}: {shorten(failure.reason, 200)}; train it, or fetch it, again"
         )
     return [each for each in found if each is not None]
 
 
-def shares(said: Sequence[Prediction]) -> Shares:
-    """The probabilities of opinions, shape (rows, 3)."""
-    return np.array([prediction.probabilities for prediction in said])
+def probabilities_of(found: Sequence[Prediction]) -> Floats:
+    """Predictions as an array of probabilities, (rows, 3)."""
+    return np.array([prediction.probabilities for prediction in found])
 
 
-def mixed(blend: EnsembleWeights, said: Predictions) -> Shares:
-    """The probabilities of a blend of opinions, shape (rows, 3)."""
-    rows = len(next(iter(said.values())))
-    return shares([blend.mix({name: each[row] for name, each in said.items()}) for row in range(rows)])
+def mixed(blend: EnsembleWeights, members: Predictions) -> Floats:
+    """The probabilities of the ensemble, (rows, 3), from those of its members."""
+    rows = len(next(iter(members.values())))
+    return probabilities_of([blend.mix({name: each[row] for name, each in members.items()}) for row in range(rows)])
 
 
-def labels(rows: pl.DataFrame) -> npt.NDArray[np.int64]:
-    """The labels of rows as numbers."""
-    return np.array([INDEX[label] for label in rows["label"]], np.int64)
+def evaluate_rows(analyzer: SentimentAnalyzer, rows: pl.DataFrame) -> dict[str, Evaluation]:
+    """Each member and the ensemble by name, evaluated on rows of `datasets.read_labelled`."""
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    for result in analyzer.analyze_batch(rows["text"].to_list(), rows["entity"].to_list()):
+        for each in (*result.members, result):
+            found.setdefault(each.model, []).append((each.p_negative, each.p_neutral, each.p_positive))
+    truth = label_indices(rows)
+    return {name: evaluate(truth, np.array(probabilities)) for name, probabilities in found.items()}
 
 
-def evaluate_sets(rows: pl.DataFrame, found: Shares) -> dict[str, Evaluation]:
-    """One model's probabilities of a dataset's rows, measured on each of :data:`SETS` that has rows."""
-    truth, groups = labels(rows), rows["group"].to_numpy()
+def evaluate_sets(rows: pl.DataFrame, found: Floats) -> dict[str, Evaluation]:
+    """One model's probabilities (rows, 3), evaluated on each of :data:`SETS` that is not empty."""
+    truth, groups = label_indices(rows), rows["group"].to_numpy()
     chosen = {name: rows.select(which.alias("in"))["in"].to_numpy() for name, which in SETS.items()}
     chosen[ALL] = np.ones(rows.height, bool)
     return {
@@ -91,13 +96,10 @@ def evaluate_sets(rows: pl.DataFrame, found: Shares) -> dict[str, Evaluation]:
 
 
 def summary(measured: Mapping[str, Mapping[str, Evaluation]]) -> list[dict[str, object]]:
-    """The rows of a table of models by sets: accuracy, macro-F1 and calibration error, with 95 % intervals.
-
-    The last column is what the calibration error of a perfect calibration would be on so many rows.
-    """
+    """The rows of a table of models by sets: accuracy, macro-F1 and ECE with 95 % intervals, and ECE by chance."""
     return [
         {"set": chosen, "model": model, "rows": found[chosen].rows}
-        | {name: interval(value) for name, value in _measures(found[chosen]).items()}
+        | {name: str(value) for name, value in _measures(found[chosen]).items()}
         | {"ECE by chance": f"{found[chosen].ece_by_chance:.4f}"}
         for chosen in SETS
         for model, found in measured.items()
@@ -105,17 +107,12 @@ def summary(measured: Mapping[str, Mapping[str, Evaluation]]) -> list[dict[str, 
     ]
 
 
-def interval(found: Interval) -> str:
-    """A value and its bounds, for people."""
-    return f"{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]"
-
-
 def _measures(found: Evaluation) -> dict[str, Interval]:
     return {"accuracy": found.accuracy, "macro-F1": found.macro_f1, "ECE": found.ece}
 
 
 def metrics(measured: Mapping[str, Evaluation]) -> dict[str, float]:
-    """The numbers of :func:`evaluate_sets` by name: ``accuracy``, and of a set ``tweets/accuracy``."""
+    """The scalar metrics of :func:`evaluate_sets`: ``accuracy`` of all rows, ``tweets/accuracy`` of a set."""
     return {
         name if chosen == ALL else f"{chosen}/{name}": value
         for chosen, found in measured.items()

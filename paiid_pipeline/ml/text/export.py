@@ -1,8 +1,7 @@
-"""From a trained network to a folder that is served without torch: ONNX, in int8 with fixed scales.
+"""Exports a trained classifier to ONNX in int8 with static scales, to be served without torch.
 
-The served graph takes unpadded texts of one length. With scales fixed beforehand, and integer products, which
-are exact in any order, a text's score depends on nothing but the text; ONNX Runtime's dynamic int8 takes its
-scales from all texts of a batch.
+The graph takes unpadded texts of one length. With static scales and integer products, which are exact in any order,
+a text's score is independent of the batch; ONNX Runtime's dynamic quantisation takes its scales from the whole batch.
 """
 
 from __future__ import annotations
@@ -36,11 +35,10 @@ def export_model(
     reads_entities: bool = False,
     max_tokens: int = MAX_TOKENS,
 ) -> Path:
-    """Write the model of ``folder`` to ``out`` as `runtime.load_served` reads it.
+    """Write the model of ``folder`` to ``out`` as `onnx_runtime.load_served` reads it.
 
-    ``folder`` is what `network.load_network` reads, already verified. ``calibration`` are some hundred texts,
-    prepared as they will be when served, that fix the int8 scales; they must be none of the test's. The same
-    inputs give the same file. Raises ValueError where there are none.
+    ``folder``: verified, as `classifier.load_network` reads it. ``calibration``: some hundred texts, prepared as at
+    scoring and none of the test's, that fix the int8 scales. Deterministic. Raises ValueError without them.
     """
     if precision == "int8" and not calibration:
         raise ValueError("int8 needs texts to fix its scales: give some hundred of the training texts")
@@ -62,7 +60,7 @@ def export_model(
 
 
 def _exported(folder: Path, scratch: Path, *, fuse: bool) -> tuple[onnx.ModelProto, int, int]:
-    """The graph, how many heads its attention has, and how wide they are together."""
+    """The graph, its number of attention heads, and the hidden size."""
     import torch
 
     optimizer = import_module("onnxruntime.transformers.optimizer")
@@ -76,14 +74,14 @@ def _exported(folder: Path, scratch: Path, *, fuse: bool) -> tuple[onnx.ModelPro
             self.network = network
 
         def forward(self, ids: torch.Tensor, types: torch.Tensor) -> Any:
-            # Without a mask, attention would take a form that is not recognised.
+            # Without a mask the exported attention is not recognised by the fusion.
             return self.network(ids, torch.ones_like(ids), types)
 
     path = scratch / "plain.onnx"
     example = torch.arange(2, 14).reshape(1, 12) % config.vocab_size
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # The newer exporter needs onnxscript, and fusion knows the shapes that this one writes.
+        # The newer exporter needs onnxscript, and the fusion recognises the patterns of this one.
         torch.onnx.export(
             Served().eval(),
             (example, torch.zeros_like(example)),
@@ -102,14 +100,12 @@ def _exported(folder: Path, scratch: Path, *, fuse: bool) -> tuple[onnx.ModelPro
 
 
 def _fusions(fuse: bool) -> Any:
-    """Layer norms, and with ``fuse`` attention and GELU, whose kernels differ by processor (`portable`).
-
-    Not the sums, which would be slower, or could be had free."""
+    """Layer norms, and with ``fuse`` attention and GELU, whose kernels differ by processor (`portable_graph`)."""
     options = import_module("onnxruntime.transformers.fusion_options").FusionOptions("bert")
     options.disable_attention_mask()
     options.enable_attention = options.enable_gelu = fuse
-    # On a CPU, these take several times what their parts take.
+    # Several times slower than their parts on a CPU.
     options.enable_skip_layer_norm = options.enable_embed_layer_norm = False
-    # A product in int8 adds its bias for nothing.
+    # MatMulIntegerToFloat adds the bias itself.
     options.enable_bias_gelu = False
     return options

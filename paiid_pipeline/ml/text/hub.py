@@ -1,4 +1,4 @@
-"""Models of others, by the hub's own code or from a folder: safetensors only, and nothing that could run code."""
+"""Pretrained models from the Hugging Face hub or a folder: safetensors only, nothing that could run code."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from paiid_pipeline.sentiment.labels import columns_of
 
 
 def fetch_classifier(source: str, to: Path) -> Path:
-    """The sentiment model ``source``, a folder or a hub's name, as configuration, safetensors and tokenizer in ``to``.
+    """Fetch the classifier ``source``, a folder or a hub name, as configuration, safetensors and tokenizer into ``to``.
 
-    Raises UntrustedModelError where the folder holds anything that could run code, before anything of it is
-    read; ValueError where its labels cannot be mapped by name; LookupError, with the remedy, where there is no
-    such folder and the hub cannot be reached or has no such model in safetensors.
+    Raises UntrustedModelError where the folder holds anything that could run code, before parsing it; ValueError where
+    its labels cannot be mapped by name; LookupError, with the remedy, where there is no such folder and the hub cannot
+    be reached or has no such model in safetensors.
     """
     check_source(source)
     folder = Path(source).expanduser()
@@ -25,9 +25,9 @@ def fetch_classifier(source: str, to: Path) -> Path:
 
 
 def check_source(source: str) -> None:
-    """Refuse, in well under a second, what :func:`fetch_classifier` could not use: see `folders.check_folder`.
+    """Check a source within a second, before :func:`fetch_classifier`: see `model_folders.check_folder`.
 
-    Raises LookupError for what is neither a folder nor could be a hub's name.
+    Raises LookupError for what is neither a folder nor a possible hub name.
     """
     folder = Path(source).expanduser()
     if folder.is_dir():
@@ -37,10 +37,10 @@ def check_source(source: str) -> None:
 
 
 def check_base(base: str) -> None:
-    """Refuse an encoder to train from that cannot be read, before anything is trained.
+    """Check that an encoder can be loaded, before training.
 
-    Raises LookupError, with the remedy, where it is neither a folder with a configuration and
-    safetensors nor a hub's name that can be reached.
+    Raises LookupError, with the remedy, where it is neither a folder with a configuration and safetensors nor a
+    reachable hub model.
     """
     folder = Path(base)
     if folder.is_dir():
@@ -60,7 +60,7 @@ def check_base(base: str) -> None:
 
 
 def _copy(folder: Path, to: Path) -> Path:
-    # Downloads leave hidden folders beside the files; links, as in the hub's cache, become what they point to.
+    # Downloads leave hidden folders beside the files; links, as in the hub's cache, are resolved.
     shutil.copytree(folder, to, ignore=lambda _, names: [name for name in names if name.startswith(".")])
     check_kinds(to)
     if not (to / TOKENIZER).is_file():

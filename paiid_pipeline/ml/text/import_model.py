@@ -1,4 +1,4 @@
-"""Models of others' making, or of another machine's: checked, made into the served form, signed and registered."""
+"""Imports a pretrained classifier: checked, exported to ONNX, signed, registered and put to the gate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from paiid_pipeline.ml.context import ModelStore
 from paiid_pipeline.ml.registry import Version
 from paiid_pipeline.ml.signing import UntrustedModelError, sign_folder
 from paiid_pipeline.ml.text.classifier import Text, most_tokens
-from paiid_pipeline.ml.text.evaluation import all_predictions, labels, predictions, shares
+from paiid_pipeline.ml.text.datasets import label_indices
+from paiid_pipeline.ml.text.evaluation import all_predictions, predictions, probabilities_of
 from paiid_pipeline.ml.text.export import Precision, export_model
 from paiid_pipeline.ml.text.gate import promote
 from paiid_pipeline.ml.text.hub import check_source, fetch_classifier
@@ -28,18 +29,18 @@ _TRIALS = (
     TextInput("Northfield beats Hartwell to the $1.2 billion order, and raises its outlook by 5%", "Northfield"),
     TextInput("Shares of the company fell on Monday after it reported a loss for the third quarter. " * 60),
 )
-"""What every model must be able to score: a word, a headline for an entity, more than any takes in."""
+"""Texts that every model must score: a word, a headline with an entity, more tokens than any model takes."""
 
 
 def import_model(
     name: str, source: str, store: ModelStore, *, calibration: Sequence[Text] = (), rows: pl.DataFrame | None = None
 ) -> tuple[Version, GateResult]:
-    """Register the model ``source``, a folder or a hub's name, as the next version of ``name``.
+    """Register the model ``source``, a folder or a hub name, as the next version of ``name``.
 
-    It is served in int8 where there are ``calibration`` texts, else in float32. With labelled ``rows`` it goes
-    through the gate; without, it is registered and not put to use, be it the first of its name. Raises ValueError
-    where it cannot be used: another name, labels without names, another model's vocabulary, no prediction for some
-    text; UntrustedModelError where the folder holds what could run code; LookupError where it is not to be had; each
+    Exported in int8 where there are ``calibration`` texts, else in float32. With labelled ``rows`` it goes through the
+    gate; without, it is registered and not installed, even as the first of its name. Raises ValueError where it cannot
+    be used (unknown name, unnamed labels, another model's vocabulary, no prediction for some text),
+    UntrustedModelError where the folder holds what could run code, LookupError where the source is not found; each
     with the remedy.
     """
     if name not in TRANSFORMERS:
@@ -76,8 +77,8 @@ def _register(
         all_predictions(member, [*_TRIALS, *(TextInput(text, entity) for text, entity in calibration)])
         measured = {}
         if rows is not None:
-            said = shares(predictions([member], rows)[name])
-            measured = dict(evaluate(labels(rows), said, groups=rows["group"].to_numpy()).flat())
+            found = probabilities_of(predictions([member], rows)[name])
+            measured = dict(evaluate(label_indices(rows), found, groups=rows["group"].to_numpy()).flat())
         return store.registry.register(
             name,
             served,
@@ -90,7 +91,7 @@ def _register(
 
 
 def _opened(name: str, source: str, to: Path, store: ModelStore) -> tuple[Path, Transformer]:
-    """The model of ``source`` in the folder ``to``, and as a member: refuses what cannot score."""
+    """The model of ``source`` fetched to the folder ``to``, and loaded as a member; raises where it cannot score."""
     try:
         folder = fetch_classifier(source, to)
         sign_folder(folder, store.key)
@@ -98,7 +99,7 @@ def _opened(name: str, source: str, to: Path, store: ModelStore) -> tuple[Path, 
     except UntrustedModelError:
         raise
     except Exception as error:  # noqa: BLE001 - what transformers raises has no common base, and many lines
-        said = " ".join(str(error).replace(str(to), source).split())
+        message = " ".join(str(error).replace(str(to), source).split())
         if type(error) in (ValueError, LookupError):
-            raise type(error)(said) from None
-        raise ValueError(f"{source} cannot be read ({type(error).__name__}: {said[:300]}): fetch it again") from None
+            raise type(error)(message) from None
+        raise ValueError(f"{source} cannot be read ({type(error).__name__}: {message[:300]}): fetch it again") from None

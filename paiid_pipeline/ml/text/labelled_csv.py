@@ -1,4 +1,4 @@
-"""A CSV of labelled texts as people's programs write it, read whole or refused in one line."""
+"""Reads a CSV of labelled texts in the encodings and dialects of common programs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 _MARKED = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-"""Encodings that a byte-order mark names."""
+"""Encodings by byte-order mark."""
 _SEPARATORS = ",;\t"
 _LONGEST_FIELD = 2**27
 """Bytes; the csv module's own bound is shorter than some articles."""
@@ -20,8 +20,8 @@ def read_csv(path: Path, columns: Iterable[str]) -> pl.DataFrame:
     """The columns of a CSV file as text; its header names at least ``columns``.
 
     UTF-8 with or without a byte-order mark, UTF-16 with one, else Windows-1252; separated by commas, semicolons or
-    tabs; names of columns in any case. Raises ValueError, in one line that names the file, the line and the remedy,
-    where it is no such file.
+    tabs; column names in any case. Raises ValueError, in one line that names the file, the line and the remedy, for a
+    malformed file.
     """
     text = _decoded(path)
     first = text.split("\n", 1)[0]
@@ -61,7 +61,7 @@ def _decoded(path: Path) -> str:
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError:
-        text = content.decode("cp1252", "replace")  # what spreadsheets write in the West
+        text = content.decode("cp1252", "replace")  # the default of Western spreadsheets
     return text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
 
 

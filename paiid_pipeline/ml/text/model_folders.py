@@ -1,4 +1,4 @@
-"""Whether a folder holds a sentiment model that can be read: told from its small files, without any model's library."""
+"""Checks from its small files, without a model library, that a folder holds an importable classifier."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SEVERAL = '{"0": "neutral", "1": "positive", "2": "negative"}'
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that cannot be imported, in one line that names the file and the remedy.
+    """Raise where a folder cannot be imported, in one line that names the file and the remedy.
 
-    Raises UntrustedModelError where a file could run code, ValueError where one is missing, cut short or not what
-    its name says, or where the labels cannot be mapped by name.
+    UntrustedModelError where a file could run code, ValueError where one is missing, truncated or malformed, or where
+    the labels cannot be mapped by name.
     """
     files = sorted(path for path in folder.rglob("*") if not _hidden(path, folder) and path.is_file())
     for path in files:
@@ -64,7 +64,7 @@ def _check_weights(folder: Path, names: set[str]) -> None:
 
 
 def _check_safetensors(path: Path) -> None:
-    """That the header is whole, and as many bytes follow it as it says."""
+    """Check that the header is complete and the file has the size that it states."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -1,4 +1,4 @@
-"""A served model: a verified folder to functions from tokens to logits, in a fraction of a second, without torch."""
+"""Loads an exported model from a verified folder and runs it on ONNX Runtime, without torch."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ GRAPH: Final = "model.onnx"
 ABOUT: Final = "served.json"
 INPUTS: Final = ("ids", "types")
 UNSIGNED: Final = "uint8"
-"""How int8 weights are stored (`quantisation`); a folder that does not say so is of before, and is converted."""
+"""The storage of int8 weights (`quantisation`); folders of an older version without it are converted on loading."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """What scoring needs of a model; the fields fit `sentiment.transformer.Transformer`."""
+    """A loaded model; the fields fit `sentiment.transformer.Transformer`."""
 
     digest: str
-    """Of the signed list of its files, in hex: the model's version wherever its score is kept."""
+    """SHA-256 of the signed list of its files, in hex: the model's version in stored scores."""
     encode: Callable[[Sequence[tuple[str, str | None]]], list[Tokens]]
-    """Texts, each with its entity or None, to token ids and types, unpadded and cut at the model's length.
+    """Texts, each with its entity or None, to unpadded token ids and types, truncated to the model's length.
 
-    Figures are compared before, as in training."""
+    Comparisons of figures are inserted first, as in training."""
     forward: Callable[[list[list[int]], list[list[int]]], npt.NDArray[np.float32]]
-    """Ids and types of texts with as many tokens each to their logits (texts, 3); callable from several threads.
+    """Ids and types of texts of equal length to logits (texts, 3); thread-safe.
 
-    A text has the same bits beside others as alone."""
+    A text's logits are bit-identical in any batch."""
     columns: tuple[int, int, int]
     reads_entities: bool
 
 
 def load_served(folder: Path, public: bytes) -> Served:
-    """Verify ``folder`` and load it. Raises UntrustedModelError before anything of it is read."""
+    """Verify ``folder`` and load it. Raises UntrustedModelError before parsing any file."""
     digest = verify_folder(folder, public)
     from tokenizers import Tokenizer
 
@@ -62,10 +62,10 @@ def load_served(folder: Path, public: bytes) -> Served:
 
 
 def arithmetic() -> str:
-    """Which kind of processor this is to the runtimes' float kernels: avx512, avx2, or the machine's name.
+    """The float kernels of this processor: avx512, avx2, or the machine's name.
 
-    Integer products are the same on all. Float sums (softmax, normalisation) may differ in their last bits, and
-    what then falls on the other side of a rounding edge is one level of int8 off.
+    Integer products are the same on all. Float sums (softmax, normalisation) may differ in their last bits, and a value
+    at a rounding edge then differs by one int8 level.
     """
     has = import_module("numpy._core._multiarray_umath").__cpu_features__
     return next(
@@ -89,20 +89,20 @@ def _graph(folder: Path, about: Mapping[str, Any]) -> bytes:
 
 
 def session(graph: bytes) -> Any:
-    """An ``onnxruntime.InferenceSession`` on the calling thread only: several texts at once take several callers."""
+    """An ``onnxruntime.InferenceSession`` that runs on the calling thread; parallel texts need parallel callers."""
     onnxruntime = import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # The graph comes as it shall run: more fusing would undo what is faster apart.
+    # Further fusing would undo the exporter's choices.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.enable_mem_pattern = False  # texts of every length follow one another
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def forward_of(run: Any) -> Callable[[list[list[int]], list[list[int]]], npt.NDArray[np.float32]]:
-    """Ids and types of texts of one length to their logits, shape (texts, 3), by a :func:`session`."""
+    """A function from ids and types (texts, tokens) to logits (texts, 3), by a :func:`session`."""
 
     def forward(ids: list[list[int]], types: list[list[int]]) -> npt.NDArray[np.float32]:
         logits: npt.NDArray[np.float32] = run.run(None, inputs(run, ids, types))[0]
@@ -112,17 +112,17 @@ def forward_of(run: Any) -> Callable[[list[list[int]], list[list[int]]], npt.NDA
 
 
 def inputs(run: Any, ids: list[list[int]], types: list[list[int]]) -> dict[str, npt.NDArray[np.int64]]:
-    """Texts of one length as a :func:`session` takes them, each of shape (texts, tokens); not all graphs read types."""
+    """The inputs of a :func:`session`, each (texts, tokens); not all graphs take types."""
     given = dict(zip(INPUTS, (ids, types), strict=True))
     return {each.name: np.array(given[each.name]) for each in run.get_inputs()}
 
 
 def encoder_of(tokenizer: Any) -> Callable[[Sequence[tuple[str, str | None]]], list[Tokens]]:
-    """Texts to tokens by a tokenizer that cuts them at a model's length; figures are compared before."""
+    """A function from texts to tokens by a truncating tokenizer, after inserting comparisons of figures."""
 
     def encode(texts: Sequence[tuple[str, str | None]]) -> list[Tokens]:
-        read = ((compare_figures(text), entity) for text, entity in texts)
-        found = tokenizer.encode_batch_fast([(text, entity) if entity else text for text, entity in read])
+        prepared = ((compare_figures(text), entity) for text, entity in texts)
+        found = tokenizer.encode_batch_fast([(text, entity) if entity else text for text, entity in prepared])
         return [Tokens(each.ids, each.type_ids, bool(each.overflowing)) for each in found]
 
     return encode

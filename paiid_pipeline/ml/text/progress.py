@@ -1,4 +1,4 @@
-"""How a training gets on, in a line for people: where it is, and when it will be done."""
+"""Progress lines of a training: step, loss, validation score and time left."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from paiid_pipeline.ml.text.training import Progress
 _FIRST_REPORT = 50
 
 
-class Pace:
-    """Says what a training reports, at most every ``every`` seconds and at the end of each epoch."""
+class ProgressReporter:
+    """Prints the progress of trainings at most every ``every`` seconds, and at the end of each epoch."""
 
     def __init__(
         self, say: Callable[[str], None], every: float = 15.0, clock: Callable[[], float] = time.monotonic
@@ -19,21 +19,21 @@ class Pace:
         self._say, self._every, self._clock = say, every, clock
         self._training = self._steps = 0
         self._first = self._last = (clock(), 0)
-        self._said = -every
+        self._reported = -every
         self._over = False
 
     def __call__(self, seen: Progress, of: str = "") -> None:
-        """Take a report, ``of`` whatever. One that starts over, or is of another length, is of the next training."""
+        """Take a report, prefixed with ``of``. A restarted or changed step count begins the next training."""
         now = self._clock()
         if self._over or seen.steps != self._steps or seen.step < self._last[1]:
             self._training, self._steps = self._training + 1, seen.steps
-            # A later first report is of a training that went on from a checkpoint: its pace is not known yet.
+            # A later first report is of a resumed training, whose speed is not known yet.
             self._first = (self._last[0], 0) if seen.step <= _FIRST_REPORT else (now, seen.step)
         self._last = now, seen.step
         self._over = seen.step >= seen.steps and seen.validation_macro_f1 is not None
-        if seen.validation_macro_f1 is None and now - self._said < self._every:
+        if seen.validation_macro_f1 is None and now - self._reported < self._every:
             return
-        self._said = now
+        self._reported = now
         self._say(of + self._line(seen))
 
     def _line(self, seen: Progress) -> str:

@@ -1,12 +1,12 @@
-"""An ONNX graph's products in int8 with scales that are fixed beforehand, so that no text touches another's.
+"""Static int8 quantisation of an ONNX graph's matrix products, so that scores are independent of the batch.
 
-Some channels of a transformer are far larger than the rest, and one scale for all would leave the rest a few
-levels. The largest few stay in float32. The others are brought nearer to one another, and the weights take up
-the difference (SmoothQuant, Xiao 2023; outlier columns as in LLM.int8, Dettmers 2022, but fixed).
+A few channels of a transformer are far larger than the rest and would leave them few levels of a common scale: these
+stay in float32 (outlier columns as in LLM.int8, Dettmers 2022, but fixed). The others are smoothed into the weights
+(SmoothQuant, Xiao 2023).
 
-Weights are stored as uint8 about 128. On x86 processors without VNNI, ONNX Runtime adds products of uint8 and int8
-in pairs at 16 bits, where 255 * 127 * 2 saturates; products of uint8 and uint8 it adds at 32 bits. With VNNI both
-take the same instructions. The integers are the same, on every processor.
+Weights are stored as uint8 with zero point 128. On x86 processors without VNNI, ONNX Runtime adds products of uint8 and
+int8 in pairs at 16 bits, where 255 * 127 * 2 saturates; products of uint8 and uint8 it adds at 32 bits. With VNNI both
+take the same instructions. The integers are the same on every processor.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from paiid_pipeline.ml.text.classifier import Encoded
 from paiid_pipeline.ml.text.onnx_runtime import inputs, session
+from paiid_pipeline.ml.text.portable_graph import add_constant
 
 if TYPE_CHECKING:
     import onnx
@@ -30,12 +31,12 @@ _OURS: Final = "com.microsoft"
 _LEVELS: Final = 255
 _SMOOTHING: Final = 0.8
 _OUTLIER: Final = 4.0
-"""A channel that reaches this many times the median channel's height stays in float32."""
+"""A channel whose range exceeds this multiple of the median stays in float32."""
 
 
 @dataclass(frozen=True)
 class _Input:
-    """What goes into one or more products: its channels' ranges, and which of them stay in float32."""
+    """An input of one or more products: the ranges of its channels, and the indices of those left in float32."""
 
     name: str
     low: Floats
@@ -44,7 +45,7 @@ class _Input:
 
 
 def quantise(graph: onnx.ModelProto, calibration: Sequence[Encoded]) -> None:
-    """Turn, in place, every product with constant weights into int8: weights by columns, inputs by fixed scales."""
+    """Quantise in place every product with constant weights: weights per column, inputs with static scales."""
     from onnx import numpy_helper
 
     constants = {each.name: numpy_helper.to_array(each) for each in graph.graph.initializer}
@@ -60,16 +61,16 @@ def quantise(graph: onnx.ModelProto, calibration: Sequence[Encoded]) -> None:
             made.append(node)
             continue
         source = found[node.input[0]]
-        reading = readers.pop(source.name, [])
-        if reading:
-            made += _input_nodes(graph, source, {each.input[1]: constants[each.input[1]] for each in reading})
+        pending = readers.pop(source.name, [])
+        if pending:
+            made += _input_nodes(graph, source, {each.input[1]: constants[each.input[1]] for each in pending})
         made += _product_nodes(graph, node, source, constants[node.input[1]], biases.get(node.output[0], ""))
     _replace(graph, made)
     make_weights_unsigned(graph)
 
 
 def make_weights_unsigned(graph: onnx.ModelProto) -> None:
-    """Store, in place, every int8 constant (weights and their zero points) as the uint8 that is 128 above it."""
+    """Shift in place every int8 constant (weights and zero points) by 128 to uint8."""
     from onnx import TensorProto, numpy_helper
 
     for each in graph.graph.initializer:
@@ -85,7 +86,7 @@ def _is_product(node: onnx.NodeProto, constants: dict[str, Floats]) -> bool:
 def _take_biases(
     graph: onnx.ModelProto, products: Sequence[onnx.NodeProto], constants: dict[str, Floats]
 ) -> dict[str, str]:
-    """The constant that is added to a product, by the product's output, which takes the sum's place."""
+    """Fold each bias into its product, which takes the sum's output name; biases by that name."""
     made = {node.output[0]: node for node in products if node.op_type == "MatMul"}
     read = [name for node in graph.graph.node for name in node.input]
     found: dict[str, str] = {}
@@ -136,25 +137,25 @@ def _input_nodes(graph: onnx.ModelProto, source: _Input, weights: dict[str, Floa
     for weight_name, weight in weights.items():
         _add_weight(graph, weight_name, weight * (share * rest)[:, None])
     name = source.name
-    _constant(graph, f"{name}/share", (1 / share).astype(np.float32))
-    _constant(graph, f"{name}/scale", np.float32(scale))
-    _constant(graph, f"{name}/zero", np.uint8(np.clip(round(-low / scale), 0, _LEVELS)))
+    add_constant(graph, f"{name}/share", (1 / share).astype(np.float32))
+    add_constant(graph, f"{name}/scale", np.float32(scale))
+    add_constant(graph, f"{name}/zero", np.uint8(np.clip(round(-low / scale), 0, _LEVELS)))
     rounding = [f"{name}/even", f"{name}/scale", f"{name}/zero"]
     nodes = [
         helper.make_node("Mul", [name, f"{name}/share"], [f"{name}/even"], name=f"{name}/smooth"),
         helper.make_node("QuantizeLinear", rounding, [f"{name}/int8"], name=f"{name}/round"),
     ]
     if len(source.outliers):
-        _constant(graph, f"{name}/places", source.outliers)
+        add_constant(graph, f"{name}/places", source.outliers)
         nodes.append(helper.make_node("Gather", [name, f"{name}/places"], [f"{name}/outliers"], axis=-1))
     return nodes
 
 
 def _add_weight(graph: onnx.ModelProto, name: str, weight: Floats) -> None:
     scale = np.maximum(np.abs(weight).max(0), 1e-8) / 127
-    _constant(graph, f"{name}/int8", np.clip(np.round(weight / scale), -127, 127).astype(np.int8))
-    _constant(graph, f"{name}/scale", scale.astype(np.float32))
-    _constant(graph, f"{name}/zero", np.zeros(len(scale), np.int8))
+    add_constant(graph, f"{name}/int8", np.clip(np.round(weight / scale), -127, 127).astype(np.int8))
+    add_constant(graph, f"{name}/scale", scale.astype(np.float32))
+    add_constant(graph, f"{name}/zero", np.zeros(len(scale), np.int8))
 
 
 def _product_nodes(
@@ -169,7 +170,7 @@ def _product_nodes(
     given = [*integers, *scales, *zeros, bias]
     if not len(source.outliers):
         return [helper.make_node("MatMulIntegerToFloat", given, [output], name=node.name, domain=_OURS)]
-    _constant(graph, f"{name}/rows", weight[source.outliers])
+    add_constant(graph, f"{name}/rows", weight[source.outliers])
     return [
         helper.make_node("MatMulIntegerToFloat", given, [f"{output}/rest"], name=node.name, domain=_OURS),
         helper.make_node("MatMul", [f"{source.name}/outliers", f"{name}/rows"], [f"{output}/few"]),
@@ -184,9 +185,3 @@ def _replace(graph: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> None:
     kept = [each for each in graph.graph.initializer if each.name in used]
     del graph.graph.initializer[:]
     graph.graph.initializer.extend(kept)
-
-
-def _constant(graph: onnx.ModelProto, name: str, value: Any) -> None:
-    from onnx import numpy_helper
-
-    graph.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))

@@ -1,11 +1,9 @@
-"""How the custom BERT is made from a dataset: first every source but the phrase bank, then the phrase bank.
+"""The two-stage recipe of the custom BERT: stage 1 on all sources but the phrase bank, stage 2 on the phrase bank.
 
-The order is what lets one general training serve all folds of the phrase bank, and it gives the model that has
-never seen the phrase bank, which is the honest measure of how far the training carries. The general training
-has two steps: teachers, which learn from labelled rows, and their pupil, which learns from them as well, on
-news that nobody labelled (`distillation`). The last training is run with several seeds, and their weights
-are averaged with those of the general model, which keeps what it knows of other texts and helps on new ones
-(Wortsman 2022, "Robust fine-tuning").
+One stage 1 model serves all folds of the phrase bank, and its metrics there are those on a source that it was not
+trained on. Stage 1 trains teachers on labelled rows, then a student on the same rows and on unlabelled news with the
+teachers' predictions as targets (`distillation`). Stage 2 is run with several seeds, whose weights are averaged with
+those of stage 1 against forgetting and for robustness (Wortsman 2022, "Robust fine-tuning").
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ from paiid_pipeline.ml.text.classifier import average_networks
 from paiid_pipeline.ml.text.datasets import GROUPED, with_groups, without_leaks
 from paiid_pipeline.ml.text.distillation import ARTICLES, pseudo_labelled, without_near_duplicates
 from paiid_pipeline.ml.text.synthetic_sentences import BALANCED, REAL, result_sentences
-from paiid_pipeline.ml.text.training import SHARES, FineTunedModel, FineTuningConfig, Progress, train, validate
+from paiid_pipeline.ml.text.training import SAMPLING, FineTunedModel, FineTuningConfig, Progress, train, validate
 
 PHRASEBANK: Final = "phrasebank"
 NO_ARTICLES: Final = pl.DataFrame(schema=ARTICLES)
@@ -32,33 +30,33 @@ STUDENT_SAMPLING: Final[Mapping[str, float]] = {
     "conflict": 0.5,
     "opinions": 0.4,
 }
-"""While the pupil learns from news, enough of the labelled rows is repeated to keep what they taught."""
+"""The fraction of labelled rows that the student's epochs sample, beside the pseudo-labelled news."""
 
-FURTHER_SHARES: Final[Mapping[str, float]] = {
+STAGE_2_SAMPLING: Final[Mapping[str, float]] = {
     "tweets": 0.03,
     "headlines": 0.02,
     "entities": 0.0,
     "conflict": 0.05,
     "opinions": 0.1,
 }
-"""While the phrase bank is learnt, a little of what was learnt before is repeated, so that it is kept."""
+"""The fraction of stage 1 rows that stage 2 rehearses, against forgetting."""
 
 _VALIDATION = 20
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The three trainings, and what is added to the labelled rows."""
+    """Configurations of the three trainings, and the amount of data added to the labelled rows."""
 
     base: str
     seed: int = 0
     sentences: int = 4000
-    """Sentences written by rule for each teacher, and for the pupil."""
+    """Synthetic sentences for each teacher, and for the student."""
     articles: int = 8000
-    """At most this many articles are taught to the pupil."""
+    """The most pseudo-labelled articles for the student."""
     teachers: int = 2
     seeds: int = 3
-    """Trainings on the phrase bank whose weights are averaged, with the general model's."""
+    """Stage 2 trainings whose weights are averaged, with those of stage 1."""
     stage_1: FineTuningConfig = field(default_factory=lambda: FineTuningConfig("", epochs=3))
     student: FineTuningConfig = field(
         default_factory=lambda: FineTuningConfig("", epochs=1, learning_rate=1.2e-4, averaging=0.99, smoothing=0.08)
@@ -70,45 +68,43 @@ class Recipe:
     )
 
 
-def train_general(
+def train_stage_1(
     rows: pl.DataFrame,
     recipe: Recipe,
     folder: Path,
     progress: Callable[[Progress], None] = lambda _: None,
     articles: pl.DataFrame = NO_ARTICLES,
 ) -> FineTunedModel:
-    """Train the base on all of ``rows`` (`datasets.GROUPED`) that share no group with the phrase bank.
+    """Stage 1: train on the ``rows`` (`datasets.GROUPED`) that share no group with the phrase bank.
 
-    Teachers lie in ``folder`` under ``teacher-0`` and so on, the pupil, which starts from the mean of their
-    weights, in ``folder`` itself. Without
-    ``articles`` (`distillation.ARTICLES`) the pupil learns from labelled rows and written sentences alone.
+    Writes the teachers to ``folder/teacher-0`` and so on, and the student, initialised with the mean of their weights,
+    to ``folder``. Without ``articles`` (`distillation.ARTICLES`) the student is trained on labelled and synthetic rows.
     """
     bank = rows.filter(pl.col("source") == PHRASEBANK)
     fit, validation = split(without_leaks(rows, bank))
     teachers = []
     for seed in range(recipe.seed, recipe.seed + recipe.teachers):
-        plan = replace(recipe.stage_1, base=recipe.base, seed=seed, shares=dict(SHARES))
-        learnt = pl.concat([fit, _written(recipe.sentences, seed, BALANCED)])
-        teachers.append(train(learnt, validation, plan, folder / f"teacher-{seed - recipe.seed}", progress).folder)
+        plan = replace(recipe.stage_1, base=recipe.base, seed=seed, shares=dict(SAMPLING))
+        fitted = pl.concat([fit, _synthetic(recipe.sentences, seed, BALANCED)])
+        teachers.append(train(fitted, validation, plan, folder / f"teacher-{seed - recipe.seed}", progress).folder)
     news = pseudo_labelled(without_near_duplicates(articles, rows), teachers, recipe.articles, folder)
-    learnt = pl.concat([fit, _written(recipe.sentences, recipe.seed + recipe.teachers, REAL), news])
+    fitted = pl.concat([fit, _synthetic(recipe.sentences, recipe.seed + recipe.teachers, REAL), news])
     start = folder / "teachers"
     average_networks(teachers, start)
     plan = replace(recipe.student, base=str(start), seed=recipe.seed, shares=dict(STUDENT_SAMPLING))
-    return train(learnt, validation, plan, folder, progress)
+    return train(fitted, validation, plan, folder, progress)
 
 
-def train_further(
+def train_stage_2(
     rows: pl.DataFrame,
     recipe: Recipe,
     stage_1: Path,
     folder: Path,
     progress: Callable[[Progress], None] = lambda _: None,
 ) -> FineTunedModel:
-    """Train the general model of :func:`train_general` on the phrase bank in ``rows``, and a little of the rest.
+    """Stage 2: train the model of :func:`train_stage_1` on the phrase bank in ``rows`` and a sample of the rest.
 
-    One training a seed lies in ``folder`` under ``seed-0`` and so on, their mean with the general model in
-    ``folder`` itself.
+    Writes one training a seed to ``folder/seed-0`` and so on, and their mean with stage 1 to ``folder``.
     """
     bank = rows.filter(pl.col("source") == PHRASEBANK)
     _, validation = split(bank)
@@ -116,14 +112,14 @@ def train_further(
     found = []
     for place in range(recipe.seeds):
         seed = recipe.seed + 100 * place
-        plan = replace(recipe.stage_2, base=str(stage_1), seed=seed, shares=dict(FURTHER_SHARES))
+        plan = replace(recipe.stage_2, base=str(stage_1), seed=seed, shares=dict(STAGE_2_SAMPLING))
         found.append(train(fit, validation, plan, folder / f"seed-{place}", progress))
     average_networks([stage_1, *(each.folder for each in found)], folder)
     return replace(found[0], folder=folder, validation_macro_f1=validate(folder, validation, recipe.stage_2))
 
 
 def split(rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What to fit on, and every twentieth group to validate on; a group is never on both sides."""
+    """Training and validation rows (one group in twenty), split by group."""
     held = pl.col("group").str.slice(0, 8).str.to_integer(base=16, dtype=pl.UInt64) % _VALIDATION == 0
     return rows.filter(~held), rows.filter(held)
 
@@ -135,16 +131,15 @@ def fine_tune(
     progress: Callable[[Progress], None] = lambda _: None,
     articles: pl.DataFrame = NO_ARTICLES,
 ) -> Path:
-    """All trainings on all of ``rows``; the model lies in the returned folder under ``folder``.
+    """Both stages on all of ``rows``; returns the folder of the model under ``folder``.
 
-    Resumes where an earlier call with the same arguments was killed. Without a phrase bank in ``rows`` the
-    general model is the result; without ``articles`` the pupil has none to learn from.
+    Without rows of the phrase bank, stage 1 is the result; without ``articles`` there is no pseudo-labelled news.
     """
-    stage_1 = train_general(rows, recipe, folder / "general", progress, articles).folder
+    stage_1 = train_stage_1(rows, recipe, folder / "stage-1", progress, articles).folder
     if rows.filter(pl.col("source") == PHRASEBANK).is_empty():
         return stage_1
-    return train_further(rows, recipe, stage_1, folder / "custom-bert", progress).folder
+    return train_stage_2(rows, recipe, stage_1, folder / "stage-2", progress).folder
 
 
-def _written(count: int, seed: int, plain: float) -> pl.DataFrame:
+def _synthetic(count: int, seed: int, plain: float) -> pl.DataFrame:
     return with_groups(result_sentences(count, seed, plain)).select(GROUPED.keys())

@@ -1,7 +1,7 @@
-"""The edge between model folders and the analyzer: what is installed is verified, loaded and put to work.
+"""Loads the installed text models, verified, and builds the SentimentAnalyzer from them.
 
-Nothing of a folder is parsed before its signature holds. What cannot be used is no error here: the analyzer
-goes without it, and says why.
+No file of a folder is parsed before its signature is verified. A model that cannot be used is no error: the analyzer
+is built without it, with the reason in ``route.unavailable``.
 """
 
 from __future__ import annotations
@@ -14,17 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
-import numpy as np
-import polars as pl
-
-from paiid_pipeline.ml.classification_metrics import Evaluation, evaluate
 from paiid_pipeline.ml.registry import installed
-from paiid_pipeline.ml.signing import KeySource, SigningKey, UntrustedModelError, new_key, verify_folder
+from paiid_pipeline.ml.signing import KeySource, UntrustedModelError, verify_folder
 from paiid_pipeline.ml.text.onnx_runtime import ABOUT, arithmetic, encoder_of, load_served
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.base import ModelError, SentimentModel, TextInput, predict_texts
 from paiid_pipeline.sentiment.ensemble import DEFAULT_WEIGHTS, MODEL, EnsembleWeights, select_models
-from paiid_pipeline.sentiment.labels import INDEX
 from paiid_pipeline.sentiment.text.company_names import Names
 from paiid_pipeline.sentiment.text.spelling import speller
 from paiid_pipeline.sentiment.transformer import Encode, Forward, Tokens, Transformer
@@ -38,12 +33,12 @@ _Made = TypeVar("_Made")
 BLEND = "blend.json"
 _PINNED = "champion.json"
 _TRIAL = TextInput("Shares rose")
-_READING = "+reading.5"
-"""Raised whenever what is done to a text between normalising and tokens changes."""
+_INPUT = "+reading.5"
+"""The version of the steps between normalised text and tokens; part of a model's version."""
 _BATCH_TOKENS = 256
-"""More leave the cache of a core: measured by the benchmarks."""
+"""Larger batches exceed a core's cache, by the benchmarks."""
 _MS_A_MEGABYTE = 0.1
-"""Nominal: what 32 tokens take on one core, by the size of the weights."""
+"""Nominal milliseconds for 32 tokens on one core, a megabyte of weights."""
 
 
 def open_analyzer(
@@ -53,16 +48,14 @@ def open_analyzer(
     blend: EnsembleWeights | None = None,
     budget_ms: float | None = None,
     device: Device = "cpu",
-    key: KeySource | None = None,
-    own_key: Path | None = None,
+    key: KeySource,
 ) -> SentimentAnalyzer:
-    """The analyzer over VADER and what is installed in the folder ``models``, within a budget a text.
+    """The analyzer over VADER and the models installed in the folder ``models``, within ``budget_ms`` a text.
 
-    A model that is absent, not signed with our key (``key`` opens it, or ``own_key`` is its file), or in no form that
-    this machine can run is left out; the reason stands in ``route.unavailable``. Never raises for it. Without a
-    ``blend``, the fitted one in ``models/ensemble`` is taken, and where there is none the seed's.
+    A model that is absent, not signed with ``key``, or that this machine cannot run is left out, with the reason in
+    ``route.unavailable``; never raises for it. Without a ``blend`` the fitted one in ``models/ensemble`` is used,
+    and without that the default weights.
     """
-    key = key or partial(_key_in, own_key)
     loaded: list[SentimentModel] = [Vader()]
     absent: dict[str, str] = {}
     for name in TRANSFORMERS:
@@ -78,80 +71,64 @@ def open_analyzer(
         blend, absent[MODEL] = DEFAULT_WEIGHTS, str(error) or repr(error)
     made = select_models(loaded, absent, blend, budget_ms)
     if not any(blend.weights[member.name] > 0 for member in made.members):
-        absent[MODEL] = f"{blend.version} hears none of the models that are there, so that the seed's weights are used"
+        absent[MODEL] = f"{blend.version} gives weight to none of the available models, so the default weights are used"
         blend = DEFAULT_WEIGHTS
         made = select_models(loaded, absent, blend, budget_ms)
     return SentimentAnalyzer(replace(made, unavailable={**_refused(absent), **made.unavailable}), blend, names or {})
 
 
-def _key_in(path: Path | None) -> SigningKey:
-    if path is None:
-        raise LookupError("no key to verify models with was given: give the file of the one that signed them")
-    return new_key(path)
 
 
 def cores() -> int:
-    """How many cores this process may use; on systems that do not say (macOS), how many there are."""
+    """The number of cores available to this process; of the machine where that is unknown (macOS)."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def save_blend(blend: EnsembleWeights, folder: Path) -> None:
-    """Write a blend as :func:`load_blend` reads it; the caller signs the folder."""
+    """Write ensemble weights as :func:`load_blend` reads them; the caller signs the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / BLEND).write_text(json.dumps({**asdict(blend), "weights": dict(blend.weights)}, indent=1, sort_keys=True))
 
 
 def load_blend(models: Path, key: KeySource) -> EnsembleWeights:
-    """The fitted blend in ``models/ensemble``: the pinned version there, or a signed folder that lies there itself.
+    """The fitted ensemble weights in ``models/ensemble``: its pinned version, or that folder itself if signed.
 
-    Raises LookupError where there is none, UntrustedModelError where it is not as our key signed it, ValueError
-    where it is no blend.
+    Raises LookupError where there is none, UntrustedModelError where the signature does not hold, ValueError where
+    the file is malformed.
     """
     return read_blend(_verified(MODEL, models, key)[0])
 
 
-def evaluate_rows(analyzer: SentimentAnalyzer, rows: pl.DataFrame) -> dict[str, Evaluation]:
-    """How well each member and the ensemble agree with labelled rows, as `datasets.read_labelled` reads them."""
-    results = analyzer.analyze_batch(rows["text"].to_list(), rows["entity"].to_list())
-    labels = np.array([INDEX[label] for label in rows["label"]])
-    found: dict[str, list[tuple[float, float, float]]] = {}
-    for result in results:
-        for each in (*result.members, result):
-            found.setdefault(each.model, []).append((each.p_negative, each.p_neutral, each.p_positive))
-    return {name: evaluate(labels, np.array(shares)) for name, shares in found.items()}
-
-
 def load_member(name: str, models: Path, key: KeySource, device: Device = "cpu") -> Transformer:
-    """The model in ``models/<name>``: the pinned version there, or a signed folder that lies there itself.
+    """The model in ``models/<name>``: its pinned version, or that folder itself if signed.
 
-    In the served form it runs on ONNX Runtime; a folder of safetensors runs on torch. Raises LookupError
-    where there is none, UntrustedModelError where its files are not as our key signed them, ValueError where
-    its labels have no names or its vocabulary is another model's, RuntimeError where it cannot be loaded; each
-    with the remedy.
+    An exported folder runs on ONNX Runtime, one of safetensors on torch. Raises LookupError where there is none,
+    UntrustedModelError where the signature does not hold, ValueError where its labels have no names or its vocabulary
+    does not fit, ModelError where it cannot be loaded; each with the remedy.
     """
     return open_member(name, *_verified(name, models, key), device)
 
 
 def open_member(name: str, folder: Path, public: bytes, device: Device = "cpu") -> Transformer:
-    """The model in a folder that the owner of ``public`` signed, wherever it lies; raises as :func:`load_member`."""
+    """The model in any folder signed by the owner of ``public``; raises as :func:`load_member`."""
     if (folder / ABOUT).is_file() and device == "cpu":
         made = _served(name, folder, public)
     else:
         made = _torch(name, folder, verify_folder(folder, public), device)
     _, failure = predict_texts(made, [_TRIAL])
-    if failure:  # what cannot score at all is better left out, with its reason, than missed at every text
+    if failure:  # left out once with its reason, rather than missing for every text
         raise ModelError(f"{folder} cannot be used: {failure.reason}; train it, or fetch it, again")
     return made
 
 
 def installed_member(name: str, models: Path, public: bytes) -> Transformer:
-    """As :func:`load_member`, for whoever has the key already."""
+    """:func:`load_member` with a public key."""
     return open_member(name, _folder(name, models, public), public)
 
 
 def read_blend(folder: Path) -> EnsembleWeights:
-    """The blend of a folder that was verified. Raises ValueError where it is none."""
+    """The ensemble weights in a verified folder. Raises ValueError where the file is malformed."""
     try:
         found = json.loads((folder / BLEND).read_text())
         weights = {str(name): float(weight) for name, weight in found["weights"].items()}
@@ -159,11 +136,11 @@ def read_blend(folder: Path) -> EnsembleWeights:
             str(found["version"]), weights, float(found["temperature"]), float(found.get("floor", 0.0))
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder / BLEND} is no blend: it lacks {error}; fit and register it again") from None
+        raise ValueError(f"{folder / BLEND} lacks {error}: fit and register the ensemble again") from None
 
 
 def _verified(name: str, models: Path, key: KeySource) -> tuple[Path, bytes]:
-    """The folder of what is installed under a name, as it was signed with our key, and that key."""
+    """The verified folder installed under a name, and the public key that it was verified with."""
     _require_folder(name, models)
     try:
         public = key().public
@@ -202,7 +179,7 @@ def _served(name: str, folder: Path, public: bytes) -> Transformer:
 
     return Transformer(
         name=name,
-        version=f"{model.digest[:12]}{_READING}/onnx@{arithmetic()}",
+        version=f"{model.digest[:12]}{_INPUT}/onnx@{arithmetic()}",
         encode=_spelled(folder, _guarded(name, model.encode)),
         forward=_guarded(name, model.forward),
         columns=model.columns,
@@ -232,17 +209,17 @@ def _torch(name: str, folder: Path, digest: str, device: Device) -> Transformer:
     kind = f"@{arithmetic()}" if device == "cpu" else ""
     return Transformer(
         name=name,
-        version=f"{digest[:12]}{_READING}/torch-{device}{kind}",
+        version=f"{digest[:12]}{_INPUT}/torch-{device}{kind}",
         encode=_spelled(folder, _guarded(name, encoder_of(tokenizer))),
         forward=_guarded(name, _forward(network.half().cuda() if device == "cuda" else network, device)),
-        columns=(0, 1, 2),  # the network has put its classes in our order, by their names
+        columns=(0, 1, 2),  # the network returns its classes in our order
         reads_entities="paiid_pooling" in config,
         cost_ms=_cost(folder),
     )
 
 
 def _guarded(name: str, step: Callable[_Given, _Made]) -> Callable[_Given, _Made]:
-    """``step``, whose failures are the member's: the others are heard without it."""
+    """``step`` with every exception as a ModelError, so that the ensemble goes on without the member."""
 
     def run(*given: _Given.args, **named: _Given.kwargs) -> _Made:
         try:
@@ -254,10 +231,10 @@ def _guarded(name: str, step: Callable[_Given, _Made]) -> Callable[_Given, _Made
 
 
 def _spelled(folder: Path, encode: Encode) -> Encode:
-    """``encode``, of texts whose disguised words are put right by the model's own vocabulary."""
+    """``encode`` after restoring disguised words by the model's vocabulary."""
     vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
     if not isinstance(vocabulary, dict):
-        return encode  # not of whole words and pieces of them: there is nothing to go by
+        return encode  # no WordPiece vocabulary to restore words by
     spelled = speller([word for word in sorted(vocabulary, key=vocabulary.__getitem__) if word.lstrip("#").isalpha()])
 
     def read(texts: Sequence[tuple[str, str | None]]) -> Sequence[tuple[list[int], list[int]] | Tokens]:
@@ -280,11 +257,11 @@ def _forward(network: Any, device: Device) -> Forward:
 
 
 def _check_vocabulary(folder: Path, words: int, expected: int) -> None:
-    # The network's may be padded to a round number.
+    # The network's vocabulary size may be padded to a round number.
     if expected and not words <= expected < words + 128:
         raise ValueError(
             f"{folder}: its tokenizer has {words} words and its network {expected}: the vocabulary is another "
-            "model's, and every text would score alike; import the model with its own tokenizer"
+            "model's; import the model with its own tokenizer"
         )
 
 

@@ -1,4 +1,4 @@
-"""What every model of sentiment reads and returns, for whoever finds one in the registry."""
+"""The registry signature of sentiment models."""
 
 from __future__ import annotations
 

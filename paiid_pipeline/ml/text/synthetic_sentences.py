@@ -1,9 +1,8 @@
-"""Sentences about companies' results and doings whose label follows from the numbers and words in them.
+"""Synthetic sentences on companies' results and events, with labels that follow from their numbers and words.
 
-Headlines seldom say "net sales totalled EUR 12.1 mn, down from EUR 13.4 mn"; reports do, and most of what
-they say is neither good nor bad news. These sentences are written by rule, from the forms in `results.toml`
-beside this module, so that a model may learn what up and down mean for sales and for losses, and how plain
-facts read. No sentence of any data set went into them.
+Headlines seldom contain "net sales totalled EUR 12.1 mn, down from EUR 13.4 mn"; reports do, and most of their
+sentences are neutral. These are generated from the templates in `synthetic_sentences.toml` beside this module, so that
+a model learns what up and down mean for sales and for losses. No sentence of any data set went into the templates.
 """
 
 from __future__ import annotations
@@ -21,23 +20,23 @@ from paiid_pipeline.ml.text.datasets import ROWS
 from paiid_pipeline.sentiment.labels import LABELS, Label
 
 SURE: Final = 0.93
-"""The share of the target that goes to the label; rules are right less often than people."""
+"""The target probability of the label; lower than for human labels."""
 
 _CHOICE = re.compile(r"\(([^()]*\|[^()]*)\)")
 
 
 BALANCED: Final = 0.41
-"""The share of plain facts that leaves about as many sentences of each label."""
+"""The fraction of neutral sentences that roughly balances the labels."""
 REAL: Final = 0.6
-"""About the share that they have in reports."""
+"""Approximately their fraction in reports."""
 
 
 def result_sentences(count: int, seed: int = 0, plain: float = BALANCED) -> pl.DataFrame:
-    """``count`` distinct rows of `datasets.ROWS` with the source ``results``; the same ones for the same arguments.
+    """``count`` distinct rows of `datasets.ROWS` with the source ``results``; deterministic.
 
-    ``plain`` is the share of neutral ones, in (0, 1).
+    ``plain``: the fraction of neutral ones, in (0, 1).
     """
-    rng = random.Random(f"results/{seed}")  # noqa: S311 - what sentences are made is no secret
+    rng = random.Random(f"results/{seed}")  # noqa: S311 - not for secrets
     made: dict[str, Label] = {}
     while len(made) < count:
         text, label = _sentence(rng, plain)
@@ -61,7 +60,7 @@ def _sentence(rng: random.Random, plain: float) -> tuple[str, Label]:
     words = _words(rng, label)
     text = " ".join(form.format(**words).format(**words).split()).replace(" ,", ",").replace(" .", ".")
     text = text[0].upper() + text[1:]
-    # Reports are often stored with their punctuation set apart.
+    # Report sentences are often stored tokenised.
     return (
         (text.replace("'s", " 's").replace(",", " ,").rstrip(".") + " .", label)
         if rng.random() < 0.6

@@ -1,4 +1,4 @@
-"""Fine-tune an encoder into a sentiment model: the same weights from the same plan, also after a restart."""
+"""Fine-tunes an encoder into a three-class classifier; deterministic, also when resumed from a checkpoint."""
 
 from __future__ import annotations
 
@@ -29,8 +29,7 @@ from paiid_pipeline.ml.text.classifier import (
     predict,
     save_network,
 )
-from paiid_pipeline.ml.text.datasets import digest
-from paiid_pipeline.sentiment.labels import INDEX
+from paiid_pipeline.ml.text.datasets import digest, label_indices
 
 if TYPE_CHECKING:
     import torch
@@ -38,73 +37,73 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint.safetensors"
 RECORD = "training.json"
-"""In the model's folder: the plan, the digest of the rows, and how the training went."""
+"""In the model's folder: the configuration, the digest of the rows, and the result."""
 
-_TOLD: Final = 5
-"""Few enough that a slow processor is not silent for minutes."""
+_REPORT_STEPS: Final = 5
+"""Steps between progress reports."""
 
-SHARES: Final[Mapping[str, float]] = {
+SAMPLING: Final[Mapping[str, float]] = {
     "tweets/neutral": 0.6,
     "entities": 0.25,
     "opinions": 0.6,
 }
-"""Which part of a source's rows an epoch draws; a source that is not here gives all of its rows."""
+"""The fraction of a source's rows that an epoch samples; 1 for sources not listed."""
 
 
 @dataclass(frozen=True)
 class FineTuningConfig:
-    """All that a training depends on besides its rows."""
+    """Hyperparameters; with the rows they determine the weights."""
 
     base: str
-    """A folder or hub name of an encoder, or a folder of one of our own models to train further."""
+    """A folder or hub name of an encoder, or a folder of one of our own models."""
     seed: int = 0
     epochs: int = 3
     batch: int = 32
     learning_rate: float = 2.5e-4
-    """Of the last layer, at its height; each layer below has ``layer_decay`` of the one above."""
+    """Peak learning rate of the last layer; each layer below has ``layer_decay`` times that of the one above."""
     head_learning_rate: float = 1e-3
     layer_decay: float = 0.9
     warm_up: float = 0.08
-    """The share of the steps over which the learning rate rises; after it, it falls in a line."""
+    """The fraction of the steps with rising learning rate; after it the rate decays linearly."""
     smoothing: float = 0.05
     consistency: float = 0.0
-    """How much it counts that a text is answered alike whatever dropout leaves out; above 0 a step takes twice as long.
+    """Weight of the symmetric KL divergence between two dropout passes (R-Drop, Liang 2021).
 
-    The mean divergence, either way round, of two passes over a text (R-Drop, Liang 2021)."""
+    Above 0 a step takes twice as long."""
     weight_decay: float = 0.01
     averaging: float = 0.997
-    """Of the running mean of the weights, which is what is kept."""
+    """Decay of the exponential moving average of the weights, which is what is saved."""
     train_embeddings: bool = False
-    """Word vectors left as they are keep words that training never saw near those that it did."""
+    """False: word embeddings stay frozen, so that words absent from training keep their neighbours."""
     patience: int = 2
-    """Epochs without a better validation before training stops."""
+    """Early stopping: epochs without a better validation score."""
     max_tokens: int = 128
     half: bool = field(default_factory=has_bfloat16)
-    """Multiply in bfloat16; weights stay float32. By default where the processor has it."""
+    """Autocast to bfloat16; weights stay float32. By default where the processor supports it."""
     threads: int = 1
-    shares: Mapping[str, float] = field(default_factory=lambda: dict(SHARES))
+    shares: Mapping[str, float] = field(default_factory=lambda: dict(SAMPLING))
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is: told every five steps and at the end of each epoch."""
+    """Progress of a training: reported every five steps and at the end of each epoch."""
 
     epoch: int
     step: int
     steps: int
     loss: float
     validation_macro_f1: float | None
-    """Null but at the end of an epoch."""
+    """None except at the end of an epoch."""
 
 
 @dataclass(frozen=True)
 class FineTunedModel:
-    """A finished training: the folder of its model, and how it went."""
+    """A finished training: the folder of its model, and its validation result."""
 
     folder: Path
     epochs: int
     best_epoch: int
-    """The latest that is within one standard error of the best on the validation rows: the one that was kept."""
+    """The saved epoch: the latest within one standard error of the best validation score."""
     validation_macro_f1: float
 
 
@@ -117,14 +116,14 @@ def train(
 ) -> FineTunedModel:
     """Train on ``rows`` (`datasets.GROUPED`) and write the best epoch's model to ``folder``.
 
-    The caller has split rows and validation by group. A checkpoint in ``folder`` is written at the end of each
-    epoch and every 500 steps; called again with the same plan and rows after a kill, training goes on from it
-    and ends with the same bits; called again after its end, it returns what was made. Raises ValueError where
-    there are no rows, or where what is in the folder is another plan's.
+    The caller has split rows and validation by group. A checkpoint is written to ``folder`` at the end of each epoch
+    and every 500 steps; called again with the same configuration and rows, a killed training resumes from it with
+    bit-identical results, and a finished one returns its result. Raises ValueError where there are no rows, or where
+    the folder holds a training of another configuration or data.
     """
     if rows.is_empty() or validation.is_empty():
         raise ValueError(f"training needs rows and validation rows, got {rows.height} and {validation.height}")
-    run = _Run(rows, validation, plan, folder, progress)
+    run = _FineTuning(rows, validation, plan, folder, progress)
     if (folder / RECORD).is_file():
         return run.finished()
     run.resume()
@@ -134,14 +133,13 @@ def train(
 
 
 def validate(folder: Path, validation: pl.DataFrame, plan: FineTuningConfig) -> float:
-    """The macro-F1 of the model in ``folder`` on ``validation``, computed as training under ``plan`` does."""
+    """The macro-F1 of the model in ``folder`` on ``validation``, with the tokens and precision of ``plan``."""
     encoded = encode(load_tokenizer(folder, plan.max_tokens), list(validation.select("text", "entity").iter_rows()))
-    truth = np.array([INDEX[label] for label in validation["label"]])
-    return macro_f1(truth, predict(load_network(folder), encoded, half=plan.half).argmax(1))
+    return macro_f1(label_indices(validation), predict(load_network(folder), encoded, half=plan.half).argmax(1))
 
 
 def epoch_rows(rows: pl.DataFrame, shares: Mapping[str, float], seed: int, epoch: int) -> pl.DataFrame:
-    """The rows that one epoch sees: each with the chance that ``shares`` gives its source, from the seed alone.
+    """The rows that one epoch samples, each with the probability that ``shares`` gives it; determined by the seed.
 
     Looked up for a row: ``conflict`` where it is one, else ``source/label``, else ``source``; otherwise 1.
     """
@@ -154,8 +152,8 @@ def epoch_rows(rows: pl.DataFrame, shares: Mapping[str, float], seed: int, epoch
     return rows.filter(pl.Series(np.random.default_rng([seed, epoch]).random(len(share)) < share))
 
 
-class _Run:
-    """One training: its network, and where it is. All randomness is drawn from the seed and the step or epoch."""
+class _FineTuning:
+    """The state of one training. All randomness is derived from the seed and the step or epoch."""
 
     def __init__(
         self,
@@ -174,7 +172,7 @@ class _Run:
         self.optimizer = _optimizer(self.network, plan)
         self.average = {name: value.detach().clone() for name, value in _trained(self.network)}
         self.validation = encode(self.tokenizer, list(validation.select("text", "entity").iter_rows()))
-        self.truth = np.array([INDEX[label] for label in validation["label"]])
+        self.truth = label_indices(validation)
         self.steps = plan.epochs * math.ceil(epoch_rows(rows, plan.shares, plan.seed, 0).height / plan.batch)
         self.epoch = self.step = self.done = 0
         self.best, self.best_epoch, self.kept, self.kept_epoch, self.loss = -1.0, 0, -1.0, 0, math.nan
@@ -192,8 +190,8 @@ class _Run:
             self.done += 1
             if self.step % 500 == 0:
                 self._save_checkpoint()
-            if self.step % _TOLD == 0:
-                self._tell(None)
+            if self.step % _REPORT_STEPS == 0:
+                self._report(None)
         self.epoch, self.done = self.epoch + 1, 0
         self._validate()
         self._save_checkpoint()
@@ -243,9 +241,9 @@ class _Run:
             self.best, self.best_epoch = score, self.epoch
         with torch.no_grad():
             self.network.load_state_dict(current, strict=False)
-        self._tell(score)
+        self._report(score)
 
-    def _tell(self, score: float | None) -> None:
+    def _report(self, score: float | None) -> None:
         self.progress(Progress(self.epoch, self.step, self.steps, self.loss, score))
 
     def _identity(self) -> dict[str, Any]:
@@ -286,7 +284,7 @@ class _Run:
             save_file(tensors, draft, {"record": json.dumps({**self._identity(), "where": where})})
 
     def resume(self) -> None:
-        """Go on from the checkpoint in the folder, where there is one."""
+        """Restore the checkpoint in the folder, where there is one."""
         import torch
         from safetensors import safe_open
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paiid_pipeline.ml.signals.drift import DriftLimits, assess, distance, drifts, references
+from paiid_pipeline.ml.signals.drift import DriftLimits, assess, distance, drifts, reference_json
 
 RNG = np.random.default_rng(0)
 BEFORE = pl.DataFrame(
     {"a": RNG.normal(size=5000), "b": RNG.exponential(size=5000), "flag": (RNG.random(5000) < 0.1).astype(float)}
 )
-REFERENCE = json.loads(references(BEFORE, 0.02))
+REFERENCE = json.loads(reference_json(BEFORE, 0.02))
 
 
 def test_the_same_distribution_has_not_drifted_and_another_has() -> None:
@@ -50,7 +50,7 @@ def test_holes_and_flags_are_distributions_too() -> None:
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60), st.lists(st.floats(-1e6, 1e6), max_size=60))
 def test_both_measures_are_in_their_bounds_whatever_comes(before: list[float], now: list[float]) -> None:
-    reference = json.loads(references(pl.DataFrame({"x": before}), 0.0))
+    reference = json.loads(reference_json(pl.DataFrame({"x": before}), 0.0))
     row = drifts(reference, pl.DataFrame({"x": now}, schema={"x": pl.Float64})).row(0, named=True)
     assert row["psi"] >= 0
     assert 0 <= row["ks"] <= 1

@@ -15,14 +15,14 @@ from paiid_pipeline.ml.signals.dataset import SignalData, load_data, save_data
 from paiid_pipeline.ml.signals.evaluation import (
     SignalEvaluation,
     block_of,
-    compared,
+    compare_returns,
     evaluate_training,
     forecast_quality,
     importance,
     reliability,
 )
 from paiid_pipeline.ml.signals.gate import judge_signals
-from paiid_pipeline.ml.signals.training import Training, TrainingConfig, Trial, fitted_shrink, train
+from paiid_pipeline.ml.signals.training import Training, TrainingConfig, Trial, fit_logit_scale, train
 from paiid_pipeline.ml.verdict import GateResult
 from paiid_pipeline.signals.model_engine import matrix
 from paiid_pipeline_tests.ml.signals.planted import BARS, LATER, Planted, planted
@@ -160,12 +160,12 @@ def test_the_best_factors_are_1_for_odds_that_are_right_and_nothing_for_noise() 
     margins = rng.normal(size=(20_000, 3))
     shares = np.exp(margins) / np.exp(margins).sum(axis=1, keepdims=True)
     labels = (rng.random(len(shares))[:, None] > np.cumsum(shares, axis=1)).sum(axis=1)
-    right, loss = fitted_shrink(np.zeros(3), margins, labels)
+    right, loss = fit_logit_scale(np.zeros(3), margins, labels)
     assert (right.level, right.side) == (pytest.approx(1, abs=0.05), pytest.approx(1, abs=0.05))
-    half, same = fitted_shrink(np.zeros(3), 2 * margins, labels)
+    half, same = fit_logit_scale(np.zeros(3), 2 * margins, labels)
     assert (half.level, half.side) == (pytest.approx(0.5, abs=0.03), pytest.approx(0.5, abs=0.03))
     assert same == pytest.approx(loss, abs=1e-6)
-    opposite, worst = fitted_shrink(np.zeros(3), -margins, labels)
+    opposite, worst = fit_logit_scale(np.zeros(3), -margins, labels)
     assert max(opposite.level, opposite.side) < 0.01
     assert worst == pytest.approx(math.log(3), abs=0.01)
 
@@ -177,7 +177,7 @@ def test_who_knows_how_far_and_not_where_to_is_not_sure_of_the_side() -> None:
     met = rng.random(20_000) < 2 / (2 + np.exp(-level))
     labels = np.where(met, 2 * rng.integers(0, 2, 20_000), 1)
     margins = np.stack([level - noise, 0 * level, level + noise], axis=1)
-    found, _ = fitted_shrink(np.zeros(3), margins, labels)
+    found, _ = fit_logit_scale(np.zeros(3), margins, labels)
     assert found.level == pytest.approx(1, abs=0.07)
     assert found.side < 0.03
 
@@ -188,10 +188,10 @@ def test_staking_more_is_no_better_and_more_trials_ask_for_more() -> None:
     base = rng.normal(0.0005, 0.01, 500)
     frame = pl.DataFrame({"moment": moments, "value": base})
     double = frame.with_columns(value=pl.col("value") * 2)
-    same = compared("x", double, frame, 1, block_of(5), 252)
+    same = compare_returns("x", double, frame, 1, block_of(5), 252)
     assert same.difference == pytest.approx(0, abs=1e-12)
     better = frame.with_columns(value=pl.Series(rng.normal(0.0022, 0.01, 500)))
-    one, many = (compared("x", better, frame, trials, block_of(5), 252) for trials in (1, 1000))
+    one, many = (compare_returns("x", better, frame, trials, block_of(5), 252) for trials in (1, 1000))
     assert one.deflated > 0.95 > many.deflated
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from paiid_pipeline.ml.classification_metrics import scale_temperature
-from paiid_pipeline.ml.text.comparison import judge_blend
+from paiid_pipeline.ml.text.comparison import compare_blend
 from paiid_pipeline.ml.verdict import GateResult
 
 RNG = np.random.default_rng(3)
@@ -18,7 +18,7 @@ GROUPS = np.arange(ROWS) // 2
 
 
 def verdict(challenger: np.ndarray, other: np.ndarray, member: np.ndarray = NAIVE) -> GateResult:
-    return judge_blend(
+    return compare_blend(
         LABELS, challenger, blends={"other": other}, members={"member": member}, baselines={"naive": NAIVE},
         groups=GROUPS,
     )  # fmt: skip
@@ -51,7 +51,7 @@ def test_a_blend_that_a_member_alone_beats_is_not_promoted() -> None:
 
 @pytest.mark.parametrize("rows", [1, 2])
 def test_few_rows_decide_nothing(rows: int) -> None:
-    found = judge_blend(
+    found = compare_blend(
         LABELS[:rows], MIX[:rows], blends={"other": NAIVE[:rows]}, members={}, baselines={"naive": NAIVE[:rows]},
         groups=GROUPS[:rows],
     )  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 
 from paiid_pipeline.ml.text import cross_validation
 from paiid_pipeline.ml.text import recipe as recipes
-from paiid_pipeline.ml.text.cross_validation import measure
+from paiid_pipeline.ml.text.cross_validation import cross_validate
 from paiid_pipeline.ml.text.datasets import Dataset, digest, with_groups
 from paiid_pipeline.ml.text.recipe import Recipe, fine_tune, split
 from paiid_pipeline.ml.text.training import FineTunedModel, FineTuningConfig, train
@@ -74,21 +74,21 @@ def test_nothing_that_is_measured_was_trained_on(
         return train(rows, validation, plan, folder, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(recipes, "train", watched)
-    measure(data, recipe, tmp_path, folds=(0, 1), articles=articles)
+    cross_validate(data, recipe, tmp_path, folds=(0, 1), articles=articles)
     assert news, "no article was taught"
     assert not news & set(data.rows["text"])
     bank = set(data.rows.filter(pl.col("source") == "phrasebank")["group"])
     for fold in (0, 1):
         test = set(data.rows.filter(pl.col("fold") == fold)["group"])
-        assert not trained_on[f"general-{fold}"] & (test | bank)
-        assert not trained_on[f"further-{fold}"] & test
-        assert trained_on[f"further-{fold}"] & bank
+        assert not trained_on[f"stage-1-{fold}"] & (test | bank)
+        assert not trained_on[f"stage-2-{fold}"] & test
+        assert trained_on[f"stage-2-{fold}"] & bank
 
 
 def test_every_fold_and_its_interval_is_reported_and_a_second_call_trains_nothing(
     data: Dataset, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = measure(data, recipe, tmp_path, folds=(0, 1))
+    report = cross_validate(data, recipe, tmp_path, folds=(0, 1))
     assert set(report["phrase bank, all"]["folds"]) == {"0", "1"}
     whole = report["phrase bank, all"]["all"]
     bank = data.rows.filter((pl.col("source") == "phrasebank") & (pl.col("fold") < 2))
@@ -103,17 +103,17 @@ def test_every_fold_and_its_interval_is_reported_and_a_second_call_trains_nothin
 
     monkeypatch.setattr(cross_validation, "train_general", none)
     monkeypatch.setattr(cross_validation, "train_further", none)
-    assert measure(data, recipe, tmp_path, folds=(0, 1)) == report
+    assert cross_validate(data, recipe, tmp_path, folds=(0, 1)) == report
 
 
 def test_one_general_model_serves_every_fold_of_the_phrase_bank(data: Dataset, recipe: Recipe, tmp_path: Path) -> None:
-    report = measure(data, recipe, tmp_path, folds=(1, 2), generals=(1,))
+    report = cross_validate(data, recipe, tmp_path, folds=(1, 2), stage_1_folds=(1,))
     assert set(report["phrase bank, all"]["folds"]) == {"1", "2"}
     assert set(report["tweets"]["folds"]) == {"1"}
     assert report["phrase bank, never seen"]["all"]["rows"] == 200
     conflict = report["conflicting entities"]
     assert 0 < conflict["p against conflicting entities, text alone"] <= 1
-    assert not (tmp_path / "general-2").exists()
+    assert not (tmp_path / "stage-1-2").exists()
 
 
 def test_the_whole_recipe_gives_one_model_and_can_do_without_the_phrase_bank(

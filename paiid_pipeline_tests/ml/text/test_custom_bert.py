@@ -14,7 +14,7 @@ from paiid_pipeline.ml.text import training
 from paiid_pipeline.ml.text.custom_bert import CUSTOM_BERT, Choice, Registered, train_custom_bert
 from paiid_pipeline.ml.text.dataset_store import Texts, make_texts, split_held_out
 from paiid_pipeline.ml.text.datasets import Dataset
-from paiid_pipeline.ml.text.ensemble import SEEDS, fit_ensemble
+from paiid_pipeline.ml.text.ensemble import WITH_DEFAULT_WEIGHTS, fit_ensemble
 from paiid_pipeline.ml.text.gate import force, promote
 from paiid_pipeline.ml.text.scoring import open_analyzer
 from paiid_pipeline.sentiment.ensemble import DEFAULT_WEIGHTS
@@ -57,7 +57,10 @@ def test_what_is_trained_is_measured_promoted_and_heard(data: Dataset, made: Reg
     with_seed = open_analyzer(store.models, key=KEY)
     assert with_seed.blend == DEFAULT_WEIGHTS
     blended = fit_ensemble(data, store, lambda _: None)
-    assert blended.measured["ensemble"]["all"].accuracy.value >= blended.measured[SEEDS]["all"].accuracy.value
+    assert (
+        blended.measured["ensemble"]["all"].accuracy.value
+        >= blended.measured[WITH_DEFAULT_WEIGHTS]["all"].accuracy.value
+    )
     assert blended.facts["weight of vader"] + blended.facts["weight of custom_bert"] == pytest.approx(1)  # type: ignore[operator]
     assert promote("ensemble", 1, store, test).promote
     analyzer = open_analyzer(store.models, key=KEY)
@@ -113,15 +116,15 @@ def test_a_killed_training_goes_on_from_its_checkpoint_and_is_the_same_model(
     texts: Texts, made: Registered, learnt: Path, store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     again = dataclasses.replace(store, home=tmp_path / "again")
-    whole, steps = training._Run._validate, list[int]()
+    whole, steps = training._FineTuning._validate, list[int]()
 
-    def killed(run: training._Run) -> None:
+    def killed(run: training._FineTuning) -> None:
         whole(run)
         run._save_checkpoint()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(training._Run, "_validate", killed)
+        patched.setattr(training._FineTuning, "_validate", killed)
         with pytest.raises(KeyboardInterrupt):
             train_custom_bert(texts, Choice(str(learnt), epochs=1), again, lambda _: None)
     resumed = train_custom_bert(texts, Choice(str(learnt), epochs=1), again, lambda line: steps.append(len(line)))

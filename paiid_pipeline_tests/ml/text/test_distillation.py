@@ -79,6 +79,6 @@ def test_what_was_taught_is_kept_until_a_teacher_changes(
 ) -> None:
     first = pseudo_labelled(articles, teachers, 5, tmp_path)
     assert pseudo_labelled(articles, teachers, 5, tmp_path).equals(first)
-    assert len(list(tmp_path.glob("taught-*.parquet"))) == 1
+    assert len(list(tmp_path.glob("pseudo-labelled-*.parquet"))) == 1
     assert not pseudo_labelled(articles, teachers[:1], 5, tmp_path).equals(first)
     assert pseudo_labelled(articles.clear(), teachers, 5, tmp_path).is_empty()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from paiid_pipeline.ml.text.progress import Pace
+from paiid_pipeline.ml.text.progress import ProgressReporter
 from paiid_pipeline.ml.text.training import Progress
 
 
 def test_the_time_left_follows_the_pace_and_the_next_training_starts_anew() -> None:
     said, now = list[str](), [0.0]
-    pace = Pace(said.append, every=30, clock=lambda: now[0])
+    pace = ProgressReporter(said.append, every=30, clock=lambda: now[0])
     for step in range(50, 1050, 50):
         now[0] += 10
         pace(Progress(0, step, 1000, 0.5, 0.8 if step == 1000 else None))
@@ -23,7 +23,7 @@ def test_the_time_left_follows_the_pace_and_the_next_training_starts_anew() -> N
 
 def test_two_trainings_of_one_length_are_two() -> None:
     said: list[str] = []
-    pace = Pace(said.append, every=0, clock=lambda: 0.0)
+    pace = ProgressReporter(said.append, every=0, clock=lambda: 0.0)
     for _seed in range(2):
         pace(Progress(0, 37, 37, 0.4, None))
         pace(Progress(1, 37, 37, 0.4, 0.7))
@@ -32,7 +32,7 @@ def test_two_trainings_of_one_length_are_two() -> None:
 
 def test_the_pace_of_a_training_that_went_on_is_not_guessed() -> None:
     said, now = list[str](), [0.0]
-    pace = Pace(said.append, every=0, clock=lambda: now[0])
+    pace = ProgressReporter(said.append, every=0, clock=lambda: now[0])
     for step in (550, 600):
         now[0] += 100
         pace(Progress(0, step, 700, 0.4, None))
