@@ -120,6 +120,6 @@ def test_the_whole_recipe_gives_one_model_and_can_do_without_the_phrase_bank(
     data: Dataset, articles: pl.DataFrame, recipe: Recipe, tmp_path: Path
 ) -> None:
     both = fine_tune(data.rows, recipe, tmp_path / "both", articles=articles)
-    assert (both.name, (both / "model.safetensors").is_file()) == ("custom-bert", True)
+    assert (both.name, (both / "model.safetensors").is_file()) == ("stage-2", True)
     others = data.rows.filter(pl.col("source") != "phrasebank")
-    assert fine_tune(others, recipe, tmp_path / "one").name == "general"
+    assert fine_tune(others, recipe, tmp_path / "one").name == "stage-1"
