@@ -35,7 +35,7 @@ from paiid_pipeline.settings import Settings
 from paiid_pipeline.wiring import Components
 
 REFUSED = (LookupError, ValueError, UntrustedModelError)
-"""What a person can mend; everything else is a failure."""
+"""Errors of the input, exit code 2; everything else is a failure."""
 
 
 def missing_command(_settings: Settings) -> int:
@@ -70,7 +70,7 @@ def train(
 
 
 def import_(settings: Settings, name: str, source: str, labelled: Path | None) -> int:
-    """Import a model from a folder or a hub. Returns the exit code: 2 where it is refused."""
+    """Import a model from a folder or a hub. Returns the exit code; 2 where it is refused."""
 
     def run(store: ModelStore) -> None:
         check_source(source)  # before anything that takes time
@@ -86,7 +86,7 @@ def import_(settings: Settings, name: str, source: str, labelled: Path | None) -
                 "without labelled texts to fix int8 scales with (PAIID_DATA_DIR): it is served in float32, and slower"
             )
         version, verdict = import_model(name, source, store, calibration=calibration, rows=rows)
-        _say_verdict(version.name, version.version, verdict, store)
+        _print_verdict(version.name, version.version, verdict, store)
         if verdict.promote:
             print_err("blend it into the ensemble with `paiid models train --only ensemble`")
 
@@ -113,7 +113,7 @@ def list_(settings: Settings, name: str | None, *, as_json: bool) -> int:
 def promote_(
     settings: Settings, name: str, version: int, data: Path | None, labelled: Path | None, *, forced: bool
 ) -> int:
-    """Put a version to the gate, or past it. Returns the exit code: 1 where the gate turns it back."""
+    """Promote a version through the gate, or without it. Returns the exit code; 1 where the gate refuses."""
     passed = forced
 
     def run(store: ModelStore) -> None:
@@ -124,7 +124,7 @@ def promote_(
             rows = labelled_rows(labelled) if labelled else _held_out(_texts(settings, store, data))
             verdict = promote(name, version, store, rows)
             passed = verdict.promote
-        _say_verdict(name, version, verdict, store)
+        _print_verdict(name, version, verdict, store)
 
     return _done("promote", lambda: run(Components(settings).store)) or int(not passed)
 
@@ -138,15 +138,15 @@ def report(
     folds: Sequence[int],
     out: Path | None,
 ) -> int:
-    """Measure by the protocol, and print or write the tables. Returns the exit code."""
+    """Cross-validate, and print or write the report. Returns the exit code."""
     choice = Choice(base, seed, epochs)
 
     def run() -> None:
         texts = make_texts(data or settings.data_dir)
-        pace = ProgressReporter(print_err)
+        reporter = ProgressReporter(print_err)
 
         def progress(fold: int, seen: Any) -> None:
-            pace(seen, f"fold {fold}, ")
+            reporter(seen, f"fold {fold}, ")
 
         found = cross_validate_in(texts, choice, settings.home / "report", folds, progress)
         text = json.dumps(found, indent=1) if out and out.suffix == ".json" else markdown(found)
@@ -169,7 +169,7 @@ def _done(command: str, run: Callable[[], None]) -> int:
 
 
 def _texts(settings: Settings, store: ModelStore, data: Path | None = None) -> Texts:
-    """The texts of a folder, or the newest that were made."""
+    """The texts of a folder, or the stored ones."""
     folder = data or settings.data_dir
     return load_texts(store.texts) if folder is None else make_texts(folder)
 
@@ -187,10 +187,10 @@ def _show(made: Registered, store: ModelStore, test: pl.DataFrame) -> None:
     for name, fact in made.facts.items():
         print_out(f"{name}: {fact:.4g}" if isinstance(fact, float) else f"{name}: {fact}")
     version = made.version
-    _say_verdict(version.name, version.version, promote(version.name, version.version, store, test), store)
+    _print_verdict(version.name, version.version, promote(version.name, version.version, store, test), store)
 
 
-def _say_verdict(name: str, version: int, verdict: GateResult, store: ModelStore) -> None:
+def _print_verdict(name: str, version: int, verdict: GateResult, store: ModelStore) -> None:
     is_champion = f"is the champion, and is installed in {store.models / name}"
     print_out(f"{name} version {version} {is_champion if verdict.promote else 'is not promoted'}")
     for reason in verdict.reasons:

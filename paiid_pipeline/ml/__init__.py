@@ -1,1 +1,1 @@
-"""Models: training, evaluation, registration, serving. The only room that speaks MLflow, torch and XGBoost."""
+"""Models: training, evaluation, registry, inference. The only package that uses MLflow, torch and XGBoost."""

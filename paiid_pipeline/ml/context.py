@@ -1,4 +1,4 @@
-"""Where models are made and kept: the register, the key that signs, and the folders under the home."""
+"""The model store: the registry, the signing key, and the folders under the home."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from paiid_pipeline.ml.signing import SigningKey
 
 @dataclass(frozen=True)
 class ModelStore:
-    """All that training, importing and promoting need besides the texts."""
+    """What training, import and promotion share."""
 
     registry: Registry
     key: SigningKey
     models: Path
-    """Where champions are installed for scoring."""
+    """The folder of installed champions."""
     home: Path
 
     @property
     def texts(self) -> Path:
-        """The folder of the newest texts to learn from."""
+        """The folder of the newest data set of text models."""
         return self.home / "datasets" / "sentiment"
 
     @property
     def signals(self) -> Path:
-        """The folder of the datasets that signal models learn from."""
+        """The folder of the data sets of signal models."""
         return self.home / "datasets" / "signals"
 
     @property
     def training(self) -> Path:
-        """Where trainings lie until they are registered, and the newest one's weights after that."""
+        """The folder of running trainings, and of the newest finished one's weights."""
         return self.home / "training"

@@ -1,4 +1,4 @@
-"""What was measured of a version of a model, and what the gate said, as rows for analysts."""
+"""The metrics and verdict of a model version as warehouse rows."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _ROWS = "rows"
 
 
 def performance(version: Version, verdict: GateResult, at: datetime, run_id: str) -> pl.DataFrame:
-    """`schemas.MODEL_EVALUATIONS`: a row a metric of ``version``, measured by ``at`` on held-out data.
+    """`schemas.MODEL_EVALUATIONS`: a row a metric of ``version``, evaluated by ``at`` (UTC) on held-out data.
 
-    ``accuracy_low`` and ``accuracy_high`` are the bounds of ``accuracy``; of ``tweets/accuracy`` the number of rows
-    is ``tweets/rows``. What is not finite was not measured, and has no row.
+    ``accuracy_low`` and ``accuracy_high`` are the bounds of ``accuracy``; ``tweets/rows`` is the row count of
+    ``tweets/accuracy``. Metrics that are not finite have no row.
     """
     metrics = {name: value for name, value in version.metrics.items() if math.isfinite(value)}
     about = {

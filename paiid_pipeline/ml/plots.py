@@ -1,4 +1,4 @@
-"""Pictures of an evaluation, as PNG: matplotlib is imported when one is drawn."""
+"""Plots of a text model's evaluation, as PNG; matplotlib is imported when one is drawn."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def plots(found: Evaluation, curves: Mapping[str, Evaluation]) -> dict[str, byte
 
 
 def confusion_plot(found: Evaluation) -> bytes:
-    """Rows by true label, columns by the predicted one: counts, coloured by the share of the true label."""
+    """The confusion matrix: rows are true labels, columns predicted ones; counts, coloured by row fraction."""
     drawn, axes = figure()
     shares = [[n / max(sum(row), 1) for n in row] for row in found.confusion]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -36,14 +36,14 @@ def confusion_plot(found: Evaluation) -> bytes:
 
 
 def reliability_plot(curves: Mapping[str, Evaluation]) -> bytes:
-    """How often a model of a given confidence is right; the nearer to the diagonal, the more its word is worth."""
+    """The reliability diagram: accuracy by confidence, for several models."""
     drawn, axes = figure()
     axes.plot([1 / 3, 1], [1 / 3, 1], color=LIGHT, linestyle="--", linewidth=1)
     for (name, found), colour in zip(curves.items(), COLOURS, strict=False):
         confidence, right, _ = zip(*found.reliability, strict=True)
         axes.plot(confidence, right, marker="o", markersize=4, color=colour, label=f"{name}, ECE {found.ece.value:.3f}")
     axes.set_xlabel("confidence")
-    axes.set_ylabel("share that is right")
+    axes.set_ylabel("accuracy")
     axes.set_xlim(0.3, 1.02)
     axes.set_ylim(0, 1.02)
     drawn.legend(loc="outside lower center", ncols=2, frameon=False, fontsize="small")
@@ -53,7 +53,7 @@ def reliability_plot(curves: Mapping[str, Evaluation]) -> bytes:
 
 def figure() -> tuple[Any, Any]:
     """An empty figure and its axes."""
-    # Figures made without pyplot need no display, and are forgotten with their last reference.
+    # Without pyplot a figure needs no display and is garbage-collected.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.8, 4.0), dpi=80, layout="constrained")

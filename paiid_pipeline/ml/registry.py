@@ -1,7 +1,7 @@
-"""The models' register in MLflow: what was trained on what, how good it is, and which version is in use.
+"""The model registry in MLflow: versions, their data, parameters and metrics, and the champion.
 
-MLflow takes 1.4 s to import, so the runs of every minute do not: they read what :meth:`Registry.install` has
-put into a folder, see :func:`installed`.
+MLflow takes 1.4 s to import, so runs of every minute do not: they load what :meth:`Registry.install` has written to a
+folder (:func:`installed`).
 """
 
 from __future__ import annotations
@@ -42,30 +42,30 @@ _EXAMPLE = "input_example.json"
 
 
 class RegistryError(RuntimeError):
-    """The register cannot be reached, or is none. The message names the address, without its password."""
+    """The registry cannot be used. The message names the address, without its password."""
 
 
 @dataclass(frozen=True)
 class ModelSignature:
-    """What a model reads and what it says, for whoever finds it in the register."""
+    """The inputs and outputs of a model, with an example."""
 
     inputs: Mapping[str, Literal["string", "double"]]
     outputs: Sequence[str]
     """Each a double."""
     example: Mapping[str, object]
-    """One value an input."""
+    """A value by input."""
     optional: frozenset[str] = frozenset()
     """Inputs that may be left out."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """One version of a model in the register."""
+    """One registered version of a model."""
 
     name: str
     version: int
     digest: str
-    """Of the signed list of its files, in hex."""
+    """SHA-256 of the signed list of its files, in hex."""
     data_sha256: str
     run_id: str
     aliases: tuple[str, ...]
@@ -73,12 +73,12 @@ class Version:
     metrics: Mapping[str, float]
     parameters: Mapping[str, str]
     gate: tuple[str, ...]
-    """Why it was promoted or not; empty where that was not asked yet."""
+    """The gate's reasons; empty before the gate."""
 
 
 @dataclass(frozen=True)
 class InstalledModel:
-    """A version whose files lie in a local folder, verified."""
+    """A verified version in a local folder."""
 
     name: str
     version: int
@@ -90,13 +90,13 @@ class Registry:
     """Models kept in MLflow at ``url``: a database (``sqlite:///…``, ``postgresql://…``) or a server (``http://…``)."""
 
     def __init__(self, url: str, artifacts: Path | None = None) -> None:
-        """``artifacts`` is where files are kept; a server that is not told keeps them where it likes."""
+        """``artifacts``: the folder of the files; None: the server's own."""
         self._url = url
         self._artifacts = artifacts
         self._reached = False
 
     def reach(self) -> None:
-        """Raises RegistryError, with the remedy, where the register cannot be used."""
+        """Raise RegistryError, with the remedy, where the registry cannot be used."""
         self._mlflow()
 
     def register(
@@ -114,9 +114,8 @@ class Registry:
     ) -> Version:
         """Sign ``folder`` and store it as the next version of ``name``, with a run in the experiment of that name.
 
-        ``metrics`` is its evaluation on held-out rows, ``documents`` JSON values (the whole evaluation, the
-        confusion matrix) and ``plots`` PNG images, by name. Raises UntrustedModelError where the folder holds
-        a file that is not allowed.
+        ``metrics``: on held-out rows; ``documents``: JSON values (the whole evaluation, the confusion matrix);
+        ``plots``: PNG images, by name. Raises UntrustedModelError where the folder holds a file that is not allowed.
         """
         digest = sign_folder(folder, key)
         tags = {"digest": digest, "data_sha256": data_sha256}
@@ -143,24 +142,24 @@ class Registry:
         return self._version(client, client.get_model_version(name, version))
 
     def names(self) -> list[str]:
-        """Of all models, in order."""
+        """The names of all models, sorted."""
         _, client = self._mlflow()
         return sorted(model.name for model in client.search_registered_models())
 
     def versions(self, name: str) -> list[Version]:
-        """All versions of ``name``, newest first; none where there is no such model."""
+        """All versions of ``name``, newest first; empty for an unknown model."""
         _, client = self._mlflow()
         found = client.search_model_versions(f"name = '{_plain(name)}'")
-        # Only the single look-up fills in the aliases.
+        # Only get_model_version returns the aliases.
         rows = [self._version(client, client.get_model_version(name, each.version)) for each in found]
         return sorted(rows, key=lambda row: row.version, reverse=True)
 
     def champion(self, name: str) -> Version | None:
-        """The version in use; None where there is none."""
+        """The version with the alias ``champion``; None where there is none."""
         return next((row for row in self.versions(name) if CHAMPION in row.aliases), None)
 
     def promote(self, name: str, version: int, verdict: GateResult) -> bool:
-        """Give ``version`` the alias ``champion`` where the verdict allows it; the reasons are kept with it."""
+        """Set the alias ``champion`` to ``version`` if the verdict is to promote; stores the reasons as its tag."""
         _, client = self._mlflow()
         self._stored(client, name, version)
         client.set_model_version_tag(name, str(version), "gate", _BETWEEN.join(verdict.reasons)[:4900])
@@ -171,8 +170,8 @@ class Registry:
     def fetch(self, name: str, version: int, to: Path, public: bytes) -> Path:
         """The files of one version in the folder ``to``, verified before anything reads them.
 
-        Raises LookupError where there is no such version, UntrustedModelError where what the register holds is
-        not what was signed; then ``to`` is left as it was.
+        Raises LookupError where there is no such version, UntrustedModelError where the stored files are not those
+        signed; then ``to`` is unchanged.
         """
         mlflow, client = self._mlflow()
         stored = self._stored(client, name, version)
@@ -256,8 +255,8 @@ class Registry:
 def installed(name: str, home: Path, public: bytes) -> InstalledModel:
     """The pinned version of ``name`` under ``home``, its files verified; without MLflow, in milliseconds.
 
-    Raises LookupError with the remedy where none is installed, UntrustedModelError where its files are not
-    what was signed.
+    Raises LookupError with the remedy where none is installed, UntrustedModelError where its files are not those
+    signed.
     """
     pin = home / name / "champion.json"
     try:
@@ -281,7 +280,7 @@ def _intact(folder: Path, digest: str, public: bytes) -> bool:
 
 
 def _save_model(path: str, mlflow_model: Any, folder: Path, digest: str, interface: ModelSignature) -> None:
-    """Write a model in MLflow's layout: our signed folder as it is, beside its description."""
+    """Write a model in MLflow's layout: the signed folder unchanged, beside MLmodel."""
     from mlflow.models import ModelSignature
     from mlflow.types.schema import ColSpec, DataType, Schema
 
@@ -314,10 +313,9 @@ def _log_plots(mlflow: Any, plots: Mapping[str, bytes]) -> None:
 
 
 def _make_once(database: Path, mlflow: Any) -> None:
-    """Make MLflow's SQLite file where there is none: aside, one process at a time, and renamed once it is whole.
+    """Create MLflow's SQLite file where there is none: as a draft, under a lock, renamed once complete.
 
-    MLflow makes its tables in many steps, each committed: what is killed between two, or meets another doing the
-    same, leaves a file that nothing can use.
+    MLflow creates its tables in many commits: killed between two, or racing another process, it leaves a broken file.
     """
     if database.exists():
         return
@@ -335,15 +333,15 @@ def _make_once(database: Path, mlflow: Any) -> None:
 
 
 def _unusable(url: str, error: Exception) -> str:
-    """Why the register of ``url`` cannot be used, and the remedy, without its password."""
+    """Why the registry at ``url`` cannot be used, and the remedy, without its password."""
     place = urlsplit(url)
     shown = f"{place.scheme}://{place.netloc.rpartition('@')[2]}{place.path}"
-    said = f"the register of models, {shown}, cannot be used ({type(error).__name__}"
+    message = f"the register of models, {shown}, cannot be used ({type(error).__name__}"
     if not url.startswith(_SQLITE):
-        return f"{said}): check PAIID_MLFLOW_URL, and that its server runs"
+        return f"{message}): check PAIID_MLFLOW_URL, and that its server runs"
     reason = str(getattr(error, "orig", None) or error).splitlines()[0]
     return (
-        f"{said}: {reason}): if its making was cut short, move {url.removeprefix(_SQLITE)} away and import or train "
+        f"{message}: {reason}): if its making was cut short, move {url.removeprefix(_SQLITE)} away and import or train "
         "anew (what is installed stays in use); else give its folder room and the right owner"
     )
 

@@ -1,7 +1,7 @@
-"""Model folders that can be trusted: a signed list of all files, checked before anything reads one.
+"""Signed model folders, verified before any file is parsed.
 
 A folder's ``signature.json`` holds the SHA-256 of every other file and an Ed25519 signature over that list.
-Whoever trains holds the private key; whoever serves needs the public one only, which is derived from it.
+Training needs the private key, serving only the public one, which is derived from it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SIGNATURE: Final = "signature.json"
 ALLOWED: Final = frozenset({".safetensors", ".onnx", ".json", ".txt", ".md"})
-"""What a model folder may hold. Everything that a pickle could hide in is left out."""
+"""Suffixes allowed in a model folder; none of a format that can hold a pickle."""
 
 KEY_VARIABLE: Final = "PAIID_MODEL_KEY"
 
@@ -32,15 +32,15 @@ _VERIFIED: Final[dict[tuple[Path, bytes], tuple[list[_Entry], str]]] = {}
 """Of folders that were verified in this process, by the public key: what they were then, and their digest."""
 
 KeySource = Callable[[], "SigningKey"]
-"""Opens the key when it is first needed, and raises LookupError with the remedy where there is none."""
+"""Opens the key when first needed. Raises LookupError with the remedy where there is none."""
 
 
 class UntrustedModelError(Exception):
-    """A model folder that is not what was signed. The message names the file and the remedy."""
+    """A model folder whose signature does not hold. The message names the file and the remedy."""
 
 
 class SigningKey:
-    """An Ed25519 key made from a secret of 32 bytes. Its repr does not show it."""
+    """An Ed25519 key from a secret of 32 bytes, which its repr does not show."""
 
     def __init__(self, secret: bytes) -> None:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -54,19 +54,19 @@ class SigningKey:
 
     @property
     def public(self) -> bytes:
-        """The 32 bytes with which others verify."""
+        """The public key, 32 bytes."""
         return self._private.public_key().public_bytes_raw()
 
     def sign(self, message: bytes) -> bytes:
-        """The signature, 64 bytes; the same message gives the same one."""
+        """The signature, 64 bytes; deterministic."""
         return self._private.sign(message)
 
 
 def new_key(path: Path) -> SigningKey:
-    """Write a new secret as hex digits to ``path``, which only its owner can read; an existing file is kept."""
+    """Write a new secret as hex digits to ``path``, readable by its owner only; an existing file is kept."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        # Linked into place whole, so that of several processes that need the first key all read the same one.
+        # Linked into place whole, so that processes racing for the first key all read the same one.
         with tempfile.NamedTemporaryFile("w", dir=path.parent) as draft, suppress(FileExistsError):
             draft.write(os.urandom(32).hex() + "\n")
             draft.flush()
@@ -75,14 +75,14 @@ def new_key(path: Path) -> SigningKey:
 
 
 def key_from_file(path: Path) -> SigningKey:
-    """Read a key that :func:`new_key` wrote. Raises ValueError, without the content, where it is none."""
+    """Read a key of :func:`new_key`. Raises ValueError, without the content, where malformed."""
     return _key(path.read_text(), str(path))
 
 
 def key_of(settings: Settings) -> SigningKey:
-    """The key that the settings give; in dev, where none is given, the one under the home, made when first needed.
+    """The key of the settings; in dev without one, that under the home, created when first needed.
 
-    Raises LookupError with the remedy where it must be given and is not.
+    Raises LookupError with the remedy where a required key is not set.
     """
     if settings.model_key is not None:
         return _key(settings.model_key.get_secret_value(), KEY_VARIABLE)
@@ -107,12 +107,12 @@ def sign_folder(folder: Path, key: SigningKey) -> str:
 
 
 def verify_folder(folder: Path, public: bytes) -> str:
-    """The digest of a folder whose every file is as it was signed by the owner of ``public``.
+    """Verify a folder signed by the owner of ``public``, and return its digest.
 
-    Reads bytes and hashes only: no weights, no configuration, no tokenizer is parsed. A folder is hashed once a
-    process, and again when the name, inode, size or times of a file in it are others. Raises UntrustedModelError,
-    naming the file and the remedy, where the folder is unsigned, signed by another key, or has a file that was
-    changed, added, taken away, linked, or is of a kind that is not allowed.
+    Hashes bytes: no weights, configuration or tokenizer is parsed. A folder is hashed once a process, and again when the
+    name, inode, size or times of one of its files change. Raises UntrustedModelError, naming the file and the remedy,
+    where the folder is unsigned or signed by another key, or a file was changed, added or removed, is a link, or is of
+    a kind that is not allowed.
     """
     before, stamp = SystemClock().now().timestamp(), _stamp(folder)
     known = _VERIFIED.get((folder, public))
@@ -160,9 +160,9 @@ def _verified(folder: Path, public: bytes) -> str:
 
 
 def check_kinds(folder: Path) -> None:
-    """Refuse a folder, signed or not, that holds a link or a file in which a pickle could hide.
+    """Raise UntrustedModelError, naming the file, where a folder holds a link or a file that could hold a pickle.
 
-    For what comes from outside, before it is imported. Raises UntrustedModelError naming the file.
+    For folders from outside, before import.
     """
     _names(folder)
 
@@ -184,14 +184,14 @@ def _names(folder: Path) -> list[str]:
 
 
 def may_run_code(path: Path) -> str:
-    """Why a file is refused, and what to do about it."""
+    """The message for a refused file, with the remedy."""
     beside = any(path.parent.glob("*.safetensors")) and path.suffix != ".safetensors"
     remedy = "delete it: the safetensors beside it are what is read" if beside else "convert the weights to safetensors"
     return f"{path} may run code when it is loaded: only {', '.join(sorted(ALLOWED))} are accepted; {remedy}"
 
 
 def looks_pickled(path: Path) -> bool:
-    """Whether a file begins as a pickle does, or not as its name says."""
+    """Whether a file begins like a pickle, or its header does not match its suffix."""
     with path.open("rb") as file:
         head = file.read(9)
     if path.suffix == ".safetensors":

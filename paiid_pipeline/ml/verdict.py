@@ -1,4 +1,4 @@
-"""What a promotion gate found, with its reasons."""
+"""The result of a promotion gate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GateResult:
-    """The gate's answer, and for each rival why; the reasons are for people."""
+    """Whether to promote, with a human-readable reason for each test."""
 
     promote: bool
     reasons: tuple[str, ...]

@@ -1,1 +1,1 @@
-"""Texts in, scores out, and their decayed mean a decision. Pure."""
+"""Sentiment of texts, and its decayed mean at a decision. Pure."""

@@ -1,8 +1,7 @@
-"""The sentiment on a symbol at a decision: the decayed mean over the articles known by then.
+"""The sentiment of a symbol at a decision: the exponentially decayed mean over the articles known by then.
 
-A row is a pure function of the scores known at its decision, to the last bit: weights are computed one
-by one and sums are exactly rounded (`math.fsum`), so neither the order of the rows nor the decisions
-beside it can show.
+A row is a pure function of the scores known at its decision, bit for bit: weights are computed one by one and sums are
+exactly rounded (`math.fsum`), so it depends neither on the order of rows nor on other decisions.
 """
 
 from __future__ import annotations
@@ -39,16 +38,16 @@ def aggregate(
     w = c * 0.5 ** ((T - published_at) / half_life), with c its confidence:
 
     score = sum(w s) / sum(w); disagreement = sqrt(sum(w (s - score)^2) / sum(w)); confidence = the decayed
-    mean of c, times E / (1 + E) with E = sum(w): one fresh article is half heard, old news hardly. Without
-    articles article_count is 0 and score, confidence and disagreement are null. novelty is the share of
-    articles that were not copies.
+    mean of c, times E / (1 + E) with E = sum(w), which shrinks it where there are few or old articles. Without
+    articles article_count is 0 and score, confidence and disagreement are null. novelty is the fraction of articles
+    that are not copies.
     """
     rows = versions(scores, model)
     known = standings(rows, decisions, lookback)
     pairs = known.filter(pl.col("standing") == "counts")
-    stories = known.filter(pl.col("standing").is_in(["counts", "copy"]))
+    with_copies = known.filter(pl.col("standing").is_in(["counts", "copy"]))
     bounds = _bounds(pairs, decisions.height)
-    articles = np.diff(_bounds(stories, decisions.height)).tolist()
+    articles = np.diff(_bounds(with_copies, decisions.height)).tolist()
     how = f"{lookback / _SECOND:g}/{half_life / _SECOND:g}"
     means = _means(pairs, _decay(pairs, half_life), _row_digests(rows), bounds, articles, how)
     read = pl.DataFrame(means, schema=_MEAN, orient="row")
@@ -63,7 +62,7 @@ def counted(
     half_life: timedelta,
     model: str = ensemble.MODEL,
 ) -> pl.DataFrame:
-    """The articles that the rows of :func:`aggregate` rest on, each with its ``weight``, by decision and publication.
+    """The articles behind the rows of :func:`aggregate`, each with its ``weight``, by decision and publication.
 
     Those of :func:`~paiid_pipeline.sentiment.article_selection.standings` that count, within the look-back.
     """
@@ -83,19 +82,19 @@ _MEAN = {
 
 
 def _bounds(pairs: pl.DataFrame, decisions: int) -> NDArray[np.int64]:
-    """Where the pairs of each decision start, and the end."""
+    """The offsets of each decision's pairs, and the end."""
     return np.searchsorted(pairs["decision"].to_numpy(), np.arange(decisions + 1))
 
 
 def _row_digests(rows: pl.DataFrame) -> NDArray[np.void]:
-    """16 bytes a row: what it says, and of what."""
+    """16 bytes a row: a digest of its article and score."""
     evidence = rows.select("article_id", "content_hash", "model_version", "published_at", "score", "confidence")
     texts = (repr(row).encode() for row in evidence.with_columns(pl.col("published_at").to_physical()).iter_rows())
     return np.array([hashlib.sha256(text).digest()[:16] for text in texts], dtype="V16")
 
 
 def _decay(pairs: pl.DataFrame, half_life: timedelta) -> Floats:
-    # Power by power: vectorised ones may round the rows at the end of an array otherwise than the rest.
+    # Scalar: vectorised powers may round the rows at the end of an array differently.
     ages = (pairs["as_of"] - pairs["published_at"]).to_physical().to_numpy()
     return np.array([0.5**halves for halves in (ages / (half_life / timedelta(microseconds=1))).tolist()])
 
@@ -112,11 +111,11 @@ def _means(
     scores, confidences = pairs["score"].to_numpy(), pairs["confidence"].to_numpy()
     counts, weights = np.diff(bounds), decay * confidences
     evidence, decayed = _sums(weights, bounds), _sums(decay, bounds)
-    heard = np.where(counts > 0, evidence, np.nan)
-    score = np.clip(_sums(weights * scores, bounds) / heard, -1.0, 1.0)
+    total = np.where(counts > 0, evidence, np.nan)
+    score = np.clip(_sums(weights * scores, bounds) / total, -1.0, 1.0)
     off = scores - np.repeat(score, counts)
-    disagreement = np.sqrt(_sums(weights * off * off, bounds) / heard)
-    confidence = heard / np.where(counts > 0, decayed, 1.0) * heard / (1 + heard)
+    disagreement = np.sqrt(_sums(weights * off * off, bounds) / total)
+    confidence = total / np.where(counts > 0, decayed, 1.0) * total / (1 + total)
     seen = digests[pairs["row"].to_numpy()]
     published, versions = pairs["published_at"], pairs["model_version"].to_list()
     found: list[tuple[object, ...]] = []

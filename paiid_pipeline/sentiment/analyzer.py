@@ -1,4 +1,4 @@
-"""Articles in, scores out: what each member says, and the ensemble of them."""
+"""Scores texts and articles by each member and the ensemble."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LONGEST_REASON = 300
 
 @dataclass(frozen=True)
 class MemberResult:
-    """What one member reads in one text."""
+    """The prediction of one member for one text."""
 
     model: str
     model_version: str
@@ -38,32 +38,31 @@ class MemberResult:
 
     @property
     def label(self) -> str:
-        """The likeliest of negative, neutral and positive; neutral where it is as likely as another."""
+        """The most probable class; neutral in a tie with another."""
         shares = {"neutral": self.p_neutral, "negative": self.p_negative, "positive": self.p_positive}
         return max(shares, key=lambda label: shares[label])
 
 
 @dataclass(frozen=True)
 class SentimentResult(MemberResult):
-    """What the ensemble reads in one text, and its members.
+    """The prediction of the ensemble for one text, with those of its members.
 
-    ``flags``: those of :class:`NormalisedText`; ``empty``; ``no_lexicon_word`` where VADER knows none;
-    ``unnamed`` where the text does not name the symbol asked for, and was read as a whole; and
-    ``truncated`` where it is longer than a member reads, and ``missing:<member>`` for each member of the blend
-    that made no prediction.
+    ``flags``: those of :class:`NormalisedText`; ``empty``; ``no_lexicon_word`` where the text has no word of VADER's
+    lexicon; ``unnamed`` where it does not name the symbol and was scored as a whole; ``truncated`` where it exceeds a
+    member's token limit; ``missing:<member>`` for each weighted member without a prediction.
     """
 
     tamper: float = 0.0
-    """How much the text looks made to mislead, in [0, 1]."""
+    """Degree of suspected manipulation, in [0, 1] (`normalise.NormalisedText.tamper`)."""
     members: tuple[MemberResult, ...] = ()
     """In the order of their names."""
     text: str = ""
-    """What the members read: normalised, without personal data."""
+    """The members' input: normalised, without personal data."""
 
 
 @dataclass(frozen=True)
 class SentimentAnalyzer:
-    """Scores texts and articles, by default with VADER alone. Nothing depends on the other texts of a batch."""
+    """Scores texts and articles, by default with VADER alone. Scores are independent of the batch."""
 
     route: Selection = field(default_factory=lambda: ensemble.select_models([Vader()], {}, DEFAULT_WEIGHTS))
     blend: EnsembleWeights = DEFAULT_WEIGHTS
@@ -73,11 +72,11 @@ class SentimentAnalyzer:
 
     @property
     def model_version(self) -> str:
-        """What the ensemble's score of a text depends on besides the text: the blend and the members heard."""
+        """The versions of the ensemble's weights and of its members."""
         return _version(self.blend, self.route.members)
 
     def analyze_sentiment(self, text: str, symbol: str | None = None) -> SentimentResult:
-        """Score one raw text, of any length and content; for ``symbol``, where its name is in the text."""
+        """Score one raw text of any length and content; for ``symbol``, where the text names it."""
         return self.analyze_batch([text], [symbol])[0]
 
     def analyze_batch(
@@ -86,19 +85,19 @@ class SentimentAnalyzer:
         symbols: Sequence[str | None] | None = None,
         failed: dict[str, Failure] | None = None,
     ) -> list[SentimentResult]:
-        """Score raw texts, in order, each as :meth:`analyze_sentiment` would, and without the marks of the agencies.
+        """Score raw texts, in order, each as :meth:`analyze_sentiment` would; agencies' correction marks are stripped.
 
-        A member that fails on a text is left out of that text's score, and written into ``failed`` under its name.
+        A member that fails on a text is left out of its score, and added to ``failed`` by name.
         """
         prepared = {text: normalise(lead_of(text).headline) for text in dict.fromkeys(texts)}
         clean = [prepared[text] for text in texts]
         about = symbols or [None] * len(texts)
         directory = Directory(self.names)
         text_inputs = [read_for(each.text, symbol, directory) for each, symbol in zip(clean, about, strict=True)]
-        said = self._opinions(text_inputs, {} if failed is None else failed)
+        predicted = self._predict(text_inputs, {} if failed is None else failed)
         unnamed = [symbol is not None and each.entity is None for symbol, each in zip(about, text_inputs, strict=True)]
         return [
-            self._result(each, {name: found for name, rows in said.items() if (found := rows[row])}, unnamed[row])
+            self._result(each, {name: found for name, rows in predicted.items() if (found := rows[row])}, unnamed[row])
             for row, each in enumerate(clean)
         ]
 
@@ -111,12 +110,11 @@ class SentimentAnalyzer:
     ) -> pl.DataFrame:
         """Score articles: `schemas.ARTICLE_SENTIMENT`, one row an article version, symbol and model.
 
-        ``news`` has the columns of `schemas.NEWS` (more do not matter). What is scored is the headline, without
-        the marks of the agencies, followed by the summary, each once, for each symbol: as :meth:`analyze_sentiment`
-        scores that text for it, whatever other symbols the article has. ``correction``, ``update`` or ``withdrawal``
-        among the flags: what the marks say it is to an earlier article. The models are the members heard and the
-        ensemble. An article without symbols gives no rows; a version that comes twice gives its rows once. ``failed``
-        as for :meth:`analyze_batch`. With ``followed``, no other symbols have rows.
+        ``news`` has at least the columns of `schemas.NEWS`. The text scored is the headline, without the agency's
+        marks, followed by the summary; once for each symbol, as :meth:`analyze_sentiment` scores it, whatever other
+        symbols the article has. Flags include the mark's meaning: ``correction``, ``update`` or ``withdrawal`` of an
+        earlier article. Models are the members with a prediction and the ensemble. Articles without symbols have no
+        rows, duplicate versions one set. ``failed`` as in :meth:`analyze_batch`; ``followed``: the only symbols scored.
         """
         asked = _asked(news)
         if followed is not None:
@@ -135,34 +133,34 @@ class SentimentAnalyzer:
         ]  # fmt: skip
         return pl.DataFrame(rows, schema=ARTICLE_SENTIMENT, orient="row")
 
-    def _opinions(
+    def _predict(
         self, text_inputs: Sequence[TextInput], failed: dict[str, Failure]
     ) -> dict[str, list[Prediction | None]]:
-        said: dict[str, list[Prediction | None]] = {}
+        predicted: dict[str, list[Prediction | None]] = {}
         for member in self.route.members:
-            said[member.name], failure = predict_texts(member, text_inputs)
-            if failure:  # seen in the version and the flags of the results as well
+            predicted[member.name], failure = predict_texts(member, text_inputs)
+            if failure:  # also visible in the version and flags of the results
                 failed[member.name] = Failure(_one_line(failure.reason), failure.texts)
-        return said
+        return predicted
 
     def _result(self, clean: NormalisedText, predictions: Mapping[str, Prediction], unnamed: bool) -> SentimentResult:
-        heard = [member for member in self.route.members if member.name in predictions]
+        used = [member for member in self.route.members if member.name in predictions]
         mixed = self.blend.mix(predictions)
         confidence = min(mixed.confidence, UNINFORMED) if "non_english" in clean.flags else mixed.confidence
         missing = sorted(name for name, weight in self.blend.weights.items() if weight > 0 and name not in predictions)
         own = (flag for prediction in predictions.values() for flag in prediction.flags)
-        read = (*clean.flags, "unnamed") if unnamed else clean.flags
-        flags = tuple(dict.fromkeys((*read, *own, *(f"missing:{name}" for name in missing))))
+        marked = (*clean.flags, "unnamed") if unnamed else clean.flags
+        flags = tuple(dict.fromkeys((*marked, *own, *(f"missing:{name}" for name in missing))))
         members = tuple(
             MemberResult(
                 m.name, m.version, *_numbers(predictions[m.name]), flags=(*clean.flags, *predictions[m.name].flags)
             )
-            for m in heard
+            for m in used
         )
         numbers = (*_numbers(mixed)[:4], confidence)
         return SentimentResult(
             self.model,
-            _version(self.blend, heard),
+            _version(self.blend, used),
             *numbers,
             flags=flags,
             tamper=clean.tamper,
@@ -172,7 +170,7 @@ class SentimentAnalyzer:
 
 
 def _one_line(reason: str) -> str:
-    # A runtime may quote what it was given.
+    # A runtime error may quote the text.
     return mask(" ".join(reason.split()))[0][:_LONGEST_REASON]
 
 

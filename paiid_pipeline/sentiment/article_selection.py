@@ -1,12 +1,12 @@
-"""Which articles count at a decision, and why the others do not: the one answer that all who ask are given.
+"""Which articles count at a decision, and why others do not.
 
-Of each article the score known last stands. An article does not count where the same decision knows
+Of each article the latest score known counts. An article does not count where, by the knowledge of the decision,
 
-- of a later one of the same source that corrects, refiles or updates it (``replaced``),
-- that it was withdrawn (``withdrawn``), which goes for the advisory that says so as well, or
-- of an older one that it is a copy or a near copy of (``copy``). What replaces an article takes its place in time.
+- a later one of the same source corrects, refiles or updates it (``replaced``),
+- it was withdrawn (``withdrawn``), as does the withdrawal notice itself, or
+- it is a copy or near-duplicate of an older one (``copy``). A replacement takes the time of the replaced article.
 
-Near copies that contradict one another, by their claims or by their scores, both count.
+Near-duplicates that contradict one another, by their claims or by their scores, both count.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from paiid_pipeline.sentiment.text.near_duplicates import are_similar, claims_in
 from paiid_pipeline.sentiment.text.wire_corrections import KINDS
 
 CORRECTED_WITHIN = timedelta(days=3)
-"""A correction is of an article that appeared so long before it at most."""
+"""Maximum age of the article that a correction refers to."""
 _BEGINNING = datetime(1990, 1, 1, tzinfo=UTC)
 _OVERLAP = 0.6
-"""Of the words of the shorter headline, so many stand in that of an article that is corrected."""
+"""Minimum overlap of the headlines of a correction and its article (`claims.Claims.overlap`)."""
 _OPPOSED = 0.5
-"""Near copies whose scores differ in sign and by so much are two stories."""
+"""Near-duplicates whose scores differ in sign and by so much both count."""
 
 STANDINGS = ("counts", "copy", "replaced", "withdrawn")
-"""What an article that a decision knows may be to it."""
+"""The standing of a known article at a decision."""
 
 
 _WEIGHING = ("row", "published_at", "content_hash", "model_version", "score", "confidence", "withdrawal")
 
 
 def versions(scores: pl.DataFrame, model: str) -> pl.DataFrame:
-    """Every score of ``model`` as a numbered row, and when a newer one of the same article takes its place.
+    """Every score of ``model`` as a numbered row, with the time at which a newer one of the article supersedes it.
 
     ``scores``: `schemas.STORED_ARTICLE_SENTIMENT` in any order; the rows are by publication.
     """
@@ -56,17 +56,17 @@ def versions(scores: pl.DataFrame, model: str) -> pl.DataFrame:
 def standings(
     rows: pl.DataFrame, decisions: pl.DataFrame, lookback: timedelta, window: timedelta | None = None
 ) -> pl.DataFrame:
-    """What each decision knows: ``decision`` (its place), ``as_of``, ``row`` and what weighs of it, ``standing``.
+    """The articles known at each decision: ``decision`` (index), ``as_of``, ``row`` with ``_WEIGHING``, ``standing``.
 
     By decision and publication. ``rows``: of :func:`versions`; ``decisions``: `schemas.DECISIONS`. Known are scores
     with confidence above 0 and known_at <= known_by of articles with T - ``window`` < published_at <= T, by default
     within the ``lookback``; an article is a copy of none that is older than itself by the ``lookback``.
-    ``instead``: the row because of which one does not count, if there is one.
+    ``instead``: the row that replaces it or that it copies, if any.
     """
     placed = decisions.select(DECISIONS.keys()).with_row_index("decision")
     known = _known(rows, placed, window or lookback)
     replaced = _replaced(_like(rows), known)
-    # Of a story's versions only the last stands, so that it is that of the first in time.
+    # Of an article's versions only the last counts, at the time of the first.
     since = replaced.group_by("decision", row="by").agg(pl.col("older").min().alias("since"))
     near = _pairs(_near(rows, lookback), known).join(since, on=["decision", "row"], how="left")
     near = near.filter(pl.col("older") < pl.col("since").fill_null(pl.col("row")))
@@ -89,7 +89,7 @@ def standings(
 
 
 def standings_now(scores: pl.DataFrame, model: str, now: datetime, lookback: timedelta) -> pl.DataFrame:
-    """`schemas.ARTICLE_STANDINGS`: what each article is by ``now``, to a decision that looks back over all of them.
+    """`schemas.ARTICLE_STANDINGS`: the standing of each article at a decision at ``now`` that looks back over all.
 
     ``scores``: `schemas.STORED_ARTICLE_SENTIMENT` of some symbols; ``lookback``: that of the decisions, over which
     copies are known as such.
@@ -111,7 +111,7 @@ def standings_now(scores: pl.DataFrame, model: str, now: datetime, lookback: tim
 
 
 def _known(rows: pl.DataFrame, decisions: pl.DataFrame, window: timedelta) -> pl.DataFrame:
-    """What each decision knows: decision, as_of and what weighs of ``rows``, by decision and published_at."""
+    """The ``rows`` known at each decision: decision, as_of, ``_WEIGHING``; by decision and published_at."""
     within = (
         (pl.col("known_at") <= pl.col("known_by"))
         & (pl.col("superseded_at").is_null() | (pl.col("superseded_at") > pl.col("known_by")))
@@ -126,14 +126,14 @@ def _known(rows: pl.DataFrame, decisions: pl.DataFrame, window: timedelta) -> pl
 
 
 def _pairs(of: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """The pairs of rows of which a decision knows both."""
+    """The pairs of rows that are both known at a decision."""
     this, other = of.columns[:2]
     left = known.select("decision", pl.col("row").alias(this)).join(of, on=this)
     return left.join(known.select("decision", pl.col("row").alias(other)), on=["decision", other], how="semi")
 
 
 def _exact(known: pl.DataFrame, lookback: timedelta) -> pl.DataFrame:
-    """Articles of the same content as an older one: decision, row, older."""
+    """Articles with the content hash of an older one: decision, row, older."""
     same = ["decision", "content_hash"]
     before = known.select(
         "decision",
@@ -145,7 +145,7 @@ def _exact(known: pl.DataFrame, lookback: timedelta) -> pl.DataFrame:
 
 
 def _near(rows: pl.DataFrame, lookback: timedelta) -> pl.DataFrame:
-    """Which rows are near copies of which older ones about the same symbol: row, older."""
+    """Near-duplicates of older rows of the same symbol: row, older."""
     found: list[tuple[int, int]] = []
     for _, about in rows.group_by("symbol"):
         # Sorted by row, which is by publication.
@@ -162,7 +162,7 @@ def _opposed(one: float, other: float) -> bool:
 
 
 def _like(rows: pl.DataFrame) -> pl.DataFrame:
-    """Which marked rows may correct, update or withdraw which others, and how alike they are: by, older, likeness."""
+    """Pairs of a marked row and one it may correct, update or withdraw, with their similarity: by, older, likeness."""
     found: list[tuple[int, int, float]] = []
     marked = rows.filter(pl.any_horizontal(_is(kind) for kind in KINDS))
     about = rows.filter(pl.col("symbol").is_in(marked["symbol"].unique().implode()))
@@ -176,15 +176,15 @@ def _like(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _replaced(like: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Whose place each marked row takes at each decision: decision, by, older.
+    """The rows that each marked row replaces at each decision: decision, by, older.
 
-    That of the known article that is most like it, of several the newest; and of those that are of one story with it.
+    The most similar known article, of several the newest; and those that are paired with that one.
     """
     both = _pairs(like.select("by", "older"), known).join(like, on=["by", "older"])
     best = both.sort("likeness", "older").unique(["decision", "by"], keep="last").rename({"older": "best"})
     pairs = like.select("by", "older")
-    one_story = pl.concat([pairs.select(best="older", older="by"), pairs.select(best="by", older="older")])
-    others = best.select("decision", "by", "best").join(one_story, on="best")
+    paired = pl.concat([pairs.select(best="older", older="by"), pairs.select(best="by", older="older")])
+    others = best.select("decision", "by", "best").join(paired, on="best")
     others = both.select("decision", "by", "older").join(others, on=["decision", "by", "older"], how="semi")
     return pl.concat([best.select("decision", "by", older="best"), others])
 
@@ -200,7 +200,7 @@ def _may_be_of(row: dict[str, Any], later: dict[str, Any]) -> bool:
 
 
 def _source(article_id: str) -> str:
-    """The publisher that an id begins with; none in the ids of those that give none."""
+    """The publisher prefix of an article id; empty without one."""
     publisher, colon, _ = article_id.partition(":")
     return publisher if colon and publisher != "sha256" else ""
 

@@ -1,4 +1,4 @@
-"""What the members of the ensemble have in common: what they read, and what they say of it."""
+"""The interface of the ensemble's members: their inputs and predictions."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from typing import Protocol
 from paiid_pipeline.sentiment.labels import LABELS
 
 Probabilities = tuple[float, float, float]
-"""Of negative, neutral and positive, in this order throughout; they add up to one."""
+"""P(negative), P(neutral), P(positive), in this order throughout; they sum to one."""
 
 
 class ModelError(RuntimeError):
-    """A member could not score; the ensemble goes on without it."""
+    """A member cannot score; the ensemble goes on without it."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a member made no prediction for some texts."""
+    """Why a member has no prediction for some texts."""
 
     reason: str
-    """The kind of the first error and what it says."""
+    """Type and message of the first error."""
     texts: int
-    """For how many readings."""
+    """The number of texts affected."""
 
 
 @dataclass(frozen=True)
 class TextInput:
-    """One text as members read it: normalised, without personal data."""
+    """A normalised text without personal data, the input of a member."""
 
     text: str
     entity: str | None = None
-    """The name, as it stands in the text, that the sentiment is asked for; None: the text as a whole."""
+    """The name, as written in the text, whose sentiment is asked for; None: the text as a whole."""
     clause: str | None = None
-    """The part of the text that is about the entity, for members that know no entities; None: all of it."""
+    """The part of the text about the entity, for members without entity input; None: all of it."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one member says of one reading."""
+    """The prediction of a member for one input."""
 
     probabilities: Probabilities
     confidence: float
-    """In [0, 1]; 0 where there was nothing to read."""
+    """In [0, 1]; 0 for a text without content."""
     flags: tuple[str, ...] = ()
 
     @property
@@ -54,11 +54,11 @@ class Prediction:
 
 
 NOTHING = Prediction((0.0, 1.0, 0.0), 0.0, ("empty",))
-"""Of a text without content."""
+"""The prediction for a text without content."""
 
 
 class SentimentModel(Protocol):
-    """A model of the ensemble. The opinion of a reading does not depend on the others, to the last bit."""
+    """A member of the ensemble. A prediction is bit-identical whatever other inputs the batch has."""
 
     @property
     def name(self) -> str:
@@ -66,14 +66,14 @@ class SentimentModel(Protocol):
 
     @property
     def version(self) -> str:
-        """What an opinion depends on besides the reading."""
+        """All that a prediction depends on besides the input."""
 
     @property
     def cost_ms(self) -> float:
-        """Nominal milliseconds a text on this device: what the router goes by."""
+        """Nominal milliseconds a text on this device, for the budget."""
 
     def score(self, text_inputs: Sequence[TextInput]) -> list[Prediction]:
-        """One opinion a reading, in order. Raises ModelError where the model fails."""
+        """One prediction an input, in order. Raises ModelError where the model fails."""
 
 
 _SUM_WITHIN = 1e-3
@@ -83,11 +83,10 @@ _SUM_WITHIN = 1e-3
 def predict_texts(
     member: SentimentModel, text_inputs: Sequence[TextInput]
 ) -> tuple[list[Prediction | None], Failure | None]:
-    """One prediction a reading, in order, and why some are missing.
+    """One prediction an input, in order, and the reason of missing ones.
 
-    None stands where the member fails on that reading or predicts what is no probability: NaN, an infinity, too few
-    numbers or such as do not add up to one. A batch that fails is tried reading by reading, so that one text costs
-    the others nothing.
+    None where the member fails on the input or returns invalid probabilities (not finite, not three, not summing to
+    one). A batch that fails is repeated input by input, so that one text does not cost the others their predictions.
     """
     try:
         found = _as_many(member.score(text_inputs), len(text_inputs))
@@ -108,11 +107,11 @@ def predict_texts(
 
 
 def is_sound(prediction: Prediction) -> bool:
-    """Whether it is three probabilities that add up to one, and a confidence in [0, 1]."""
+    """Whether it has three probabilities that sum to one, and a confidence in [0, 1]."""
     numbers = prediction.probabilities
     return (
         len(numbers) == len(LABELS)
-        and all(0 <= number <= 1 for number in (*numbers, prediction.confidence))  # NaN is neither
+        and all(0 <= number <= 1 for number in (*numbers, prediction.confidence))  # false for NaN
         and abs(math.fsum(numbers) - 1) <= _SUM_WITHIN
     )
 

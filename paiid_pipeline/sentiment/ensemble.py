@@ -1,4 +1,4 @@
-"""Several opinions into one: weighted by member and confidence, and calibrated after the mix."""
+"""The ensemble: members mixed by weight and confidence, then calibrated."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from paiid_pipeline.sentiment.base import NOTHING, Prediction, Probabilities, Se
 
 MODEL = "ensemble"
 LEFT = 0.001
-"""The least that a class is left with where a floor is taken off."""
+"""Minimum probability of a class after the floor is removed."""
 
 
 @dataclass(frozen=True)
 class EnsembleWeights:
-    """How members are mixed. Weights and temperature that were fitted are another version."""
+    """Weights and calibration of the ensemble; another fit is another version."""
 
     version: str
     weights: Mapping[str, float]
-    """Of each member by name, at least 0; they need not add up to one."""
+    """By member, at least 0; they need not sum to one."""
     temperature: float = 1.0
-    """Above 1 the mix was too sure, below too timid; fitted on the mix, since mixing undoes calibration."""
+    """Softens the mix above 1, sharpens it below; fitted on the mix, since mixing undoes calibration."""
     floor: float = 0.0
-    """Taken off every class before: so much a member leaves on each that was trained on smoothed labels."""
+    """Subtracted from every class first, to undo the label smoothing of the members' training."""
 
     def __post_init__(self) -> None:
         if not all(weight >= 0 for weight in self.weights.values()) or not any(self.weights.values()):
@@ -36,32 +36,32 @@ class EnsembleWeights:
             raise ValueError(f"blend {self.version}: floor {self.floor} must be at least 0 and under a third")
 
     def mix(self, predictions: Mapping[str, Prediction]) -> Prediction:
-        """One opinion of several; a member without a weight is not heard.
+        """The ensemble's prediction from those of its members; members without weight are ignored.
 
-        p = sum(w c p_member) / sum(w c) over the members heard, with c the member's confidence, then
-        (p - floor) ** (1 / temperature) normalised. Confidence is the greatest probability, or the members'
-        weighted mean confidence where that is lower. Without any evidence it is neutral with confidence 0.
+        p = sum(w c p_member) / sum(w c), with c the member's confidence, then (p - floor) ** (1 / temperature)
+        normalised. Confidence is the least of the greatest probability and the weighted mean confidence of the members.
+        Where sum(w c) is 0, it is neutral with confidence 0.
         """
-        heard = [
+        weighted = [
             (self.weights[name], predictions[name]) for name in sorted(predictions) if self.weights.get(name, 0) > 0
         ]
-        evidence = math.fsum(weight * prediction.confidence for weight, prediction in heard)
+        evidence = math.fsum(weight * prediction.confidence for weight, prediction in weighted)
         if evidence <= 0:
             return NOTHING
-        shares = [weight * prediction.confidence / evidence for weight, prediction in heard]
-        mixed = _weighted(shares, [prediction.probabilities for _, prediction in heard])
-        total = math.fsum(weight for weight, _ in heard)
-        mean = math.fsum(weight / total * prediction.confidence for weight, prediction in heard)
+        shares = [weight * prediction.confidence / evidence for weight, prediction in weighted]
+        mixed = _weighted(shares, [prediction.probabilities for _, prediction in weighted])
+        total = math.fsum(weight for weight, _ in weighted)
+        mean = math.fsum(weight / total * prediction.confidence for weight, prediction in weighted)
         tempered = apply_temperature(remove_floor(mixed, self.floor), self.temperature)
         return Prediction(tempered, min(max(tempered), mean, 1.0))
 
 
 DEFAULT_WEIGHTS = EnsembleWeights("seed.1", {"vader": 0.3, "finbert": 0.4, "custom_bert": 0.3})
-"""The weights that the design starts from, and no calibration."""
+"""Weights without a fit, and without calibration."""
 
 
 def remove_floor(probabilities: Probabilities, floor: float) -> Probabilities:
-    """Probabilities less ``floor`` each, at least 0.001, normalised; those given where it is 0."""
+    """max(p - floor, 0.001) normalised; unchanged where the floor is 0."""
     if floor == 0.0:
         return probabilities
     negative, neutral, positive = (max(p - floor, LEFT) for p in probabilities)
@@ -70,7 +70,7 @@ def remove_floor(probabilities: Probabilities, floor: float) -> Probabilities:
 
 
 def apply_temperature(probabilities: Probabilities, temperature: float) -> Probabilities:
-    """Probabilities to the power of 1 / temperature, normalised; those given where it is 1."""
+    """p ** (1 / temperature) normalised; unchanged where the temperature is 1."""
     if temperature == 1.0:
         return probabilities
     highest = max(probabilities)
@@ -87,11 +87,11 @@ def _weighted(shares: Sequence[float], predictions: Iterable[Probabilities]) -> 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which members are to score, and why others are not."""
+    """The members that score, and why others do not."""
 
     members: tuple[SentimentModel, ...]
     unavailable: Mapping[str, str] = field(default_factory=dict)
-    """The reason by name of member, for people."""
+    """The reason, by member."""
 
 
 def select_models(
@@ -100,11 +100,11 @@ def select_models(
     blend: EnsembleWeights,
     budget_ms: float | None = None,
 ) -> Selection:
-    """Choose members: those that are there and that the blend names, as many as ``budget_ms`` a text allows.
+    """Select the available members that the blend names, as many as ``budget_ms`` a text allows.
 
-    One with a weight of 0 is scored, to be compared with, but not heard in the mix.
-    ``absent``: why each other member is not there. Within a budget the greatest weights come first and the
-    cheapest is always taken. Costs are nominal, so that a busy moment does not change a score.
+    One with a weight of 0 is scored for comparison, but not mixed. ``absent``: why each other member is unavailable.
+    Within a budget the greatest weights come first, and the cheapest member is always selected. Costs are nominal, so
+    that scores do not depend on load.
     """
     unavailable = {name: absent.get(name, "not loaded") for name, weight in blend.weights.items() if weight > 0}
     wanted = [member for member in available if member.name in blend.weights]

@@ -1,7 +1,7 @@
-"""Three classes in one order, however a model or a data set names and orders them.
+"""The three classes in one order, mapped by name from any model or data set.
 
-Models differ: finbert-tone has neutral, positive, negative; ProsusAI's positive, negative, neutral; the
-Twitter set numbers bearish 0, bullish 1, neutral 2. Only names are trusted, never positions.
+Orders differ: finbert-tone has neutral, positive, negative; ProsusAI's positive, negative, neutral; the Twitter set
+numbers bearish 0, bullish 1, neutral 2. Only names are trusted, never positions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NAMELESS = re.compile(r"(label|class)?[_ -]?\d+", re.IGNORECASE)
 
 
 def to_label(name: str) -> Label:
-    """The label that ``name`` means, whatever its case: negative | bearish, neutral, positive | bullish.
+    """The label of a name in any case: negative | bearish, neutral, positive | bullish and further synonyms.
 
     Raises ValueError, naming the value and the remedy, for a number (``2``, ``LABEL_2``), whose meaning
     differs from one source to the next, and for any other word.
@@ -41,7 +41,7 @@ def to_label(name: str) -> Label:
 
 
 def columns_of(id2label: Mapping[int, str] | Mapping[str, str]) -> tuple[int, int, int]:
-    """Where a model's outputs hold negative, neutral and positive, from the ``id2label`` of its configuration.
+    """The output columns of negative, neutral and positive, from the ``id2label`` of a model's configuration.
 
     ``probabilities[:, columns_of(id2label)]`` is in the order of :data:`LABELS`. Raises ValueError, with the
     remedy, where a name is missing, double or a number, or the places are not 0, 1 and 2.

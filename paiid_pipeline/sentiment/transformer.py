@@ -1,9 +1,8 @@
-"""A transformer as a member: tokens in, probabilities out, and every score a function of its text alone.
+"""A transformer as a member of the ensemble, with scores independent of the batch.
 
-A batch of texts would be padded to the longest, and sums over padding round otherwise, so that a text would
-score differently in another company. Only texts with exactly as many tokens are run together, unpadded, and
-only where the model gives each the bits that it gives it alone. Each batch is small enough for the cache of
-one core, and run by one thread; several run at once on several threads.
+Padding changes the rounding of sums, so that a text's score would depend on the others of its batch. Only texts with
+the same number of tokens are run together, unpadded, and only where the model is bit-identical to running each alone.
+A batch fits a core's cache and runs on one thread; batches run in parallel.
 """
 
 from __future__ import annotations
@@ -20,25 +19,23 @@ from numpy.typing import NDArray
 from paiid_pipeline.sentiment.base import NOTHING, ModelError, Prediction, Probabilities, TextInput
 
 Forward = Callable[[list[list[int]], list[list[int]]], NDArray[np.floating[Any]]]
-"""Token ids and their types of texts of one length to their logits (texts, 3), in the model's own order.
-
-Callable from threads."""
+"""Token ids and types of texts of equal length to logits (texts, 3), in the model's own class order; thread-safe."""
 
 ARITHMETIC: Final = r"@\w+"
-"""In a version: the kind of processor that computed the score. Float sums round otherwise on another kind."""
+"""The part of a version that names the processor's float kernels, by which the rounding of sums differs."""
 
 
 class Tokens(NamedTuple):
-    """A text as a model takes it in, unpadded and cut at the model's length."""
+    """An unpadded text, truncated to the model's length."""
 
     ids: list[int]
     types: list[int]
     truncated: bool = False
-    """Whether the text had more tokens."""
+    """Whether tokens were cut."""
 
 
 Encode = Callable[[Sequence[tuple[str, str | None]]], Sequence[tuple[list[int], list[int]] | Tokens]]
-"""Texts, each with the entity that it is read for or None, to their tokens."""
+"""Texts, each with its entity or None, to tokens."""
 
 
 @dataclass(frozen=True)
@@ -50,18 +47,18 @@ class Transformer:
     encode: Encode
     forward: Forward
     columns: tuple[int, int, int]
-    """Where the logits hold negative, neutral and positive."""
+    """The columns of negative, neutral and positive in the logits."""
     reads_entities: bool = False
-    """Whether it was trained to read a text for an entity; if not, it reads the entity's clause."""
+    """Whether it was trained with entities as second input; else it scores the entity's clause."""
     batch_tokens: int = 1
-    """Texts of one length are run together up to so many tokens; 1: one text at a time."""
+    """Maximum tokens of a batch; 1: one text at a time."""
     threads: int = 1
     cost_ms: float = 5.0
 
     def score(self, text_inputs: Sequence[TextInput]) -> list[Prediction]:
-        """One opinion a reading; each distinct one is scored once. Confidence is the greatest probability.
+        """One prediction an input; distinct ones are scored once. Confidence is the greatest probability.
 
-        ``truncated`` among the flags: the text was longer than the model reads.
+        Flag ``truncated``: the text exceeds the model's token limit.
         """
         wanted = [self._input(text_input) for text_input in text_inputs]
         distinct = [each for each in dict.fromkeys(wanted) if each[0]]
@@ -97,7 +94,7 @@ class Transformer:
         return [by_row[row] for row in range(len(encoded))]
 
     def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Rows of one length together; the longest first, so that no thread is left with a long one at the end."""
+        """Row indices batched by length, longest first to balance the threads."""
         by_length: dict[int, list[int]] = {}
         for row, length in enumerate(lengths):
             by_length.setdefault(length, []).append(row)
@@ -110,7 +107,7 @@ class Transformer:
 
 
 def _softmax(logits: NDArray[np.floating[Any]], columns: tuple[int, int, int]) -> Probabilities:
-    # Number by number: vectorised functions may round by position.
+    # Scalar: vectorised functions may round by position.
     values = [float(logits[column]) for column in columns]
     highest = max(values)
     negative, neutral, positive = (math.exp(value - highest) for value in values)

@@ -1,7 +1,7 @@
-"""VADER as a member: a lexicon of general English with rules for negation, emphasis and case.
+"""VADER as a member of the ensemble: a lexicon of general English with rules for negation, emphasis and case.
 
-VADER (Hutto and Gilbert 2014) is made for social media: it scores single words, calls "no problem"
-negative, and knows little of finance. It costs no model and starts at once, so it is the first member and the fallback.
+VADER (Hutto and Gilbert 2014) was made for social media: it scores single words, calls "no problem" negative, and has
+few finance terms. It needs no model files, so it is always available.
 """
 
 from __future__ import annotations
@@ -15,27 +15,26 @@ from paiid_pipeline.sentiment.base import NOTHING, Prediction, TextInput
 
 MODEL = "vader"
 MAPPING = 5
-"""Raised whenever normalisation or the mapping below changes what a text scores."""
+"""The version of normalisation and of the mapping below."""
 
 UNINFORMED = 1 / 3
-"""Confidence in a text without one word of the lexicon: one of three classes, drawn blind."""
+"""Confidence for a text without a lexicon word: chance among three classes."""
 
 
 @cache
 def model_version() -> str:
-    """The version of VADER's package and of the mapping: another one may score the same text otherwise."""
+    """The versions of VADER's package and of the mapping."""
     return f"{version('vaderSentiment')}+mapping.{MAPPING}"
 
 
 class Vader:
     """VADER as a :class:`~paiid_pipeline.sentiment.base.SentimentModel`.
 
-    VADER's ``compound`` c in [-1, 1] is the score, being the number that its authors calibrated; its
-    neg/neu/pos are shares of words and say little of the text as a whole. So p_positive = max(c, 0),
-    p_negative = max(-c, 0) and p_neutral = 1 - |c|, which makes score = p_positive - p_negative exact.
-    Confidence is the greatest of the three; ``UNINFORMED`` with the flag ``no_lexicon_word`` where VADER
-    knows no word; 0 with the flag ``empty`` where nothing is left to read. Of a reading with an entity it
-    reads the clause.
+    The score is VADER's calibrated ``compound`` c in [-1, 1]; its neg/neu/pos are word fractions. So
+    p_positive = max(c, 0), p_negative = max(-c, 0) and p_neutral = 1 - |c|, which makes
+    score = p_positive - p_negative exact. Confidence is the greatest of the three; ``UNINFORMED`` with the flag
+    ``no_lexicon_word`` without a lexicon word; 0 with the flag ``empty`` for an empty text. With an entity, its clause
+    is scored.
     """
 
     name = MODEL
@@ -43,11 +42,11 @@ class Vader:
 
     @property
     def version(self) -> str:
-        """The version of VADER's package and of the mapping."""
+        """:func:`model_version`."""
         return model_version()
 
     def score(self, text_inputs: Sequence[TextInput]) -> list[Prediction]:
-        """One opinion a reading; each distinct text is scored once."""
+        """One prediction an input; distinct texts are scored once."""
         texts = [text_input.clause or text_input.text for text_input in text_inputs]
         scored = {text: _score(text) for text in dict.fromkeys(texts)}
         return [scored[text] for text in texts]

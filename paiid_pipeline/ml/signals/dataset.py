@@ -1,4 +1,4 @@
-"""What signal models learn from: features as they were known at each decision, and what came of it since."""
+"""The data set of signal models: features as known at each decision, and triple-barrier labels."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class SignalData:
 
     @classmethod
     def of(cls, rows: pl.DataFrame, features: tuple[str, ...], barriers: Barriers) -> SignalData:
-        """With its digest."""
+        """Sorted rows with their digest."""
         ordered = rows.select(*DECISION_KEY, *features, *LABELS).sort(_ORDER)
         return cls(ordered, features, barriers, digest(ordered))
 
     def balance(self) -> dict[str, float]:
-        """The share of each class."""
+        """The frequency of each class."""
         classes = self.rows["barrier"] + 1
         return {name: float((classes == place).sum()) / max(classes.len(), 1) for place, name in enumerate(CLASSES)}
 
@@ -56,11 +56,10 @@ def signal_data(
     now: datetime,
     columns: Mapping[str, pl.Expr] = FEATURES,
 ) -> SignalData:
-    """The decisions whose outcome was known by ``now``.
+    """The decisions whose label was known by ``now`` (UTC).
 
     ``indicators`` and ``sentiment``: as `features` takes them, of one horizon; ``grid``: the bars of its timeframe,
-    as known by ``now``. A decision without volatility, without a bar after it, or whose barriers still
-    stand is left out.
+    as known by ``now``. Decisions without volatility, without a later bar, or with an open label are dropped.
     """
     inputs = joined(indicators, sentiment)
     volatility = inputs.select("symbol", "as_of", volatility=pl.col("volatility_20"))
@@ -71,7 +70,7 @@ def signal_data(
 
 
 def digest(rows: pl.DataFrame) -> str:
-    """SHA-256 over the names, types and values of some rows, in their order."""
+    """SHA-256 of the names, types and values of rows, in order."""
     total = hashlib.sha256(repr(list(rows.schema.items())).encode())
     for column in rows:
         total.update(column.is_null().to_numpy().tobytes())
@@ -83,7 +82,7 @@ def digest(rows: pl.DataFrame) -> str:
 
 
 def save_data(data: SignalData, folder: Path) -> Path:
-    """Write it as ``<sha256>.parquet`` and remember it as the newest; what is there already is left as it is."""
+    """Write ``<sha256>.parquet`` unless it exists, and pin it as the newest."""
     path = folder / f"{data.sha256}.parquet"
     if not path.is_file():
         with replacing(path) as draft:
@@ -93,7 +92,7 @@ def save_data(data: SignalData, folder: Path) -> Path:
 
 
 def load_data(folder: Path) -> SignalData:
-    """The newest that :func:`save_data` wrote. Raises LookupError where it is gone, ValueError where it was changed."""
+    """The newest data of :func:`save_data`. Raises LookupError where missing, ValueError where modified."""
     again = "materialize signal_dataset again"
     try:
         newest = json.loads((folder / _NEWEST).read_text())

@@ -1,7 +1,6 @@
-"""Whether what a model sees today still looks like what it learnt from, and whether its odds still hold.
+"""Drift of a model: of its features by PSI and the Kolmogorov-Smirnov distance, of its forecasts by ECE.
 
-Of each feature the population stability index and the Kolmogorov-Smirnov distance between training and
-recent decisions; of the odds the calibration error since.
+PSI and KS compare the features of recent decisions with those of training; the ECE is of decisions since training.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from paiid_pipeline.arrays import Floats
 BINS = 10
 _GRID = 200
 _LEAST = 1e-4
-"""A share of nothing counts as this much, so that its logarithm is finite."""
+"""Floor of a bin's fraction, so that its logarithm is finite."""
 
 
 def reference_json(features: pl.DataFrame, ece: float) -> str:
-    """What :func:`drifts` needs to know of the training's features, a column each, and its calibration error: JSON."""
+    """The reference of :func:`drifts` as JSON: quantiles of the training features, a column each, and the ECE."""
     steps = np.linspace(0, 1, _GRID + 1)
     found = {}
     for column in features:
@@ -34,10 +33,10 @@ def reference_json(features: pl.DataFrame, ece: float) -> str:
 
 
 def drifts(reference: Mapping[str, Any], recent: pl.DataFrame) -> pl.DataFrame:
-    """Of each feature of a reference (read from JSON): feature, psi, ks, known, known_before; the most drifted first.
+    """One row a feature: feature, psi, ks, known, known_before (non-null fractions); largest PSI first.
 
-    ``recent``: a column each, at least one row. What is not known counts as a bin of its own in the index; the
-    distance is that of the values that are known, and 0 where there are none on one side.
+    ``recent``: a column a feature, at least one row. Missing values are a bin of their own in the PSI; KS is of the
+    values present, and 0 where a side has none.
     """
     rows = []
     for name, then in reference["features"].items():
@@ -59,8 +58,7 @@ def drifts(reference: Mapping[str, Any], recent: pl.DataFrame) -> pl.DataFrame:
 def stability(quantiles: Floats, known_before: float, values: Floats, known: float) -> float:
     """The population stability index, sum of (p - q) ln(p / q) over bins: 0 for equal shares.
 
-    The bins are tenths of the reference, as far as its values are distinct, and one for what is not known. A bin
-    holds its upper edge.
+    Bins are deciles of the reference where distinct, closed above, and one for missing values.
     """
     shares, before = [1 - known], [1 - known_before]
     if len(quantiles):
@@ -77,7 +75,7 @@ def _shares(edges: Floats, values: Floats) -> Floats:
 
 
 def distance(quantiles: Floats, values: Floats) -> float:
-    """The largest gap between two distribution functions, in [0, 1]; the reference's is read off its quantiles."""
+    """Kolmogorov-Smirnov distance, in [0, 1], of values from a reference given by its quantiles."""
     if not len(quantiles) or not len(values):
         return 0.0
     places = np.unique(np.concatenate([quantiles, values]))
@@ -90,35 +88,35 @@ def distance(quantiles: Floats, values: Floats) -> float:
 
 @dataclass(frozen=True)
 class DriftLimits:
-    """From where on a model is to be trained again."""
+    """Thresholds of retraining."""
 
     psi: float = 0.25
     """A feature above both this and ``ks`` has drifted."""
     ks: float = 0.2
     share: float = 0.2
-    """As soon as more than this share of the features has."""
+    """Retrain where more than this fraction of the features has drifted."""
     ece: float = 0.05
-    """Or as soon as the calibration error is more than this above that of training."""
+    """Retrain where the ECE exceeds that of training by more than this."""
     decisions: int = 200
-    """Over so many recent decisions at least; fewer say nothing."""
+    """Minimum recent decisions."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """What was found."""
+    """The result of a drift assessment."""
 
     features: pl.DataFrame
     drifted: tuple[str, ...]
     decisions: int
     ece: float | None
-    """Since training; None with too few outcomes."""
+    """Since training; None with too few labels."""
     ece_before: float
     reasons: tuple[str, ...]
-    """Why to train again; none where all is well."""
+    """Reasons to retrain; empty without drift."""
 
 
 def assess(reference: Mapping[str, Any], features: pl.DataFrame, ece: float | None, limits: DriftLimits) -> Drift:
-    """``features``: what :func:`drifts` takes as recent; ``ece``: that of decisions whose outcome is known."""
+    """``features``: recent ones, as of :func:`drifts`; ``ece``: of decisions with a known label."""
     found = drifts(reference, features)
     over = found.filter((pl.col("psi") > limits.psi) & (pl.col("ks") > limits.ks))["feature"].to_list()
     before = float(reference["ece"])

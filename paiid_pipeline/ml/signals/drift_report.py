@@ -1,4 +1,4 @@
-"""Whether the champion among the signal models still sees what it learnt from, and is still as sure as it is right."""
+"""Drift of the champion signal model on stored decisions."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from paiid_pipeline.warehouse import Warehouse
 
 @dataclass(frozen=True)
 class ModelDrift:
-    """What was found of a version."""
+    """The drift of a version."""
 
     version: str
     trained_at: datetime
     drift: Drift
     outcomes: int
-    """Decisions since its training whose outcome is known."""
+    """Decisions since its training with a known label."""
 
 
 def measure_drift(
@@ -40,9 +40,9 @@ def measure_drift(
     recent: timedelta,
     limits: DriftLimits,
 ) -> ModelDrift | None:
-    """The champion on the decisions of the last ``recent``; None where there is no champion.
+    """The champion's drift over the decisions of the last ``recent``; None without a champion.
 
-    The calibration is of the decisions since it was trained, as soon as enough outcomes are known.
+    Calibration is of the decisions since its training, once enough labels are known.
     """
     model = installed.champion(horizon)
     if model is None:
@@ -59,7 +59,7 @@ def measure_drift(
 def _calibration(
     model: SignalModel, warehouse: Warehouse, settings: Settings, now: datetime, horizon: Horizon, limits: DriftLimits
 ) -> tuple[float | None, int]:
-    """The calibration error on what came after training, with enough outcomes, and how many there are."""
+    """The ECE on decisions after training, None with too few labels, and the number of labels."""
     indicators, sentiment = stored_decisions(warehouse, horizon, model.card.known_from, now)
     if indicators.is_empty():
         return None, 0

@@ -1,4 +1,4 @@
-"""The signal engines as the settings have them, for the graph, the audit and anyone who asks."""
+"""The signal engines with the rules, universe and installed models of the settings."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from paiid_pipeline.universe import DECISION_LAG
 
 
 def rule_engine(settings: Settings) -> SignalGenerator:
-    """The rule engine on the rules, segments, calendar and patience of the settings."""
+    """The rule engine with the rules, segments, calendar and staleness limits of the settings."""
     return SignalGenerator(**engine_arguments(settings))
 
 
 def model_engine(settings: Settings, model: Model, columns: Mapping[str, pl.Expr] = FEATURES) -> ModelGenerator:
-    """The ML engine with one model, on the same; ``columns``: how the features that it reads are computed."""
+    """The ML engine with one model; ``columns``: the expressions of its features."""
     return ModelGenerator(model, columns=columns, **engine_arguments(settings))
 
 
@@ -37,7 +37,7 @@ def open_installed(settings: Settings) -> InstalledModels:
 
 
 class MlEngine:
-    """The ML engine over all that is installed: each decision by the model that had been trained by then."""
+    """The ML engine over all installed models: each decision by the newest model trained by then."""
 
     engine = ENGINE
 
@@ -47,12 +47,12 @@ class MlEngine:
 
     @property
     def why_none(self) -> str | None:
-        """Why no model decides anything, in words; None where one does."""
+        """The reason why no model is available; None where one is."""
         return self._installed.why_none
 
     @property
     def versions(self) -> tuple[str, ...]:
-        """The models that have decided something so far."""
+        """The versions that have made decisions so far."""
         return tuple(self._made)
 
     def decide(
@@ -60,16 +60,16 @@ class MlEngine:
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """As `SignalGenerator.decide`; decisions from before the first model are in neither frame."""
         risk_inputs = risk_inputs or RiskInputs()
-        said, withheld = [empty(SIGNALS)], [empty(WITHHELD)]
+        made, withheld = [empty(SIGNALS)], [empty(WITHHELD)]
         for generator, rows in self._parts(indicators):
-            earlier = pl.concat([risk_inputs.earlier, *(frame.select(PRIOR_POSITIONS.keys()) for frame in said)])
+            earlier = pl.concat([risk_inputs.earlier, *(frame.select(PRIOR_POSITIONS.keys()) for frame in made)])
             signals, unfit = generator.decide(rows, sentiment, replace(risk_inputs, earlier=earlier))
-            said.append(signals)
+            made.append(signals)
             withheld.append(unfit)
-        return pl.concat(said), pl.concat(withheld)
+        return pl.concat(made), pl.concat(withheld)
 
     def _parts(self, indicators: pl.DataFrame) -> list[tuple[ModelGenerator, pl.DataFrame]]:
-        """The rows by the model that decides them, in order of time."""
+        """The rows grouped by the model that decides them, in time order."""
         found: list[tuple[ModelGenerator, list[pl.DataFrame]]] = []
         for rows in indicators.sort("as_of", maintain_order=True).partition_by("horizon", "as_of", maintain_order=True):
             model = self._installed.at(rows["as_of"][0] + self._settings.decision_lag, rows["horizon"][0])
@@ -83,7 +83,7 @@ class MlEngine:
 
 
 def engine_arguments(settings: Settings) -> dict[str, Any]:
-    """Of a signal engine, what the settings say: rules, segments, calendar and patience."""
+    """The arguments of a signal engine: rules, segments, validity and staleness limits."""
     universe = settings.universe
     ages: dict[str, timedelta] = {name: lookback.max_bar_age for name, lookback in settings.lookback.items()}
     return {

@@ -1,7 +1,7 @@
-"""Models that say how likely each barrier is met first: trees in XGBoost's format, and a small neural network.
+"""Estimators of which barrier is hit first: XGBoost trees and a small neural network.
 
-Each says of a row the same bits whatever rows stand beside it, and explains it exactly: trees by TreeSHAP, the
-network by its integrated gradients, which have a closed form for one hidden layer.
+The logits of a row are bit-identical in any batch, and attributions add up exactly: TreeSHAP for trees, integrated
+gradients for the network, in closed form for one hidden layer.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from paiid_pipeline.arrays import Floats
+from paiid_pipeline.arrays import Floats, Indices
 from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.ml.signing import UntrustedModelError
 from paiid_pipeline.signals.model_engine import DOWN, NEITHER, UP
@@ -25,24 +24,22 @@ from paiid_pipeline.signals.model_engine import DOWN, NEITHER, UP
 EstimatorKind = Literal["forest", "boosted", "network"]
 KINDS: Final[tuple[EstimatorKind, ...]] = ("forest", "boosted", "network")
 CLASSES: Final = ("down", "neither", "up")
-"""What the columns of the odds are: which barrier is met first."""
+"""The columns of the logits: which barrier is hit first."""
 
 CARD: Final = "card.json"
 _TREES, _NETWORK = "trees.json", "network.safetensors"
 _LEAST_LEAF = 20
-"""Rows, however few there are."""
+"""Minimum rows in a leaf."""
 _WIDEST = 5.0
-"""Standard deviations beyond which the network sees no difference."""
-
-Labels = NDArray[np.int64]
+"""Standardised inputs of the network are clipped to this."""
 
 
 @dataclass(frozen=True)
 class LogitScale:
-    """By what a model's log-odds are multiplied, so that its probabilities are right on rows not learnt from.
+    """Factors on a model's log-odds that calibrate its probabilities out of sample.
 
-    ``level``: those of meeting either barrier; ``side``: those of which one. How far a price will move is much
-    easier to tell than where to, and one factor for both would be far too sure of the latter.
+    ``level``: on the log-odds of hitting either barrier; ``side``: on those of which one. Volatility is much easier to
+    forecast than direction, and one factor for both would be overconfident of the latter.
     """
 
     level: float
@@ -54,30 +51,30 @@ class LogitScale:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a model is, and what it needs to be put to work."""
+    """Metadata of a model, stored beside its weights."""
 
     kind: EstimatorKind
     features: tuple[str, ...]
     horizon: str
     barriers: Barriers
-    """Of the labels that it learnt."""
+    """Of its labels."""
     known_from: datetime
-    """When its training ended: it decides nothing before."""
+    """End of its training (UTC): it makes no earlier decision."""
     trained_to: datetime
-    """By when the outcome of every row that it learnt from was known."""
+    """The latest time (UTC) at which the label of a training row became known."""
     prior: tuple[float, float, float]
-    """The log of the classes' shares in training."""
+    """Log of the class frequencies in training."""
     shrink: LogitScale
 
 
 class Estimator(Protocol):
-    """What learns: log-odds beyond the prior."""
+    """A fitted estimator of log-odds relative to the prior."""
 
     def margins(self, values: Floats) -> Floats:
-        """(n, 3)."""
+        """Log-odds relative to the prior, (n, 3)."""
 
-    def shares(self, values: Floats) -> Floats:
-        """What each feature adds to the margin of UP less that of DOWN, (n, features + 1); last what all rows share."""
+    def attributions(self, values: Floats) -> Floats:
+        """Contribution of each feature to the margin of UP less that of DOWN, (n, features + 1); last the bias."""
 
     def save(self, folder: Path) -> None:
         """Write its weights."""
@@ -93,19 +90,19 @@ class SignalModel:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """What it reads, in this order."""
+        """The names of its inputs, in order."""
         return self.card.features
 
     def logits(self, values: Floats) -> Floats:
-        """The log-odds of the classes, (n, 3)."""
+        """Calibrated log-odds of the classes, (n, 3)."""
         level, side = split_margins(self.core.margins(values))
         return np.array(self.card.prior) + self.card.shrink.level * level + self.card.shrink.side * side
 
     def attributions(self, values: Floats) -> Floats:
-        """What each feature adds to the log-odds of up against down, (n, features + 1)."""
-        shares = self.card.shrink.side * self.core.shares(values)
-        shares[:, -1] += self.card.prior[UP] - self.card.prior[DOWN]
-        return shares
+        """Contribution of each feature to the log-odds of up against down, (n, features + 1); last the bias."""
+        found = self.card.shrink.side * self.core.attributions(values)
+        found[:, -1] += self.card.prior[UP] - self.card.prior[DOWN]
+        return found
 
     def save(self, folder: Path) -> None:
         """Write it to a folder, as :func:`load_model` reads it; the caller signs the folder."""
@@ -116,7 +113,7 @@ class SignalModel:
 
 
 def load_card(folder: Path) -> ModelCard:
-    """What the model in a verified folder is. Raises UntrustedModelError where that cannot be read."""
+    """The card of the model in a verified folder. Raises UntrustedModelError where it is malformed."""
     try:
         found = json.loads((folder / CARD).read_text())
         moments = {name: datetime.fromisoformat(found[name]) for name in ("known_from", "trained_to")}
@@ -138,14 +135,14 @@ def load_model(folder: Path, version: str) -> SignalModel:
 
 
 def split_margins(margins: Floats) -> tuple[Floats, Floats]:
-    """Margins (n, 3) as the sum of two: what UP and DOWN share, with NEITHER; and by how much UP is ahead of both."""
+    """Margins (n, 3) as a sum: the level (mean of UP and DOWN, and NEITHER) and the side (half of UP less DOWN)."""
     middle = (margins[:, UP] + margins[:, DOWN]) * 0.5
     ahead = (margins[:, UP] - margins[:, DOWN]) * 0.5
     return np.stack([middle, margins[:, NEITHER], middle], axis=1), np.stack([-ahead, 0.0 * ahead, ahead], axis=1)
 
 
 def probabilities(logits: Floats) -> Floats:
-    """The shares that log-odds stand for, row by row; the exponentials are taken one by one, for the same bits."""
+    """Softmax of logits (n, 3); scalar exponentials, since vectorised ones may round by position."""
     top = logits - np.max(logits, axis=1, keepdims=True)
     powers = np.array([math.exp(each) for each in top.ravel().tolist()]).reshape(logits.shape)
     total = powers[:, 0] + powers[:, 1] + powers[:, 2]
@@ -153,18 +150,18 @@ def probabilities(logits: Floats) -> Floats:
 
 
 class TreeEstimator:
-    """TreeEstimator of XGBoost: boosted ones, or one round of many parallel ones, which is a random forest."""
+    """XGBoost trees: boosted, or one round of many parallel trees, which is a random forest."""
 
     def __init__(self, booster: Any) -> None:
         self._booster = booster
 
     @classmethod
     def fit(
-        cls, values: Floats, labels: Labels, prior: Floats, settings: Mapping[str, float], seed: int, threads: int
+        cls, values: Floats, labels: Indices, prior: Floats, settings: Mapping[str, float], seed: int, threads: int
     ) -> TreeEstimator:
-        """``settings``: XGBoost's own names, ``rounds``, and ``leaf``, the least share of the rows in a leaf.
+        """``settings``: XGBoost's own names, ``rounds``, and ``leaf``, the least fraction of rows in a leaf.
 
-        The same arguments give the same trees.
+        Deterministic.
         """
         import xgboost
 
@@ -172,7 +169,7 @@ class TreeEstimator:
         fixed = {
             "objective": "multi:softprob", "num_class": len(CLASSES), "tree_method": "hist", "max_bin": 64,
             "nthread": threads, "seed": seed, "verbosity": 0,
-            # What XGBoost weighs is curvature, which a row has 2 p (1 - p) of: 4/9 where nothing is known.
+            # XGBoost weighs a leaf by its Hessian, 2 p (1 - p) a row: 4/9 at equal probabilities.
             "min_child_weight": max(settings["leaf"] * len(values), _LEAST_LEAF) * 4 / 9,
         }  # fmt: skip
         own = {name: value for name, value in settings.items() if name not in ("rounds", "leaf")}
@@ -186,13 +183,13 @@ class TreeEstimator:
         return cls(xgboost.Booster({"nthread": 1}, model_file=str(folder / _TREES)))
 
     def margins(self, values: Floats) -> Floats:
-        """The sums of the leaves."""
+        """Sums of leaf values, (n, 3)."""
         if not len(values):
             return np.empty((0, len(CLASSES)))
         found = self._booster.predict(_matrix(values, 1, _nothing(len(values))), output_margin=True)
         return np.asarray(found, dtype=np.float64)
 
-    def shares(self, values: Floats) -> Floats:
+    def attributions(self, values: Floats) -> Floats:
         """Exact Shapley values of the trees: Lundberg and others, "Consistent individualized feature attribution"."""
         if not len(values):
             return np.empty((0, values.shape[1] + 1))
@@ -200,11 +197,11 @@ class TreeEstimator:
         return np.asarray(found[:, UP] - found[:, DOWN], dtype=np.float64)
 
     def save(self, folder: Path) -> None:
-        """In XGBoost's JSON, which holds every bit and no code."""
+        """As XGBoost JSON, which is lossless and holds no code."""
         self._booster.save_model(str(folder / _TREES))
 
 
-def _matrix(values: Floats, threads: int, base: Floats, labels: Labels | None = None) -> Any:
+def _matrix(values: Floats, threads: int, base: Floats, labels: Indices | None = None) -> Any:
     import xgboost
 
     return xgboost.DMatrix(values, label=labels, base_margin=base, missing=np.nan, nthread=threads)
@@ -218,10 +215,9 @@ def _nothing(rows: int) -> Floats:
 class MlpEstimator:
     """One hidden layer: margins = out · s(hidden · z + bias), with s(x) = x / (1 + |x|).
 
-    z: each value less its mean over its deviation in training, within ``_WIDEST``, 0 where it is not known; and for
-    each value whether it is not known, less how often that was so in training. ``hidden`` is (2 features, units),
-    ``out`` (units, 3). Sums are taken term by term, and nothing but sums, products and quotients is used, so
-    that the bits of a row are its own.
+    z: each value standardised by training statistics and clipped to ``_WIDEST``, 0 where missing; and for each value an
+    indicator of missingness less its mean in training. ``hidden`` is (2 features, units), ``out`` (units, 3). Sums are
+    taken term by term from elementary operations, so that a row's bits are independent of the batch.
     """
 
     mean: Floats
@@ -233,9 +229,9 @@ class MlpEstimator:
 
     @classmethod
     def fit(
-        cls, values: Floats, labels: Labels, prior: Floats, settings: Mapping[str, float], seed: int, threads: int
+        cls, values: Floats, labels: Indices, prior: Floats, settings: Mapping[str, float], seed: int, threads: int
     ) -> MlpEstimator:
-        """``settings``: units, epochs, learning_rate, weight_decay. Statistics are of the rows given, and no others."""
+        """``settings``: units, epochs, learning_rate, weight_decay. Statistics are of the rows given."""
         import torch
 
         known = np.isfinite(values)
@@ -271,18 +267,18 @@ class MlpEstimator:
         return total
 
     def margins(self, values: Floats) -> Floats:
-        """What the hidden units add up to."""
+        """Output of the network, (n, 3)."""
         units = _squash(self._sums(self._inputs(values)))
         total = np.zeros((len(values), len(CLASSES)))
         for place, weights in enumerate(self.out):
             total = total + units[:, place : place + 1] * weights
         return total
 
-    def shares(self, values: Floats) -> Floats:
+    def attributions(self, values: Floats) -> Floats:
         """Integrated gradients from a row of means: Sundararajan, Taly and Yan 2017.
 
-        Along a straight line each hidden unit's sum moves evenly, so that the integral of its slope is what it
-        rises over what its sum does: the shares add up exactly.
+        Along a straight line each hidden unit's sum moves linearly, so that the integral of its slope is a difference
+        quotient: the attributions add up exactly.
         """
         inputs = self._inputs(values)
         ends, start = self._sums(inputs), np.tile(self.bias, (len(inputs), 1))
@@ -312,9 +308,9 @@ def _squash(sums: Floats) -> Floats:
 
 
 def _descend(
-    inputs: Floats, labels: Labels, prior: Floats, settings: Mapping[str, float], seed: int, batch: int = 512
+    inputs: Floats, labels: Indices, prior: Floats, settings: Mapping[str, float], seed: int, batch: int = 512
 ) -> tuple[Floats, Floats, Floats]:
-    """The weights that AdamW comes to, from the seed alone."""
+    """Fit the weights by AdamW; determined by the seed."""
     import torch
 
     draw = torch.Generator().manual_seed(seed)

@@ -1,7 +1,7 @@
-"""How good a signal model is on decisions that it has not seen: as a forecast, and as what is traded on it.
+"""Out-of-sample evaluation of a signal model: its forecasts, and a backtest of its signals.
 
-What is traded is compared, on the same decisions and net of the same costs, with the rule engine and with what
-knows nothing. Every interval is a block bootstrap over decision times, since decisions of one day are one draw.
+The backtest is compared, on the same decisions and net of the same costs, with the rule engine and with uninformed
+strategies. Intervals are block bootstraps over decision times, since decisions of one time are correlated.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 import numpy as np
 import polars as pl
@@ -27,13 +26,13 @@ from paiid_pipeline.signals.model_engine import DOWN, UP, Model, ModelGenerator
 from paiid_pipeline.signals.risk import RiskInputs
 
 MIN_MOMENTS = 20
-"""With fewer decision times in common nothing is said of which of two is better."""
+"""Minimum common decision times for a comparison."""
 _NEGLIGIBLE = 1e-12
 
 
 @dataclass(frozen=True)
 class ForecastQuality:
-    """Forecasts of which barrier is met first, against what came."""
+    """Metrics of forecasts of which barrier is hit first."""
 
     rows: int
     times: int
@@ -42,29 +41,29 @@ class ForecastQuality:
     """Matthews correlation of three classes, in [-1, 1] (Gorodkin 2004)."""
     log_loss: float
     gain: float
-    """By how much the log-loss is below that of the classes' shares in training; mean over decision times."""
+    """Log-loss of the class frequencies in training less the model's; mean over decision times."""
     gain_low: float
     gain_high: float
     ece: float
     ic: float
-    """Rank correlation of up against down with the forward return, mean over decision times."""
+    """Rank correlation of the log-odds of up against down with the forward return; mean over decision times."""
     ic_low: float
     ic_high: float
 
 
 def forecast_quality(forecasts: pl.DataFrame, logits: str, bars: int, seed: int = 0) -> ForecastQuality:
-    """Of the column ``logits`` of `Training.forecasts`. ``bars``: how long an outcome runs; blocks are longer."""
+    """Metrics of the column ``logits`` of `Training.forecasts`. ``bars``: the label horizon, which blocks exceed."""
     from sklearn.metrics import matthews_corrcoef
 
-    said, base = _array(forecasts[logits]), _array(forecasts["odds_base"])
+    found, base = _array(forecasts[logits]), _array(forecasts["logits_base"])
     labels = forecasts["barrier"].to_numpy() + 1
     at = np.arange(len(labels))
-    shares = probabilities(said)
+    shares = probabilities(found)
     losses, base_losses = (-np.log(each[at, labels]) for each in (shares, probabilities(base)))
     scored = forecasts.select(
         "as_of",
         "forward_return",
-        pl.Series("score", said[:, UP] - said[:, DOWN]),
+        pl.Series("score", found[:, UP] - found[:, DOWN]),
         pl.Series("gain", base_losses - losses),
     )
     within = rank_ic(scored, "score", "forward_return", "as_of")["ic"].to_numpy()
@@ -86,43 +85,43 @@ def forecast_quality(forecasts: pl.DataFrame, logits: str, bars: int, seed: int 
 
 
 def block_of(bars: int) -> int:
-    """So many decision times are one block: outcomes of neighbours overlap for ``bars``."""
+    """The block length in decision times: labels of neighbours overlap for ``bars``."""
     return max(2 * bars, 10)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was traded on the model's forecasts, against a rival, over the bars that both have."""
+    """The model's backtest against a rival's, over their common bars."""
 
     rival: str
     sharpe: float
-    """A year, net of costs at the middle commission; NaN where nothing was traded."""
+    """Annualised, net of costs at the middle commission; NaN without a position."""
     rival_sharpe: float
     difference: float
-    """Of the means of both returns, each in units of its own deviation; a bar."""
+    """Difference of the mean returns a bar, each over its own standard deviation."""
     low: float
     high: float
     deflated: float
-    """The probability that the difference is above 0, though this is the best of all trials."""
+    """Deflated Sharpe: probability that the difference is above 0, given the number of trials."""
     bars: int
 
 
 @dataclass(frozen=True)
 class SignalEvaluation:
-    """All that is known of a trained model before it is registered."""
+    """The evaluation of a training, for the gate and the registry."""
 
     kinds: Mapping[str, ForecastQuality]
-    """Of each kind's best trials."""
+    """By kind, its best trials."""
     model: ForecastQuality
-    """Of the trials chosen whatever their kind: what is put to the gate."""
+    """The trials chosen of any kind, which the gate judges."""
     comparisons: tuple[Comparison, ...]
     random_share: float
-    """The share of strategies with the model's own positions, dealt out at random, that do no worse."""
+    """The fraction of random permutations of the model's positions that do no worse."""
     traded: Backtest
     rivals: Mapping[str, Floats]
     """Equity of each rival and of the model, over the bars of ``traded``."""
     trials: int
-    """How many choices have been tried, earlier trainings included."""
+    """The number of trials, earlier trainings included."""
 
 
 EngineFactory = Callable[[Model], ModelGenerator]
@@ -130,7 +129,7 @@ EngineFactory = Callable[[Model], ModelGenerator]
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """What decisions are made again and traded on."""
+    """The data and engines that out-of-fold decisions are made and traded with."""
 
     indicators: pl.DataFrame
     sentiment: pl.DataFrame
@@ -140,7 +139,7 @@ class EvaluationInputs:
     risk_inputs: RiskInputs
     options: Options
     bars: int
-    """How long an outcome runs."""
+    """The label horizon."""
 
 
 def evaluate_training(
@@ -150,18 +149,18 @@ def evaluate_training(
     earlier_trials: int = 0,
     log: Callable[[str], None] = lambda _: None,
 ) -> SignalEvaluation:
-    """Measure the forecasts of a training and trade them.
+    """Evaluate the out-of-fold forecasts of a training and backtest them.
 
-    A ``champion`` is compared on the decisions after it was trained, and on no others. Raises ValueError where
-    there is no bar after any decision.
+    A ``champion`` is compared only on decisions after its training. Raises ValueError where there is no bar after any
+    decision.
     """
     forecasts, seed = training.forecasts, training.plan.seed
     trials = len(training.plan.trials) + earlier_trials
     options = replace(stage.options, trials=trials, seed=seed)
-    log("trading the model's decisions")
-    spoken = _out_of_fold_signals(training, stage)
-    ours = backtest(spoken, stage.grid, options)
-    log("trading the rivals' decisions")
+    log("backtesting the model's decisions")
+    signals = _out_of_fold_signals(training, stage)
+    ours = backtest(signals, stage.grid, options)
+    log("backtesting the rivals' decisions")
     once = replace(options, draws=1)
     rules = _decided(stage.rules, stage, forecasts, stage.risk_inputs)
     rivals = {
@@ -177,13 +176,13 @@ def evaluate_training(
         theirs = _traded(
             _decided(stage.ml(_WithoutAttributions(champion)), stage, later, stage.risk_inputs), stage, once
         )
-        # From cash again, as the champion starts there.
-        same = _traded(spoken.join(later, on=DECISION_KEY, how="semi", maintain_order="left"), stage, once)
+        # From cash, as the champion's backtest starts.
+        same = _traded(signals.join(later, on=DECISION_KEY, how="semi", maintain_order="left"), stage, once)
         comparisons.append(compare_returns(CHAMPION, same, theirs, trials, block, periods, seed))
     kinds = sorted({trial.kind for trial in training.plan.trials})
     return SignalEvaluation(
-        kinds={kind: forecast_quality(forecasts, f"odds_{kind}", stage.bars, seed) for kind in kinds},
-        model=forecast_quality(forecasts, "odds", stage.bars, seed),
+        kinds={kind: forecast_quality(forecasts, f"logits_{kind}", stage.bars, seed) for kind in kinds},
+        model=forecast_quality(forecasts, "logits", stage.bars, seed),
         comparisons=tuple(comparisons),
         random_share=ours.random_share,
         traded=ours,
@@ -198,7 +197,7 @@ CHAMPION = "champion"
 def compare_returns(
     rival: str, mine: pl.DataFrame, theirs: pl.DataFrame, trials: int, block: int, periods: float, seed: int = 0
 ) -> Comparison:
-    """Two series of returns (moment, value) over the moments that both have."""
+    """Compare two series of returns (moment, value) over their common times."""
     both = mine.join(theirs, on="moment", suffix="_theirs").sort("moment")
     own, other = (both[name].to_numpy() for name in ("value", "value_theirs"))
     difference = _scaled(own) - _scaled(other)
@@ -209,22 +208,22 @@ def compare_returns(
 
 
 def _scaled(returns: Floats) -> Floats:
-    """In units of their own deviation, so that a strategy is not better for staking more; 0 where nothing moved."""
+    """Returns over their standard deviation, so that leverage does not matter; 0 where they are constant."""
     spread = float(np.std(returns)) if len(returns) else 0.0
     return returns / spread if spread > _NEGLIGIBLE else np.zeros_like(returns)
 
 
 def _out_of_fold_signals(training: Training, stage: EvaluationInputs) -> pl.DataFrame:
-    """The ML engine's signals of every tested decision, each by the model of its fold."""
-    said = empty(SIGNALS)
+    """`schemas.SIGNALS` of the ML engine for every tested decision, each by the model of its fold."""
+    made = empty(SIGNALS)
     for fold, model in enumerate(training.fold_models):
-        earlier = pl.concat([stage.risk_inputs.earlier, said.select(PRIOR_POSITIONS.keys())])
+        earlier = pl.concat([stage.risk_inputs.earlier, made.select(PRIOR_POSITIONS.keys())])
         rows = training.forecasts.filter(pl.col("fold") == fold)
         generator = stage.ml(_WithoutAttributions(model))
-        said = pl.concat([said, _decided(generator, stage, rows, replace(stage.risk_inputs, earlier=earlier))])
-    if said.is_empty():
+        made = pl.concat([made, _decided(generator, stage, rows, replace(stage.risk_inputs, earlier=earlier))])
+    if made.is_empty():
         raise ValueError("the engine could decide none of the tested decisions: see what the validator withholds")
-    return said
+    return made
 
 
 def _decided(
@@ -235,7 +234,7 @@ def _decided(
 
 
 def _traded(signals: pl.DataFrame, stage: EvaluationInputs, options: Options) -> pl.DataFrame:
-    """The returns of some signals; none where none of them has a bar after it."""
+    """The returns of signals; empty where none has a bar after it."""
     try:
         return _returns(backtest(signals, stage.grid, options))
     except ValueError:
@@ -244,7 +243,7 @@ def _traded(signals: pl.DataFrame, stage: EvaluationInputs, options: Options) ->
 
 @dataclass(frozen=True)
 class _WithoutAttributions:
-    """A model whose decisions are traded and not read: what it says is the same, why takes no time."""
+    """A model without attributions: a backtest needs none, and they dominate the cost."""
 
     model: Model
 
@@ -264,8 +263,8 @@ class _WithoutAttributions:
 
 
 def _majority(forecasts: pl.DataFrame) -> pl.DataFrame:
-    """Every decision on the side that was met first more often in its fold's training."""
-    base = _array(forecasts["odds_base"])
+    """Every decision on the side that was hit more often in its fold's training rows."""
+    base = _array(forecasts["logits_base"])
     side = pl.Series("strength", np.sign(base[:, UP] - base[:, DOWN]), dtype=pl.Float64)
     words = pl.when(side > 0).then(pl.lit("BUY")).when(side < 0).then(pl.lit("SELL")).otherwise(pl.lit("HOLD"))
     given = forecasts.select(*DECISION_KEY, side, signal=words, confidence=pl.lit(0.5))
@@ -298,27 +297,23 @@ def _array(logits: pl.Series) -> Floats:
 
 
 def reliability(forecasts: pl.DataFrame, bins: int = 10) -> pl.DataFrame:
-    """How often up was met before down, by how likely that was said to be: (said, came, decisions), in equal groups."""
-    logits = _array(forecasts["odds"])
-    said = 1.0 / (1.0 + np.exp(logits[:, DOWN] - logits[:, UP]))
-    met = forecasts.select("barrier").with_columns(pl.Series("said", said)).filter(pl.col("barrier") != 0).sort("said")
+    """Reliability of P(up before down) in equal-count bins: mean forecast, observed frequency, decisions."""
+    logits = _array(forecasts["logits"])
+    forecast = 1.0 / (1.0 + np.exp(logits[:, DOWN] - logits[:, UP]))
+    scored = forecasts.select("barrier", pl.Series("forecast", forecast))
+    met = scored.filter(pl.col("barrier") != 0).sort("forecast")
     group = (pl.int_range(pl.len()) * bins // pl.len()).alias("group")
     return (
         met.with_columns(group)
         .group_by("group")
-        .agg(pl.col("said").mean(), (pl.col("barrier") == 1).mean().alias("came"), pl.len().alias("decisions"))
+        .agg(pl.col("forecast").mean(), (pl.col("barrier") == 1).mean().alias("observed"), pl.len().alias("decisions"))
         .sort("group")
         .drop("group")
     )
 
 
 def importance(model: SignalModel, values: Floats, rows: int = 500) -> dict[str, float]:
-    """The mean size of each feature's attribution over the newest rows, the largest first."""
+    """Mean absolute attribution of each feature over the latest ``rows``, largest first."""
     shares = np.abs(model.attributions(values[-rows:]))[:, :-1]
     means = dict(zip(model.features, np.mean(shares, axis=0).tolist(), strict=True))
     return dict(sorted(means.items(), key=lambda each: -each[1]))
-
-
-def tested_until(forecasts: pl.DataFrame) -> tuple[datetime, datetime]:
-    """The first and the last tested decision."""
-    return forecasts.select(first=pl.col("as_of").min(), last=pl.col("as_of").max()).row(0)

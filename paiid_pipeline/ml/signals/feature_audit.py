@@ -1,4 +1,4 @@
-"""Whether features are what was known at their decisions: each is made again from that alone."""
+"""Look-ahead audit of features: each is recomputed from the data known at its decision alone."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from paiid_pipeline.trading_calendar import Horizon
 from paiid_pipeline.warehouse import Warehouse
 
 SYMBOLS = 40
-"""At most so many symbols are looked at, at each decision time."""
+"""Maximum symbols audited at a decision time."""
 _HINT = " (if it is an honest one, its inputs were stored by other code: backfill them, and train again)"
 _AFTER = timedelta(days=14)
-"""How much of what came later is at hand, to see whether it shows."""
+"""Later data included in the history, which must not change a feature."""
 
 
 def leaking_features(
@@ -37,10 +37,10 @@ def leaking_features(
     seed: int,
     columns: Mapping[str, pl.Expr] = FEATURES,
 ) -> dict[str, str]:
-    """The features that look ahead, and what gave each away; empty for honest ones.
+    """The features that look ahead, each with the difference found; empty where none does.
 
-    For ``times`` random decision times all that was not known then is taken away and every feature is made
-    again: it must have the bits that it has in the data.
+    At ``times`` random decision times every feature is recomputed from what was known then, and must be bit-identical
+    to the data.
     """
     rng = Random(seed)  # noqa: S311
     moments = data.rows["as_of"].unique().sort().to_list()
@@ -66,7 +66,7 @@ def leaking_in(
     found = {name: "it cannot be made from what was known then" for name in names if name not in columns}
     asked = [name for name in names if name in columns]
     sample = history.decisions.join(rows, on=DECISION_KEY, how="semi", maintain_order="left")
-    # The audit tells the first difference of a row: go on without that feature until there is none.
+    # The audit reports the first difference of a row: repeat without that feature until there is none.
     while asked:
         again = _features(pipeline, {name: columns[name] for name in asked})
         report = audit(again, history, sample, {"features": rows.select(*DECISION_KEY, *asked)})

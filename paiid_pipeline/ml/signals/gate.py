@@ -1,4 +1,4 @@
-"""Whether a trained signal model may trade: it must beat the rules and whatever knows nothing, beyond noise."""
+"""The promotion gate of signal models: significantly better than the rules and uninformed strategies."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from collections.abc import Mapping
 from paiid_pipeline.ml.signals.evaluation import CHAMPION, MIN_MOMENTS, Comparison, ForecastQuality, SignalEvaluation
 from paiid_pipeline.ml.verdict import GateResult
 
-SURE = 0.95
-"""How probable it must be, after all trials, that the model is better than a rival."""
+MIN_PROBABILITY = 0.95
+"""Minimum deflated probability of being better than a rival."""
 
 
 def judge_signals(evaluation: SignalEvaluation, caught: Mapping[str, str]) -> GateResult:
-    """The verdict with a reason for each question asked, those that speak against the model first.
+    """The verdict with a reason for each test, failed ones first.
 
-    ``caught``: features that looked ahead, each with what gave it away; one is enough to refuse. Otherwise the
-    model must rank returns and forecast barriers better than nothing does, trade better than each rival
-    (both the block bootstrap's interval of the difference and the probability after all trials), and better than
-    its own positions dealt out at random.
+    ``caught``: features that look ahead, each with its evidence; one is enough to refuse. Otherwise the rank IC and the
+    log-loss gain must be above 0, the backtest better than each rival's (95 % interval of the difference and deflated
+    probability), and better than random permutations of its own positions.
     """
     answers = [(False, f"refused: {name} looks ahead: {how}") for name, how in caught.items()]
     answers += [_ranks(evaluation.model), _forecasts(evaluation.model)]
@@ -49,7 +48,7 @@ def _beats(each: Comparison, trials: int) -> tuple[bool, str]:
         )
     if math.isnan(each.sharpe):
         return False, f"not better than {each.rival}: it took no position"
-    passed = each.low > 0 and each.deflated >= SURE
+    passed = each.low > 0 and each.deflated >= MIN_PROBABILITY
     return passed, (
         f"{'better than' if passed else 'not better than'} {each.rival}: Sharpe {each.sharpe:.2f} to "
         f"{'–' if math.isnan(each.rival_sharpe) else format(each.rival_sharpe, '.2f')} net of costs, difference a bar "
@@ -59,7 +58,7 @@ def _beats(each: Comparison, trials: int) -> tuple[bool, str]:
 
 
 def _not_luck(share: float) -> tuple[bool, str]:
-    passed = share <= 1 - SURE
+    passed = share <= 1 - MIN_PROBABILITY
     if math.isnan(share):
         return False, "not better than random: it took no position"
     return (

@@ -1,4 +1,4 @@
-"""The signal models that are installed, and which of them decides what: none decides what lies before its training."""
+"""The installed signal models, and which one makes a decision: none makes one from before its training."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from paiid_pipeline.trading_calendar import Horizon
 
 SIGNAL_MODEL: Final = "signal_model"
 REFERENCE: Final = "reference.json"
-"""In a model's folder: what its features looked like in training (`signals.drift`)."""
+"""In a model's folder: the distribution of its features in training (`drift`)."""
 
 
 class InstalledModels:
     """The versions under ``home``, verified before they are loaded, up to the champion.
 
-    A later champion does not change how an earlier decision is made again: a decision belongs to the newest
-    version of its horizon that was trained by then. ``why_none`` says in words why there is none at all, or why
-    one cannot be trusted; None where all is well.
+    A decision is made by the newest version of its horizon that was trained by then, so that a later champion does not
+    change a replay. ``why_none``: the reason why there is no model, or why one is not trusted; else None.
     """
 
     def __init__(self, home: Path, key: Callable[[], bytes]) -> None:
-        """``key``: gives the public key that models must be signed with; asked for only where there is a model."""
+        """``key``: returns the public key to verify with; called only where a model is installed."""
         self._home = home
         self._champion: InstalledModel | None = None
         self.why_none: str | None = None
@@ -42,15 +41,15 @@ class InstalledModels:
             self.why_none = str(error)
 
     def champion(self, horizon: Horizon) -> SignalModel | None:
-        """The version in use for a horizon; None where there is none, or its files are not as they were signed."""
+        """The version in use for a horizon; None where there is none, or its signature does not hold."""
         return self._newest(lambda card: card.horizon == horizon)
 
     def at(self, known_by: datetime, horizon: Horizon) -> SignalModel | None:
-        """The model that decides what is known by a moment; None where none had been trained by then."""
+        """The model of a decision known by a time (UTC); None where none had been trained by then."""
         return self._newest(lambda card: card.horizon == horizon and card.known_from <= known_by)
 
     def reference(self, horizon: Horizon) -> dict[str, Any]:
-        """What the champion learnt from looked like. Raises LookupError where there is no champion."""
+        """The champion's reference distribution. Raises LookupError where there is no champion."""
         model = self.champion(horizon)
         if model is None:
             raise LookupError(self.why_none or f"no signal model of the horizon {horizon} is installed")
@@ -59,7 +58,7 @@ class InstalledModels:
         return found
 
     def _newest(self, fits: Callable[[ModelCard], bool]) -> SignalModel | None:
-        # The card is read before the model is, so that a run which needs none does not import what it is made of.
+        # Cards are read first, so that a run which needs no model does not import its library.
         try:
             return next((self._load(each) for each in self._versions() if fits(self._card(each)[0])), None)
         except UntrustedModelError as error:
@@ -75,9 +74,9 @@ class InstalledModels:
     def _folder(self, version: int) -> Path:
         return self._home / SIGNAL_MODEL / str(version)
 
-    @cache  # noqa: B019 (a shelf lives as long as its run)
+    @cache  # noqa: B019 (an instance lives as long as its run)
     def _card(self, version: int) -> tuple[ModelCard, str]:
-        """What a version is, and its digest, once its files are as they were signed."""
+        """The card and digest of a version, verified."""
         digest = verify_folder(self._folder(version), self._public)
         return load_card(self._folder(version)), digest
 

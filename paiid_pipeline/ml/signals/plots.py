@@ -1,4 +1,4 @@
-"""Pictures of a signal model's evaluation, as PNG."""
+"""Plots of a signal model's evaluation, as PNG."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _equity(evaluation: SignalEvaluation) -> bytes:
     for (name, equity), colour in zip(evaluation.rivals.items(), COLOURS, strict=False):
         axes.plot(equity, color=colour, linewidth=1.6 if name == "model" else 1.0, label=name)
     axes.set_xlabel("bars")
-    axes.set_title("Equity net of costs, decisions not learnt from")
+    axes.set_title("Equity net of costs, out of sample")
     drawn.legend(loc="outside lower center", ncols=3, frameon=False, fontsize="small")
     return png(drawn)
 
@@ -36,14 +36,14 @@ def _equity(evaluation: SignalEvaluation) -> bytes:
 def _reliability(table: pl.DataFrame) -> bytes:
     drawn, axes = figure()
     axes.plot([0, 1], [0, 1], color=LIGHT, linestyle="--", linewidth=1)
-    axes.plot(table["said"], table["came"], marker="o", markersize=4, color=COLOURS[0])
-    ends = [*table["said"], *table["came"]]
+    axes.plot(table["forecast"], table["observed"], marker="o", markersize=4, color=COLOURS[0])
+    ends = [*table["forecast"], *table["observed"]]
     margin = 0.02
     axes.set_xlim(min(ends) - margin, max(ends) + margin)
     axes.set_ylim(min(ends) - margin, max(ends) + margin)
-    axes.set_xlabel("said: up before down")
-    axes.set_ylabel("came: up before down")
-    axes.set_title("Reliability on decisions not learnt from")
+    axes.set_xlabel("forecast P(up before down)")
+    axes.set_ylabel("observed frequency")
+    axes.set_title("Reliability, out of sample")
     return png(drawn)
 
 
@@ -51,5 +51,5 @@ def _importance(shares: Mapping[str, float]) -> bytes:
     drawn, axes = figure()
     names = list(shares)[:_SHOWN][::-1]
     axes.barh(names, [shares[name] for name in names], color=COLOURS[0])
-    axes.set_xlabel("mean size of its share of the log-odds")
+    axes.set_xlabel("mean absolute attribution (log-odds)")
     return png(drawn)

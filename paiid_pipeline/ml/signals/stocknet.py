@@ -1,13 +1,13 @@
-"""Whether a stock rises or falls tomorrow, from its prices and what is posted about it: by a published protocol.
+"""The StockNet benchmark: next-day movement prediction from prices and tweets (Xu and Cohen 2018).
 
-That of Xu and Cohen 2018, "Stock Movement Prediction from Tweets and Historical Prices": a day on which the adjusted
-close moves by +0.55 % or more is up, by -0.5 % or less down, and others are left out; what is known of a day is the
-bars before it and the posts of the ``LAG`` calendar days before it; learnt on 2014-01-01 to 2015-08-01, developed on
-the two months after, and tested on what comes later. So whoever has those later rows measures without a change here.
+Protocol of "Stock Movement Prediction from Tweets and Historical Prices": a day is up where the adjusted close moves by
++0.55 % or more, down by -0.5 % or less, and else left out; inputs are the bars before the day and the posts of the
+``LAG`` calendar days before it; training on 2014-01-01 to 2015-08-01, development on the two months after, test on
+later rows, where the data has them.
 
-The model is the plainest that could find something: a logistic regression with a ridge, on indicators, past moves
-and the mood and number of posts, each less its mean over all symbols on that day. Its ridge is chosen by log
-loss inside the training rows, walking forward with ``LAG`` days between what is learnt and what is judged.
+The model is a ridge logistic regression on indicators, past returns, and the mean sentiment and number of posts, each
+less its mean over all symbols on that day. The ridge is chosen by log-loss inside the training rows, walking forward
+with a gap of ``LAG`` days.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ VARIANTS: Final = {"prices and posts": PRICES + MOOD, "prices": PRICES, "posts":
 RIDGES: Final = (10.0, 100.0, 1000.0, 5000.0)
 _FOLDS: Final = 5
 _FURTHEST = 4.0
-"""A feature counts for at most so many standard deviations."""
+"""Standardised features are clipped to this."""
 
 Score = Callable[[Sequence[str]], Sequence[float]]
-"""Of some texts, the score in [-1, 1] of each."""
+"""Texts to sentiment scores in [-1, 1]."""
 
 
 def read(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -72,19 +72,19 @@ def read(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def examples(bars: pl.DataFrame, posts: pl.DataFrame, score: Score) -> pl.DataFrame:
-    """One row a symbol and day with a movement: symbol, day, up (whether), move (the last one before), and features.
+    """One row a symbol and day with a movement: symbol, day, up (bool), move (the previous day's return), features.
 
     ``bars``: symbol, date, prices, adj_close and volume; ``posts``: symbol, created_at (UTC) and text.
     """
     rows = _movements(bars)
     texts = posts["text"].unique(maintain_order=True)
     scored = pl.DataFrame({"text": texts, "score": pl.Series(score(texts.to_list()), dtype=pl.Float64)})
-    heard = posts.join(scored, on="text").select("symbol", "score", posted=pl.col("created_at").dt.date())
-    return _relative(_with_mood(rows, heard))
+    scored_posts = posts.join(scored, on="text").select("symbol", "score", posted=pl.col("created_at").dt.date())
+    return _relative(_with_mood(rows, scored_posts))
 
 
 def _movements(bars: pl.DataFrame) -> pl.DataFrame:
-    """The days with a movement, and what the bars before each tell."""
+    """The days with a movement, with features of the bars before each."""
     whole = pl.col("adj_close") / pl.col("close")
     adjusted = (
         bars.sort("symbol", "date")
@@ -120,25 +120,25 @@ def _movements(bars: pl.DataFrame) -> pl.DataFrame:
     return rows.filter((pl.col("coming") >= UP) | (pl.col("coming") <= DOWN)).with_columns(up=pl.col("coming") >= UP)
 
 
-def _with_mood(rows: pl.DataFrame, heard: pl.DataFrame) -> pl.DataFrame:
-    """``rows`` with what was posted in the days before each: of all of them, and since the last session began."""
+def _with_mood(rows: pl.DataFrame, posts: pl.DataFrame) -> pl.DataFrame:
+    """``rows`` with sentiment and number of the posts in the ``LAG`` days before, and since the last session."""
     keys = ["symbol", "day"]
-    near = rows.select(*keys, "last").join(heard, on="symbol")
+    near = rows.select(*keys, "last").join(posts, on="symbol")
     near = near.filter((pl.col("posted") >= pl.col("day") - LAG) & (pl.col("posted") < pl.col("day")))
     latest = pl.col("posted") >= pl.col("last")
-    said = near.group_by(keys).agg(
+    aggregated = near.group_by(keys).agg(
         mood=pl.col("score").mean(),
         mood_last=pl.col("score").filter(latest).mean(),
         posts=pl.len(),
         posts_last=latest.sum(),
     )
     counts = [pl.col(name).fill_null(0).cast(pl.Float64).log1p() for name in ("posts", "posts_last")]
-    mooded = rows.join(said, on=keys, how="left", maintain_order="left").with_columns(*counts)
+    mooded = rows.join(aggregated, on=keys, how="left", maintain_order="left").with_columns(*counts)
     return mooded.with_columns(mood_change=pl.col("mood_last") - pl.col("mood"))
 
 
 def _relative(rows: pl.DataFrame) -> pl.DataFrame:
-    """Each feature less its mean over the day's symbols, all of which was known before the day began."""
+    """Each feature less its cross-sectional mean of the day, known before the day began."""
     features = VARIANTS["prices and posts"]
     relative = (pl.col(name).fill_nan(None) - pl.col(name).fill_nan(None).mean().over("day") for name in features)
     return rows.sort("day", "symbol").select("symbol", "day", "up", "move", *relative)
@@ -146,7 +146,7 @@ def _relative(rows: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass(frozen=True)
 class Measured:
-    """How often a forecast of some days was right; intervals by resampling whole days."""
+    """Metrics of a forecast; intervals by bootstrap over days."""
 
     accuracy: Interval
     mcc: Interval
@@ -154,18 +154,18 @@ class Measured:
 
 @dataclass(frozen=True)
 class StockNetReport:
-    """By span (development, test) and forecast; a span without rows is not there."""
+    """By span (train, development, test) and forecast; without spans that have no rows."""
 
     rows: Mapping[str, int]
     days: Mapping[str, int]
     rising: Mapping[str, float]
-    """The share of rows that are up."""
+    """The fraction of rows that are up."""
     ridges: Mapping[str, float]
     measured: Mapping[str, Mapping[str, Measured]]
 
 
 def measure(rows: pl.DataFrame, seed: int = 0) -> StockNetReport:
-    """Learn on the training rows, and measure on what comes after. Raises ValueError where there are too few."""
+    """Train on the training rows and evaluate on the later ones. Raises ValueError where there are too few."""
     day = rows["day"].to_numpy()
     train = _within(day, TRAIN)
     if len(np.unique(day[train])) < 10 * _FOLDS:
@@ -179,8 +179,8 @@ def measure(rows: pl.DataFrame, seed: int = 0) -> StockNetReport:
         ridges[name] = _best_ridge(values, up, day, train)
         for span, start in (("development", DEVELOPMENT[0]), ("test", TEST[0])):
             if held[span].any():
-                learnt = (day >= np.datetime64(TRAIN[0])) & (day < np.datetime64(start - LAG))
-                forecast = _forecast(values, up, learnt, held[span], ridges[name])
+                fitted = (day >= np.datetime64(TRAIN[0])) & (day < np.datetime64(start - LAG))
+                forecast = _forecast(values, up, fitted, held[span], ridges[name])
                 measured.setdefault(span, {})[name] = _measured(forecast, up[held[span]], day[held[span]], seed)
     for span, forecasts in measured.items():
         where = held[span]
@@ -208,36 +208,36 @@ def _best_ridge(values: Floats, up: Mask, day: npt.NDArray[np.datetime64], train
     blocks = np.array_split(np.unique(day[train]), _FOLDS)
     losses = np.zeros(len(RIDGES))
     for block in blocks[1:]:
-        learnt = train & (day < block[0] - np.timedelta64(LAG))
-        judged = train & (day >= block[0]) & (day <= block[-1])
+        fitted = train & (day < block[0] - np.timedelta64(LAG))
+        validated = train & (day >= block[0]) & (day <= block[-1])
         for place, ridge in enumerate(RIDGES):
-            shares = _shares(values, up, learnt, ridge)[judged]
-            losses[place] -= np.mean(np.log(np.where(up[judged], shares, 1.0 - shares)))
+            shares = _shares(values, up, fitted, ridge)[validated]
+            losses[place] -= np.mean(np.log(np.where(up[validated], shares, 1.0 - shares)))
     return RIDGES[int(np.argmin(losses))]
 
 
-def _forecast(values: Floats, up: Mask, learnt: Mask, asked: Mask, ridge: float) -> Mask:
-    """Up where the probability is among the upper share of what was learnt, so large as the share of ups there."""
-    shares = _shares(values, up, learnt, ridge)
-    level = np.quantile(shares[learnt], 1.0 - up[learnt].mean())
+def _forecast(values: Floats, up: Mask, fitted: Mask, asked: Mask, ridge: float) -> Mask:
+    """Up where P(up) exceeds the training quantile that makes as many training rows up as there are."""
+    shares = _shares(values, up, fitted, ridge)
+    level = np.quantile(shares[fitted], 1.0 - up[fitted].mean())
     found: Mask = shares[asked] > level
     return found
 
 
-def _shares(values: Floats, up: Mask, learnt: Mask, ridge: float) -> Floats:
-    """P(up) of every row (n,) by logistic regression fitted on the rows ``learnt``; standardised on them, missing 0."""
+def _shares(values: Floats, up: Mask, fitted: Mask, ridge: float) -> Floats:
+    """P(up) of every row (n,) by logistic regression fitted on the rows ``fitted``; standardised on them, missing 0."""
     from sklearn.linear_model import LogisticRegression
 
-    mean, spread = np.nanmean(values[learnt], axis=0), np.nanstd(values[learnt], axis=0)
+    mean, spread = np.nanmean(values[fitted], axis=0), np.nanstd(values[fitted], axis=0)
     scaled = np.clip((values - mean) / np.where(spread > 0, spread, 1.0), -_FURTHEST, _FURTHEST)
     inputs = np.nan_to_num(scaled)
     model = LogisticRegression(C=1.0 / ridge, solver="newton-cholesky", tol=1e-12)
-    shares: Floats = model.fit(inputs[learnt], up[learnt]).predict_proba(inputs)[:, 1]
+    shares: Floats = model.fit(inputs[fitted], up[fitted]).predict_proba(inputs)[:, 1]
     return shares
 
 
 def _measured(forecast: Mask, up: Mask, day: npt.NDArray[np.datetime64], seed: int, draws: int = 2000) -> Measured:
-    """Accuracy and MCC, with intervals over days drawn again: what moves all symbols of a day at once counts once."""
+    """Accuracy and MCC with 95 % intervals by bootstrap over days, since a day's symbols move together."""
     _, which = np.unique(day, return_inverse=True)
     outcomes = np.column_stack([up & forecast, ~up & ~forecast, ~up & forecast, up & ~forecast])
     counts = np.zeros((which.max() + 1, 4))
@@ -259,7 +259,7 @@ def _accuracy(counts: Floats) -> Floats:
 
 
 def _mcc(counts: Floats) -> Floats:
-    """Matthews' correlation of (right ups, right downs, wrong ups, wrong downs); 0 where only one side was forecast."""
+    """Matthews correlation (draws,) of counts (draws, 4): TP, TN, FP, FN; 0 where only one side was forecast."""
     right_up, right_down, wrong_up, wrong_down = counts.T
     sides = (right_up + wrong_up) * (right_up + wrong_down) * (right_down + wrong_up) * (right_down + wrong_down)
     found: Floats = np.divide(

@@ -1,4 +1,4 @@
-"""Signal models from the warehouse to the register: the data, the training, what it is worth, and its verdict."""
+"""Signal models from the warehouse to the registry: data, training, evaluation, gate."""
 
 from __future__ import annotations
 
@@ -51,10 +51,9 @@ def make_signal_data(
     barriers: Barriers,
     columns: Mapping[str, pl.Expr] = FEATURES,
 ) -> SignalData:
-    """All stored decisions of a horizon whose outcome is known by now.
+    """All stored decisions of a horizon whose label is known by ``now``, for every symbol decided on at the time.
 
-    The universe is what was decided on then, whether it is followed today or not. Raises LookupError with the remedy
-    where there is none.
+    Raises LookupError with the remedy where there is none.
     """
     indicators, sentiment = stored_decisions(warehouse, horizon, EPOCH, now)
     if indicators.is_empty():
@@ -72,7 +71,7 @@ def make_signal_data(
 def stored_decisions(
     warehouse: Warehouse, horizon: Horizon, first: datetime, last: datetime
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Indicators and sentiment of all decisions stored, but for those on a company that had the ticker before."""
+    """Indicators and sentiment of all stored decisions, without those on an earlier owner of the ticker."""
     indicators = warehouse.indicators.read(None, horizon, first, last)
     actions = warehouse.corporate_actions.read(indicators["symbol"].unique().to_list(), last)
     dated = indicators.with_columns(known_at=pl.lit(EPOCH))
@@ -89,7 +88,7 @@ def stored_grid(warehouse: Warehouse, indicators: pl.DataFrame, horizon: Horizon
 
 @dataclass(frozen=True)
 class TrainedSignalModel:
-    """A registered version, what was measured of it, and what the gate says of it."""
+    """A registered version with its training, evaluation and verdict."""
 
     version: Version
     training: Training
@@ -101,11 +100,11 @@ class TrainedSignalModel:
 
 @dataclass(frozen=True)
 class TradingCosts:
-    """What trading costs, when a model is compared with the rules."""
+    """Costs of the backtest, and the extent of the feature audit."""
 
     costs: Costs = field(default_factory=Costs)
     audited: int = 6
-    """At so many decision times every feature is made again from what was known then."""
+    """Decision times at which features are audited for look-ahead."""
 
 
 def train_signal_model(
@@ -119,9 +118,9 @@ def train_signal_model(
     say: Callable[[str], None],
     columns: Mapping[str, pl.Expr] = FEATURES,
 ) -> TrainedSignalModel:
-    """Train, measure, audit, judge and register; what passes is the champion and installed at once.
+    """Train, evaluate, audit, judge and register; a version that passes becomes champion and is installed at once.
 
-    ``say`` hears how it gets on. Raises ValueError where there is too little history.
+    ``say`` takes lines of progress. Raises ValueError where there is too little history.
     """
     horizon: Horizon = data.rows["horizon"][0]
     training = train(data, plan, now, say)
@@ -129,7 +128,7 @@ def train_signal_model(
     champion = open_installed(settings).champion(horizon)
     earlier = sum(int(version.metrics.get("trials", 0)) for version in store.registry.versions(SIGNAL_MODEL))
     evaluation = evaluate_training(training, stage, champion, earlier, say)
-    say(f"making every feature again at {trading.audited} decision times, from what was known then")
+    say(f"auditing every feature for look-ahead at {trading.audited} decision times")
     caught = leaking_features(warehouse, settings, data, horizon, now, trading.audited, plan.seed, columns)
     verdict = judge_signals(evaluation, caught)
     version, shares, plots = _register(data, training, evaluation, verdict, store)
@@ -206,7 +205,7 @@ def _register(
 
 
 def metrics(training: Training, evaluation: SignalEvaluation) -> dict[str, float]:
-    """The numbers that the register keeps of a training; what is not known is left out."""
+    """The scalar metrics logged of a training; NaN are left out."""
     found = {_NAMED.get(name, name): float(value) for name, value in asdict(evaluation.model).items()}
     found |= {f"{kind}_{name}": getattr(each, name) for kind, each in evaluation.kinds.items() for name in _OF_KINDS}
     for each in evaluation.comparisons:

@@ -1,4 +1,4 @@
-"""Fit signal models inside walk-forward: settings are chosen on training rows alone, and every trial is counted."""
+"""Walk-forward training of signal models: hyperparameters are chosen on training rows only, all trials counted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from paiid_pipeline.ml.signals.estimators import (
     CLASSES,
     Estimator,
     EstimatorKind,
-    Labels,
     LogitScale,
     MlpEstimator,
     ModelCard,
@@ -31,15 +30,15 @@ from paiid_pipeline.signals.model_engine import matrix
 Hyperparameters = Mapping[str, float]
 
 MIN_TRAINING_MOMENTS = 30
-"""With fewer decision times there is nothing to learn from, and nothing to test on."""
+"""Minimum decision times with a known label."""
 _ROUNDS = 4
 _LEAST, _MOST = 0.001, 5.0
-"""Bounds of a factor; the least keeps the order of what is said, so that it can be measured."""
+"""Bounds of a factor; the least keeps the ranking of the forecasts."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One choice of kind and settings."""
+    """One kind of estimator with its hyperparameters."""
 
     kind: EstimatorKind
     settings: Hyperparameters
@@ -73,19 +72,19 @@ TRIALS: Final = (
     _network(16, 0.1),
     _network(32, 0.03),
 )
-"""What is tried: few and coarse, since each costs the winner some of its significance."""
+"""The search grid: few and coarse, since each trial lowers the significance of the best."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """All that a training depends on besides its data."""
+    """Configuration of a training; with the data it determines the model."""
 
     folds: int = 4
     embargo: timedelta = timedelta(days=1)
     least_train: float = 0.3
-    """The share of the decision times that is never tested."""
+    """The fraction of the decision times, the earliest, that is never tested."""
     inner_train: float = 0.7
-    """The share of a fold's decision times on which trials are fitted; on the rest they are compared."""
+    """The fraction of a fold's training times on which trials are fitted; on the rest they are compared."""
     seed: int = 0
     threads: int = 1
     trials: Sequence[Trial] = field(default_factory=lambda: TRIALS)
@@ -93,7 +92,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """How one trial did in one fold, on rows of its training part that it was not fitted on."""
+    """The log-loss of one trial in one fold, on training rows that it was not fitted on."""
 
     fold: int
     """From 0; the last one is the fit on all rows."""
@@ -104,29 +103,29 @@ class TrialResult:
 
 @dataclass(frozen=True)
 class Training:
-    """What came of it."""
+    """The result of a training."""
 
     model: SignalModel
-    """Fitted on all rows, with the trial that was best on the newest of them."""
+    """Fitted on all rows, with the trial that was best on the latest of them."""
     forecasts: pl.DataFrame
-    """Of every tested decision what was said by a model that had seen nothing after it: the rows of the data with
-    fold, ``odds_<kind>`` and ``logits`` (the best trial of any kind), lists of three, ``odds_base`` from the shares of
-    the classes in the fold's training alone."""
+    """Out-of-fold forecasts, by models trained on earlier rows only: the rows of the data with ``fold``,
+    ``logits_<kind>`` and ``logits`` (the best trial of any kind), each a list of three, and ``logits_base``, the log of
+    the class frequencies in the fold's training rows."""
     tried: tuple[TrialResult, ...]
     chosen: tuple[int, ...]
-    """The trial chosen in each fold, and last for the model."""
+    """The index of the trial chosen in each fold, and last for the model."""
     plan: TrainingConfig
     fold_models: tuple[SignalModel, ...]
-    """The model that spoke in each fold."""
+    """The model of each fold."""
 
 
 def train(
     data: SignalData, plan: TrainingConfig, known_from: datetime, log: Callable[[str], None] = lambda _: None
 ) -> Training:
-    """Fit, choose and forecast. ``known_from``: now; the model must not decide anything earlier.
+    """Fit, select and forecast. ``known_from``: now (UTC); the model makes no earlier decision.
 
-    Deterministic given data and plan. Raises ValueError where there are too few decision times for the folds, or
-    where a training part knows only one class.
+    Deterministic. Raises ValueError where there are too few decision times for the folds, or where training rows have
+    only one class.
     """
     times = data.rows["as_of"].n_unique()
     if times < MIN_TRAINING_MOMENTS:
@@ -138,27 +137,27 @@ def train(
     folds = walk_forward(data.rows, plan.folds, plan.embargo, plan.least_train)
     parts = []
     for place, fold in enumerate(folds):
-        log(f"fold {place + 1} of {len(folds)}: {len(fold.train)} rows to learn from, {len(fold.test)} to test on")
+        log(f"fold {place + 1} of {len(folds)}: {len(fold.train)} training rows, {len(fold.test)} test rows")
         models, chosen = run.best_of_each_kind(fold.train, place)
-        logits = {f"odds_{kind}": model.logits(values[fold.test]) for kind, model in sorted(models.items())}
-        logits |= {"odds": models[chosen].logits(values[fold.test])}
-        logits |= {"odds_base": np.tile(models[chosen].card.prior, (len(fold.test), 1))}
-        said = [pl.Series(name, each.tolist(), dtype=pl.List(pl.Float64)) for name, each in logits.items()]
-        parts.append(data.rows[fold.test].with_columns(pl.lit(place).alias("fold"), *said))
-        run.spoke.append(models[chosen])
-    log(f"the model itself, on all {data.rows.height} rows")
+        logits = {f"logits_{kind}": model.logits(values[fold.test]) for kind, model in sorted(models.items())}
+        logits |= {"logits": models[chosen].logits(values[fold.test])}
+        logits |= {"logits_base": np.tile(models[chosen].card.prior, (len(fold.test), 1))}
+        columns = [pl.Series(name, each.tolist(), dtype=pl.List(pl.Float64)) for name, each in logits.items()]
+        parts.append(data.rows[fold.test].with_columns(pl.lit(place).alias("fold"), *columns))
+        run.fold_models.append(models[chosen])
+    log(f"final model, on all {data.rows.height} rows")
     models, chosen = run.best_of_each_kind(np.arange(data.rows.height), len(folds), only_best=True)
-    return Training(models[chosen], pl.concat(parts), tuple(run.tried), tuple(run.chosen), plan, tuple(run.spoke))
+    return Training(models[chosen], pl.concat(parts), tuple(run.tried), tuple(run.chosen), plan, tuple(run.fold_models))
 
 
 class _WalkForward:
-    """One training and what it has tried so far."""
+    """The state of one training."""
 
     def __init__(
         self,
         data: SignalData,
         values: Floats,
-        labels: Labels,
+        labels: Indices,
         plan: TrainingConfig,
         known_from: datetime,
         log: Callable[[str], None],
@@ -167,12 +166,12 @@ class _WalkForward:
         self._known_from, self._log = known_from, log
         self.tried: list[TrialResult] = []
         self.chosen: list[int] = []
-        self.spoke: list[SignalModel] = []
+        self.fold_models: list[SignalModel] = []
 
     def best_of_each_kind(
         self, rows: Indices, fold: int, *, only_best: bool = False
     ) -> tuple[dict[EstimatorKind, SignalModel], EstimatorKind]:
-        """Of each kind its best trial, fitted on ``rows``, and which kind is best; that alone with ``only_best``."""
+        """The best trial of each kind fitted on ``rows``, and the best kind; only that one with ``only_best``."""
         (inner,) = walk_forward(self._data.rows[rows], 1, self._plan.embargo, self._plan.inner_train)
         learn, compare = rows[inner.train], rows[inner.test]
         if not len(learn):
@@ -227,7 +226,7 @@ class _WalkForward:
                 f"{len(rows)} rows to learn from know {np.count_nonzero(counts)} class: give more history, "
                 "or barriers that are nearer"
             )
-        # One more of each, so that a class which training has not seen is unlikely, not impossible.
+        # Laplace smoothing: a class absent from training is unlikely, not impossible.
         return np.asarray(np.log((counts + 1) / (counts.sum() + len(CLASSES))), dtype=np.float64)
 
 
@@ -237,10 +236,10 @@ def _too_few(what: str) -> ValueError:
     )
 
 
-def fit_logit_scale(prior: Floats, margins: Floats, labels: Labels) -> tuple[LogitScale, float]:
-    """The factors that make the labels likeliest (:class:`LogitScale`), and the mean log-loss with them.
+def fit_logit_scale(prior: Floats, margins: Floats, labels: Indices) -> tuple[LogitScale, float]:
+    """The :class:`LogitScale` with the least mean log-loss of the labels (n,), and that loss.
 
-    One after the other, each given the other, until they stay: the loss is convex in both together.
+    Coordinate descent: the loss is jointly convex in both factors.
     """
     from scipy.special import softmax
 
@@ -253,11 +252,8 @@ def fit_logit_scale(prior: Floats, margins: Floats, labels: Labels) -> tuple[Log
     return found, -math.fsum(np.log(shares).tolist()) / max(len(labels), 1)
 
 
-def fit_factor(base: Floats, margins: Floats, labels: Labels) -> float:
-    """The factor in [``_LEAST``, ``_MOST``] on ``margins``, added to ``base``, that makes the labels likeliest.
-
-    The loss is convex in it, so its slope is halved down to a zero.
-    """
+def fit_factor(base: Floats, margins: Floats, labels: Indices) -> float:
+    """The factor f in [``_LEAST``, ``_MOST``] with the least log-loss of softmax(base + f margins), by bisection."""
     from scipy.special import softmax
 
     at = np.arange(len(labels))

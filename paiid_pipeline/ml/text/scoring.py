@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -75,8 +74,6 @@ def open_analyzer(
         blend = DEFAULT_WEIGHTS
         made = select_models(loaded, absent, blend, budget_ms)
     return SentimentAnalyzer(replace(made, unavailable={**_refused(absent), **made.unavailable}), blend, names or {})
-
-
 
 
 def cores() -> int:

@@ -57,7 +57,7 @@ def test_a_signal_that_is_really_there_opens_the_gate(strong: tuple[Planted, Tra
     shares = importance(training.model, matrix(training.forecasts, training.model.features))
     assert next(iter(shares)) == "volume"
     table = reliability(training.forecasts)
-    assert table["came"][-1] > table["came"][0] + 0.15
+    assert table["observed"][-1] > table["observed"][0] + 0.15
     assert table["decisions"].sum() == training.forecasts.filter(pl.col("barrier") != 0).height
 
 
@@ -87,7 +87,7 @@ def test_a_planted_ic_of_003_is_recovered_within_its_interval() -> None:
     world = planted(0.03, 150, 450)
     training = train(world.data(), replace(PLAN, least_train=0.5), LATER)
     true = 6 / math.pi * math.asin(0.03 / 2)
-    found = forecast_quality(training.forecasts, "odds", BARS)
+    found = forecast_quality(training.forecasts, "logits", BARS)
     assert 0 < found.ic_low <= true <= found.ic_high, found
     assert found.ic_high - found.ic_low < 0.03
 
@@ -106,8 +106,8 @@ def test_settings_are_chosen_on_training_rows_alone_and_every_trial_is_counted()
         pl.when(late).then(pl.lit(0.5)).otherwise("forward_return").alias("forward_return"),
     )
     second = train(SignalData.of(spoilt, data.features, data.barriers), PLAN, LATER)
-    said = [column for column in first.forecasts.columns if column.startswith("odds")]
-    assert first.forecasts.select(said).equals(second.forecasts.select(said))
+    logits = [column for column in first.forecasts.columns if column.startswith("logits")]
+    assert first.forecasts.select(logits).equals(second.forecasts.select(logits))
     assert first.chosen[:2] == second.chosen[:2]
     assert train(data, PLAN, LATER).forecasts.equals(first.forecasts), "the same seed, the same bits"
 
@@ -155,7 +155,7 @@ def test_the_data_are_those_whose_outcome_is_known_and_their_digest_is_of_their_
 BEGINNING = pl.Series([0]).cast(pl.Datetime("us", "UTC"))[0]
 
 
-def test_the_best_factors_are_1_for_odds_that_are_right_and_nothing_for_noise() -> None:
+def test_the_best_factors_are_1_for_logits_that_are_right_and_nothing_for_noise() -> None:
     rng = np.random.default_rng(0)
     margins = rng.normal(size=(20_000, 3))
     shares = np.exp(margins) / np.exp(margins).sum(axis=1, keepdims=True)
