@@ -69,7 +69,7 @@ def test_the_same_rows_give_the_same_version_and_others_another() -> None:
 def test_rows_that_do_not_match_are_refused() -> None:
     labels, predictions = rows(1, 1.0, 10)
     for wrong in ([], labels[:5]):
-        with pytest.raises(ValueError, match="as many opinions as labels"):
+        with pytest.raises(ValueError, match="as many predictions as labels"):
             fit_blend(wrong, {"vader": predictions})
     with pytest.raises(ValueError, match="10 labels"):
         fit_blend(labels, {})
