@@ -1,7 +1,7 @@
-"""What a text claims, in few words: its figures, which way things go in it, and what it says is not so.
+"""The claims of a text: its figures, words of direction, and negated words.
 
-Two texts may share nine words of ten and say the opposite: "rises 5%" and "falls 5%", "will sell" and "will not
-sell". Their claims tell them apart where a count of words in common cannot.
+Two texts may share nine words of ten and state the opposite: "rises 5%" and "falls 5%", "will sell" and "will not
+sell". Claims distinguish them where word overlap cannot.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 MOST = 48
-"""So many claims, and words of the headline, are kept of a text: the first."""
+"""Maximum claims, and headline words, kept of a text."""
 _SAME_LENGTH = 4
-"""Texts that differ by no more words say the same sentences."""
+"""Maximum difference in words of texts that are taken for the same sentences."""
 _STRONG = 1.5
-"""VADER's valences above this (of 4) tell a direction."""
+"""Minimum VADER valence (of 4) of a word of direction."""
 
 _TOKEN = re.compile(r"[$€£]?\d[\d.,]*\d|\d|[^\W\d_]+(?:['’][^\W\d_]+)*")
 _UP = """
@@ -35,7 +35,7 @@ _DOWN = """
 """
 _ENDINGS = ("ing", "ed", "es", "s", "e")
 _NEUTRAL = "share shares interest interests security securities trust united energy like number natural"
-"""What VADER takes for praise and a market does not."""
+"""Words that VADER rates positive and that are neutral in markets."""
 _NEGATORS = "no not never without cannot nor neither fails fail failed unlikely unable refuses"
 _STOP = """
     a an the of to in on at by for from with as and or but is are was were be been being it its that this these those
@@ -46,23 +46,23 @@ _STOP = """
 
 @dataclass(frozen=True)
 class Claims:
-    """What two texts are compared by."""
+    """The claims of a text."""
 
     words: int
-    """How many words the text has."""
+    """The number of words of the text."""
     headline: tuple[str, ...]
-    """The stems of the headline's words that carry meaning, and its figures, in their order."""
+    """Stems of the headline's content words, and its figures, in order."""
     figures: frozenset[str]
     rising: frozenset[str]
     falling: frozenset[str]
     denied: frozenset[str]
-    """Stems of what follows a negation."""
+    """Stems of words after a negation."""
 
     def contradict(self, other: Claims) -> bool:
-        """Whether they say different things of the same matter.
+        """Whether the two contradict.
 
-        So where each has a figure that the other lacks, or a direction against the other's; where one denies what the
-        other says; or where the same words of the headlines stand in another order ("A beats B").
+        They do where each has a figure that the other lacks, or a direction against the other's; where one negates what
+        the other states; or where the headlines have the same words in another order ("A beats B").
         """
         if self.headline != other.headline and sorted(self.headline) == sorted(other.headline):
             return True
@@ -80,13 +80,13 @@ class Claims:
         return abs(self.words - other.words) <= _SAME_LENGTH or bool(denied.intersection(other.headline))
 
     def overlap(self, other: Claims) -> float:
-        """Of the words of the shorter headline, the share that stands in the other; 0 where it has under three."""
+        """Overlap coefficient of the headlines' words, |A ∩ B| / min(|A|, |B|); 0 under three words."""
         mine, theirs = set(self.headline), set(other.headline)
         fewer = min(len(mine), len(theirs))
         return len(mine & theirs) / fewer if fewer > 2 else 0.0
 
     def __str__(self) -> str:
-        """As :func:`read_claims` reads it."""
+        """The stored form, parsed by :func:`read_claims`."""
         sets = (self.figures, self.rising, self.falling, self.denied)
         marked = [(" ", self.headline), *zip("#+-!", map(sorted, sets), strict=True)]
         return f"{self.words}" + "".join(f";{mark}{word}" for mark, words in marked for word in words)
@@ -102,14 +102,16 @@ def claims_of(headline: str, text: str) -> Claims:
     for kind, word in _claimed(tokens):
         if sum(map(len, kept.values())) < MOST and word not in kept[kind]:
             kept[kind].append(word)
-    said = [_figure(t) if t[-1].isdigit() else _stem(t) for t in map(str.lower, _TOKEN.findall(headline)) if _tells(t)]
+    stems = [
+        _figure(t) if t[-1].isdigit() else _stem(t) for t in map(str.lower, _TOKEN.findall(headline)) if _is_content(t)
+    ]
     sets = (kept["#"], kept["+"], kept["-"], kept["!"])
-    return Claims(len(tokens), tuple(said[:MOST]), *map(frozenset, sets))
+    return Claims(len(tokens), tuple(stems[:MOST]), *map(frozenset, sets))
 
 
 @lru_cache(maxsize=20_000)
 def read_claims(text: str) -> Claims:
-    """What ``str`` of claims wrote; none of an empty text."""
+    """Parse the stored form of claims; none for an empty text."""
     if not text:
         return NONE
     words, *marked = text.split(";")
@@ -122,13 +124,15 @@ def _claimed(tokens: list[str]) -> Iterator[tuple[str, str]]:
         if token[-1].isdigit():
             yield "#", _figure(token)
         elif token in _set(_NEGATORS) or token.endswith(("n't", "n’t")):
-            after = [_stem(each) for each in tokens[place + 1 : place + 6] if _tells(each) and not each[-1].isdigit()]
+            after = [
+                _stem(each) for each in tokens[place + 1 : place + 6] if _is_content(each) and not each[-1].isdigit()
+            ]
             yield from (("!", word) for word in after[:2] or ["*"])
         elif way := _way(token):
             yield "+" if way > 0 else "-", _stem(token)
 
 
-def _tells(token: str) -> bool:
+def _is_content(token: str) -> bool:
     return token not in _set(_STOP) and token not in _set(_NEGATORS) and not token.endswith(("n't", "n’t"))
 
 
@@ -146,7 +150,7 @@ def _stem(word: str) -> str:
 
 @cache
 def _way(word: str) -> int:
-    """1 for a word that says up or good, -1 for down or bad, else 0."""
+    """1 for a word of rise or gain, -1 for one of fall or loss, else 0."""
     stem = _stem(word)
     for words, way in ((_set(_UP), 1), (_set(_DOWN), -1)):
         if word in words or stem in words:

@@ -1,4 +1,4 @@
-"""What texts call a symbol, and whether a text names anybody else."""
+"""Company names by symbol, and their recognition in texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from paiid_pipeline.sentiment.text.language import ENGLISH
 from paiid_pipeline.sentiment.text.typography import as_typed
 
 Names = Mapping[str, Sequence[str]]
-"""By symbol, what texts call it: Apple, Apple Inc. The symbol itself and its cashtag go without saying."""
+"""Names by symbol: Apple, Apple Inc. The symbol itself and its cashtag are implied."""
 
 LEGAL_FORM = re.compile(
     r"(?i)\b(?:inc|corp|corporation|co|company|cos|ltd|limited|plc|llc|group|holdings?|s\.a|n\.v|ag|se|oyj|class [ab]"
@@ -43,13 +43,13 @@ _WORDS_IN_CAPITALS = frozenset(
 
 
 class Directory:
-    """The names of many symbols, looked up by how they begin."""
+    """The names of many symbols, indexed by their first letters."""
 
     def __init__(self, names: Names) -> None:
         self._names = names
 
     def find(self, text: str, symbol: str) -> tuple[int, int] | None:
-        """Where a normalised text first names a symbol; None where it does not."""
+        """The span of the first mention of a symbol in a normalised text; None without one."""
         for pattern in self._patterns_of(symbol):
             found = pattern.search(text)
             if found:
@@ -62,10 +62,10 @@ class Directory:
         return any(each != symbol for each in self._names)
 
     def names_another(self, text: str, symbol: str) -> bool:
-        """Whether a normalised text names anybody but ``symbol``: by a name, as $A, as (NYSE: A), or as a bare ticker.
+        """Whether a normalised text names another company: by a name, as $A, as (NYSE: A), or as a bare ticker.
 
-        What another symbol has in common with this one (a name of two classes of shares) names nobody else, and so
-        does a ticker in brackets behind its name, which is the same firm at another exchange.
+        Names shared with ``symbol`` (two share classes) do not count, nor does a ticker in brackets after its name,
+        which is the same company at another exchange.
         """
         own = [found.span("name") for pattern in self._patterns_of(symbol) for found in pattern.finditer(text)]
         return (
@@ -91,7 +91,7 @@ class Directory:
         return set(self._names.get(written, ())).isdisjoint(self._names.get(symbol, ()))
 
     def _named(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where any of the names stand."""
+        """The spans of all names."""
         for word in _WORD_START.finditer(text):
             start = word.start()
             for key in (_key(text[start : start + 4]), _key(text[start])):
@@ -101,7 +101,7 @@ class Directory:
 
     @cached_property
     def _beginning(self) -> dict[str, list[re.Pattern[str]]]:
-        """Patterns of the names, by their first two letters or figures."""
+        """Patterns of the names, by their first two letters or digits."""
         found: dict[str, list[re.Pattern[str]]] = {}
         for names in self._names.values():
             for name in names:
@@ -110,19 +110,19 @@ class Directory:
 
 
 def may_be_name(word: str) -> bool:
-    """Whether a word with a capital, where only names have one, is a name."""
+    """Whether a capitalised word may be a name, in a text without title case."""
     plain: str = re.split(r"[-'.]", word.lower())[0]
     return word[0].isupper() and plain not in ENGLISH and plain not in _DATED
 
 
 def is_titled(text: str) -> bool:
-    """Whether most words have capitals, so that those do not tell names."""
+    """Whether most words are capitalised, so that capitals do not mark names."""
     words: list[str] = _WORD.findall(text)
     return sum(word[0].isupper() for word in words) > _TITLED * len(words)
 
 
 def _is_listing(text: str, at: int, own: Sequence[tuple[int, int]]) -> bool:
-    """Whether what begins ``at`` stands in brackets right behind a name."""
+    """Whether the match at ``at`` is in brackets right after a name."""
     return text[at] in "([" and any(end <= at and not LEGAL_FORM.sub("", text[end:at]).strip(" ,.") for _, end in own)
 
 
@@ -136,7 +136,7 @@ def _key(begin: str) -> str:
 
 
 def _told_apart(symbol: str, text: str) -> bool:
-    """Whether capitals alone show that the symbol is no word."""
+    """Whether capitals alone distinguish the symbol from a word."""
     if len(symbol) == 1:
         return False
     return symbol not in _WORDS_IN_CAPITALS or not text.isupper()
@@ -144,7 +144,7 @@ def _told_apart(symbol: str, text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _patterns(symbol: str, names: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
-    """What shows whom a text names, the surest first: its names, then its symbol written as one."""
+    """Patterns of a symbol's mentions, most reliable first: its names, then the marked symbol."""
     ticker = _TICKER.fullmatch(symbol) is not None
     called = sorted({*names, *([] if ticker else [symbol])}, key=lambda name: (-len(name), name))
     found = [rf"(?<![\w$])(?P<name>{'|'.join(map(_spelt, called))})(?!\w)"] if called else []
@@ -165,7 +165,7 @@ def _own(symbol: str) -> str:
 
 
 def _spelt(name: str) -> str:
-    """A pattern of the ways to write a name."""
+    """A pattern of the spellings of a name."""
     plain = _plain(name)
     joined = re.search(r"[a-z][A-Z]|[-'&]|[A-Z]{2}[a-z]", plain) is not None and " " not in plain
     return "".join(_character(c, first and not joined) for c, first in _with_starts(plain))

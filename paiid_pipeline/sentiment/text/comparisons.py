@@ -1,7 +1,6 @@
-"""How a text's figures compare, in words: "EUR 5.2 mn, compared with EUR 8.4 mn" says less to a model than "lower".
+"""Inserts the result of comparing two figures as a word: "EUR 5.2 mn, lower compared with EUR 8.4 mn".
 
-A small transformer reads words far better than it reads numbers, and reports of results are full of pairs of
-them. The comparison is worked out here, and put into the text where it is made.
+Small transformers are weak at comparing numbers, and reports of results are full of pairs of them.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _SCALES: Final = {
     "lac crore": 1e12,
 }  # fmt: skip
 _GROUPED: Final = r"\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}|\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?![ ']?\d)"
-"""Digits in threes, by commas or spaces, and as in India."""
+"""Digits grouped in threes, by commas or spaces, and the Indian grouping."""
 
 
 def _any(words: Sequence[str]) -> str:
@@ -62,10 +61,10 @@ _LOSS: Final = re.compile(r"\b(?:loss|losses|deficit)\b", re.IGNORECASE)
 _GAIN: Final = re.compile(r"\b(?:profits?|income|earnings|surplus)\b", re.IGNORECASE)
 _OPEN, _CLOSE = re.compile(r"\s?\(\s?"), re.compile(r"\s?\)")
 _BEFORE, _BEHIND, _BEHIND_FROM = 70, 60, 32
-"""How far from the place that compares them two figures may stand, in characters."""
+"""Maximum distance of the figures from the comparing word, in characters."""
 _YEARS: Final = range(1900, 2101)
 _LIKELY: Final = 50.0
-"""A total is not compared with a figure a share: of one kind, two figures are at most so many times apart."""
+"""Maximum ratio of two compared figures, so that a total is not compared with a figure a share."""
 
 
 @dataclass(frozen=True)
@@ -74,24 +73,24 @@ class _Figure:
     end: int
     value: float
     kind: str
-    """Of money the currency, of a part its unit, else the word behind the number."""
+    """The currency, the unit of a fraction, or the word after the number."""
     measured: bool
-    """Whether it is money or a part."""
+    """Whether it has a currency or the unit of a fraction."""
     exact: bool
-    """Whether it has decimals or a scale, as no count of days or pieces has."""
+    """Whether it has decimals or a scale, unlike counts."""
 
 
 def compare_figures(text: str) -> str:
-    """The text with "higher", "lower" or "unchanged" before each place where it sets a figure against another.
+    """The text with "higher", "lower" or "unchanged" inserted before each phrase that compares two figures.
 
-    Only figures of one kind are compared (the same currency, both percentages, the same unit), the nearest
-    before the place with the first behind it. Of losses "larger" and "smaller" are said, and nothing where a
-    profit is set against a loss: the text says that already. All else is left as it is.
+    Only figures of one kind are compared (the same currency, both percentages, the same unit): the nearest before the
+    phrase with the first after it. For losses the words are "larger" and "smaller"; a profit and a loss are not
+    compared. All else is unchanged.
     """
     if not (_TWO_NUMBERS.search(text) and (_CUE.search(text) or _BRACKETS.search(text))):
         return text
     figures = list(_figures(text))
-    found = [*_told(text, figures), *_bracketed(text, figures)] if len(figures) > 1 else []
+    found = [*_compared(text, figures), *_bracketed(text, figures)] if len(figures) > 1 else []
     for place, word in sorted(found, reverse=True):
         text = f"{text[:place]}{word} {text[place:]}"
     return text
@@ -111,8 +110,8 @@ def _figures(text: str) -> Iterator[_Figure]:
         yield _Figure(found.start(), found.end(), signed, named, kind is not None, exact)
 
 
-def _told(text: str, figures: Sequence[_Figure]) -> Iterator[tuple[int, str]]:
-    """Comparisons in words: where the word goes, and which."""
+def _compared(text: str, figures: Sequence[_Figure]) -> Iterator[tuple[int, str]]:
+    """Comparisons by a phrase: the position and the word to insert."""
     past: set[int] = set()
     for cue in _CUE.finditer(text):
         starts = _FROM.fullmatch(cue[0]) is not None
@@ -128,7 +127,7 @@ def _told(text: str, figures: Sequence[_Figure]) -> Iterator[tuple[int, str]]:
 
 
 def _set_against(text: str, cue: re.Match[str], then: _Figure, figures: Sequence[_Figure]) -> tuple[int, str] | None:
-    """Now against then: EUR 5.2 mn, compared to EUR 8.4 mn."""
+    """New against old: EUR 5.2 mn, compared to EUR 8.4 mn."""
     for now in reversed(figures):
         beside = cue.start() - now.end <= 2 and not _FROM.fullmatch(cue[0])
         if now.end <= cue.start() and _alike(now, then, beside=beside) and _close(text, now.end, cue.start(), _BEFORE):
@@ -138,7 +137,7 @@ def _set_against(text: str, cue: re.Match[str], then: _Figure, figures: Sequence
 
 
 def _risen(text: str, then: _Figure, figures: Sequence[_Figure]) -> tuple[int, str] | None:
-    """From then to now: from EUR 8.4 mn to EUR 5.2 mn."""
+    """From old to new: from EUR 8.4 mn to EUR 5.2 mn."""
     now = next((each for each in figures if each.start >= then.end), None)
     if now is None or not _close(text, then.end, now.start, _BEHIND):
         return None
@@ -150,7 +149,7 @@ def _risen(text: str, then: _Figure, figures: Sequence[_Figure]) -> tuple[int, s
 
 
 def _bracketed(text: str, figures: Sequence[_Figure]) -> Iterator[tuple[int, str]]:
-    """Now with then in brackets: EUR 5.2 mn (8.4)."""
+    """New with old in brackets: EUR 5.2 mn (8.4)."""
     for now, then in itertools.pairwise(figures):
         opened = _OPEN.fullmatch(text, now.end, then.start)
         if opened and now.measured and _CLOSE.match(text, then.end) and (not then.kind or then.kind == now.kind):
@@ -181,6 +180,6 @@ def _word(now: _Figure, then: _Figure, before: str, between: str) -> str | None:
 
 
 def _loses(text: str) -> bool | None:
-    """Whether figures after ``text`` are of a loss; None where it does not say."""
+    """Whether figures after ``text`` are of a loss; None where unknown."""
     loss, gain = (max((each.end() for each in which.finditer(text)), default=-1) for which in (_LOSS, _GAIN))
     return None if loss == gain else loss > gain

@@ -1,4 +1,4 @@
-"""Whom a text is about: names of a symbol in it, and the clause that speaks of them."""
+"""Finds a symbol's name in a text, and the clause about it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _ABBREVIATED = re.compile(r"(?:\b(?:Inc|Corp|Cos?|Ltd|Bros|Mr|Mrs|Ms|Dr|St|No|vs
 _TURN = re.compile(
     r"(?i)\s*,?\s+(?:but|while|whereas|though|although|even as|as|yet)\s+(?!(?:it|its|they|their|he|she)\b)"
 )
-"""Where one statement is set against another, which is not of the same subject."""
+"""A conjunction that contrasts two statements of different subjects."""
 _JOINT = re.compile(r"(?i)\s*,\s+(?:and\s+)?(?!\d)|\s+-+\s+|:\s+|\s+and\s+")
-"""Where another statement may begin, and as well the next of a list, or an apposition."""
+"""Where a statement, the next item of a list, or an apposition may begin."""
 _APPOSED = re.compile(r"(?i)(?:the|an?|its|whose|which|who|maker|owner|parent|formerly|known|part|based)\b")
 _WORD = re.compile(r"[^\W_][\w'&.-]*")
 _FEWEST_TITLED = 3
@@ -26,7 +26,7 @@ _CONTRAST = re.compile(r"(?i),?\s+(?:but|while|whereas|though|although|even as|y
 
 @dataclass(frozen=True)
 class _Part:
-    """A stretch of a text, and whether what parts it from the one before is only a joint."""
+    """A span of a text, and whether only a ``_JOINT`` separates it from the one before."""
 
     start: int
     end: int
@@ -34,18 +34,16 @@ class _Part:
 
 
 def read_for(text: str, symbol: str | None, names: Names | Directory) -> TextInput:
-    """The normalised ``text`` as read for ``symbol``: with the name that it has there, and its clause.
+    """The input for scoring the normalised ``text`` for ``symbol``: with its name there, and its clause.
 
-    Its clause where the text names somebody else as well, and all of the text where it does not, since then all of it
-    is about the symbol; nor is it parted where no symbol is asked for, or none of its names is found. Where ``names``
-    has nobody else, whom a text names besides cannot be told, and the clause is taken. A name counts
-    with word boundaries and a capital where it has one, however its accents, apostrophes, hyphens, further capitals
-    and "and" are written; the first that is there is taken, and of several there the longest. A symbol counts where no
-    name is there: as $A, (NYSE: A) or (A), and in capitals where those tell it from a word.
+    The clause is part of the text where it names another company too, else all of it; without a symbol, or where none
+    of its names is found, there is neither entity nor clause. Where ``names`` has no other company, others cannot be
+    recognised, and the clause is used. A name matches at word boundaries with its initial capital, in any spelling of
+    accents, apostrophes, hyphens, further capitals and "and"; the first match counts, of several there the longest.
+    Without a name a symbol matches: as $A, (NYSE: A) or (A), and in capitals where those distinguish it from a word.
 
-    Somebody else is named by a name in ``names``, a cashtag or an exchange's ticker, or where one statement is set
-    against another ("Apple rises, but Acme falls") and they are not of one subject. Nothing but the text decides: not
-    which symbols its source tagged it with.
+    Another company is named by a name in ``names``, a cashtag or an exchange's ticker, or by a contrast of statements
+    of different subjects ("Apple rises, but Acme falls"). Only the text decides, not the symbols its source tagged.
     """
     directory = names if isinstance(names, Directory) else Directory(names)
     found = directory.find(text, symbol) if symbol else None
@@ -62,10 +60,10 @@ def read_for(text: str, symbol: str | None, names: Names | Directory) -> TextInp
 
 
 def _is_set_against(text: str, clause: str, name: str) -> bool:
-    """Whether a clause stands in contrast to what is of another subject.
+    """Whether a clause is contrasted with a statement of another subject.
 
-    What begins with the name behind a "but" shows that it was not the subject before; what follows one begins with
-    what may be a name. In a text of capitals, capitals tell nothing.
+    It is where it begins with the name after a "but", or is followed by a "but" and a possible name. In title case,
+    capitals are no evidence of a name.
     """
     start = text.index(clause)
     before = [turn.end() for turn in _CONTRAST.finditer(text, 0, start)]
@@ -77,7 +75,7 @@ def _is_set_against(text: str, clause: str, name: str) -> bool:
 
 
 def _clause(text: str, start: int, end: int) -> str:
-    """The statement that speaks of what stands from ``start`` to ``end``; never the name alone."""
+    """The statement about the name at ``start`` to ``end``; never the name alone."""
     parts = _parts(text)
     at = next(i for i, part in enumerate(parts) if start < part.end)
     last = next(i for i, part in enumerate(parts) if end <= part.end)
@@ -91,7 +89,7 @@ def _clause(text: str, start: int, end: int) -> str:
 
 
 def _goes_on(text: str, parts: Sequence[_Part], first: int, last: int, name: str) -> bool:
-    """Whether the part after ``last`` says something of the same: so far there are but names, or it has no subject."""
+    """Whether the part after ``last`` continues the statement: so far there are names only, or it has no subject."""
     so_far = text[parts[first].start : parts[last].end]
     following = text[parts[last + 1].start : parts[last + 1].end]
     if _is_bare(so_far, name) or _is_list(text[parts[last].start : parts[last].end]):
@@ -102,13 +100,13 @@ def _goes_on(text: str, parts: Sequence[_Part], first: int, last: int, name: str
 
 
 def _is_bare(clause: str, name: str) -> bool:
-    """Whether a clause says nothing beyond the name: what is left are legal forms, brackets and signs."""
+    """Whether a clause has no words but the name, legal forms and brackets."""
     rest = LEGAL_FORM.sub(" ", _BRACKETS.sub(" ", clause.replace(name, " ")))
     return not any(word.strip("'s.") for word in _WORD.findall(rest) if word not in ("'s", "s"))
 
 
 def _is_list(part: str) -> bool:
-    """Whether a part is but names: few words, all with capitals."""
+    """Whether a part is names only: few words, all capitalised."""
     words = _WORD.findall(LEGAL_FORM.sub(" ", _BRACKETS.sub(" ", part)))
     return len(words) < _FEWEST_TITLED and all(word[0].isupper() for word in words)
 

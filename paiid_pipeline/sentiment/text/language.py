@@ -1,4 +1,4 @@
-"""Whether a text is in the language that the models know, told by its script and its commonest words."""
+"""Detects whether a text is English, by its script and its function words."""
 
 from __future__ import annotations
 
@@ -38,17 +38,16 @@ _OTHERS = frozenset(
 )
 _FEWEST_OTHERS = 2
 _CAPITAL, _JOINT, _SHOUTED = 0.33, 0.5, 0.8
-"""How much such a word says that may be a part of a name: with a capital, between two of them, or all in capitals."""
+"""Weight of a function word that may be part of a name: capitalised, between capitals, in an upper-case text."""
 _DOUBT = 0.75
-"""How much it takes to call a text foreign that has no word of English either: more than De La Rue, less than Le Crédit
-de la Ville."""
+"""Weight beyond the English words that makes a text foreign: above De La Rue, below Le Crédit de la Ville."""
 
 
 def is_english(text: str) -> bool:
-    """False where most letters are not Latin, or the commonest words are those of other languages in Latin script.
+    """False where most letters are not Latin, or function words of other languages outweigh the English words.
 
-    Such words as parts of names (De La Rue, Les Hôtels de Paris) say nothing of the language, unless others stand
-    outside names. Without evidence (few words, names and figures only) a text counts as English.
+    In names (De La Rue, Les Hôtels de Paris) such words weigh less. Without evidence (few words, names and figures
+    only) a text counts as English.
     """
     if not text.isascii():
         latin = len(text.encode("ascii", "ignore").translate(None, _NO_LETTERS))
@@ -65,7 +64,7 @@ def is_english(text: str) -> bool:
 
 
 def _foreign(words: Sequence[str]) -> dict[str, float]:
-    """The common words of other languages among ``words``, and how much each says where it says most."""
+    """The function words of other languages among ``words``, each with its greatest weight."""
     if 2 * sum(map(str.isupper, words)) > len(words):
         return dict.fromkeys(_OTHERS.intersection(map(str.lower, words)), _SHOUTED)
     found: dict[str, float] = {}
@@ -78,7 +77,7 @@ def _foreign(words: Sequence[str]) -> dict[str, float]:
 
 
 def _after_a_name(words: Sequence[str]) -> list[bool]:
-    """Of each word, whether the nearest before it that is no common word of another language has a capital."""
+    """For each word, whether the nearest earlier one that is no foreign function word is capitalised."""
     reached, last = [], False
     for word in words:
         reached.append(last)

@@ -1,10 +1,9 @@
-"""Text as a model may read it: bounded, without markup, hidden characters, look-alike letters or personal data.
+"""Normalises text for models: bounded, without markup, hidden characters, look-alike letters or personal data.
 
-The order matters. The byte cap comes first, so that nothing after it can be made slow; entities are resolved, and
-mistaken encodings undone, before NFKC, so that an escaped character is normalised as well; hidden characters go before
-words are looked at, since one inside a word would split it; personal data is masked once nothing hides it any more
-and before digits and signs inside words are read as letters, which would hide it again; the token cap is
-last, and counts what a model sees.
+The order matters. The byte cap comes first and bounds the time of all that follows; entities and mojibake are resolved
+before NFKC, so that an escaped character is normalised as well; hidden characters are removed before words are matched,
+since one would split a word; personal data is masked once nothing obscures it, and before leetspeak is resolved, which
+would obscure it again; the token cap is last, and counts a model's input.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from paiid_pipeline.sentiment.text.typography import as_typed, undo_misreading
 
 MAX_BYTES = 65_536
 MAX_TOKENS = 512
-"""As many words as the longest input of the usual transformers has tokens, or more."""
+"""Maximum words, at least the token limit of the usual transformers."""
 
 _MARKUP = re.compile(r"<[a-zA-Z/!]|&[a-zA-Z#]")
 _TAG = re.compile(r"(<!--|-->|<[/!]?[a-zA-Z][^<>]*>)")
@@ -39,7 +38,7 @@ _CYRILLIC = str.maketrans("АВСЕНІЈКМОРЅТХҮаеорсухіјѕһ�
 _GREEK = str.maketrans("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧαβγεηικνορτυχω", "ABEZHIKMNOPTYXabyenikvoptuxw")
 _FURTHER = str.maketrans("πσςьпօսհոցѡⲁⲃⲉⲓⲕⲟⲣⲥⲭⲩᎪᏴᏟᎬᎻᎫᏦᏞᎷᏢᎡᏚᎢᏙᎳᏃ", "nosbnouhngwabeikopcxyABCEHJKLMPRSTVWZ")
 _LATIN = str.maketrans("ɑɡɩıɪʟɴʀɢʏᴀᴄᴅᴇᴊᴋᴍᴏᴘꜱᴛᴜᴠᴡᴢʙʜꜰ", "agiiilnrgyacdejkmopstuvwzbhf")
-"""Letters of phonetic script and small capitals, which are Latin wherever they stand."""
+"""Phonetic letters and small capitals, folded to Latin in any context."""
 _LOOK_ALIKES = {**_CYRILLIC, **_GREEK, **_FURTHER}
 _FOLDED = frozenset(map(chr, _LATIN | _LOOK_ALIKES))
 _ACCENTED = re.compile(r"[\u00c0-\u024f\u1e00-\u1eff\u0300-\u036f]")
@@ -64,12 +63,12 @@ _NAMED = re.compile(
     r"(?i)(?:log4[jp]|neo4j|log4(?:net|perl|cxx|shell)|web3\w*|w3(?:c|schools)|mp[34]s?|ps[345]s|c4(?:isr|d)|h[57]n[13]\w|p2p\w*"
     r"|[a-z]{2,6}[1-9](?:pc|pct))$"
 )
-"""Words that have a digit among their letters, and figures that lost a space: up3pc."""
+"""Words with a digit among their letters, and figures that lost a space: up3pc."""
 _NO_WORD = re.compile(
     r"[^aeiouy]+$|.*[jq]$|.*[^aeiouy]{2}[^aeiouysthd]$"
     r"|(?!(?:[bcfgkps]l|[bcdfgkptw]r|[cdgkprstw]h|[gkp]n|ps|qu|[dt]w|s[ckmnpqtvw])?[^aeiouy]?[aeiouy]|sch|s[pt]r|scr|spl|shr|thr|thw|chr|phr|phl)"
 )
-"""What no English word is: letters without a vowel, or with consonants together that none begins or ends with."""
+"""Letters that are no English word: without a vowel, or with impossible consonants at the start or end."""
 _LEET_LETTERS = {"0": "o", "3": "e", "4": "a", "5": "s", "7": "t", "$": "s", "@": "a"}
 _AT = re.compile(r"[a-z]{5}@", re.IGNORECASE)
 _SPREAD = re.compile(r"(?<!\S)\S(?:\s{1,8}\S(?!\S)){3,}")
@@ -77,7 +76,7 @@ _SIGNED = re.compile(r"(?<![\w'’&.-])[A-Za-z](?:(?:[^\w\s&'’]|_)[A-Za-z]){3,
 _APART = re.compile(r" [^ ] [^ ] [^ ](?![^ ])")
 _TWO_SIGNS = re.compile(r"[^A-Za-z0-9 &'’][A-Za-z][^A-Za-z0-9 &'’]")
 _WORD_MOST = 7
-"""As many letters, evenly apart, are taken for one word; where more are, only a vocabulary can tell the words."""
+"""Maximum evenly spaced letters joined to one word; longer runs need a vocabulary (`spelling`)."""
 _RUN = re.compile(r"(?<!\S)[A-Za-z](?: [A-Za-z]){3,}(?!\S)")
 _FEWEST_CARD = 13
 _FIGURE_APART = re.compile(r"(?<=[\d.,]) (?=[\d.,%])")
@@ -86,38 +85,37 @@ _OVERRIDE = re.compile(r"(?m)\u202e([^\u202c\u202e\n]+)\u202c|^\u202e([^\u202c\u
 
 @dataclass(frozen=True)
 class NormalisedText:
-    """The text, and what had to be done to it.
+    """The normalised text, and the changes made.
 
     ``flags``: byte_cap | markup | mojibake | hidden | look_alikes | diacritics | url | email | handle | card |
-    account | phone | leetspeak | spaced | token_cap: something was changed; emoji | cashtag: there are some, and they
-    stay; non_english: it is in no language that the models know; tampered: ``tamper`` is above 0.
+    account | phone | leetspeak | spaced | token_cap: changed by that step; emoji | cashtag: present and kept;
+    non_english: not English; tampered: ``tamper`` is above 0.
     """
 
     text: str
     flags: tuple[str, ...]
     tamper: float = 0.0
-    """How much it looks made to mislead, in [0, 1]: 1 - 0.5 ** (disguised words)."""
+    """Degree of suspected manipulation, in [0, 1]: 1 - 0.5 ** (disguised words)."""
 
 
 def normalise(text: str) -> NormalisedText:
-    """Make ``text`` fit to be scored or kept; an empty result means that there was nothing to read.
+    """Normalise ``text`` for scoring and storage; empty where it has no content.
 
-    Steps: cap at ``MAX_BYTES`` of UTF-8; HTML to its text (scripts and styles dropped); mistaken encodings undone;
-    apostrophes, quotation marks and dashes as a keyboard has them; Unicode NFKC;
+    Steps: cap at ``MAX_BYTES`` of UTF-8; HTML to its text (scripts and styles dropped); mojibake undone;
+    apostrophes, quotation marks and dashes to ASCII; Unicode NFKC;
     remove invisible, bidirectional and unassigned characters; fold look-alikes to Latin, only inside words
     that also hold Latin letters (a word wholly in another script is left alone); drop accents of Latin
-    letters; drop URLs; mask personal data (:func:`~paiid_pipeline.sentiment.text.pii.mask`); read digits and signs
-    between letters as the letters they stand for, and join words written letter by letter; collapse white
-    space; cap at ``MAX_TOKENS`` words. Never raises.
+    letters; drop URLs; mask personal data (:func:`~paiid_pipeline.sentiment.text.pii.mask`); resolve
+    leetspeak (digits and signs between letters), and join words written letter by letter; collapse white space; cap at
+    ``MAX_TOKENS`` words. Never raises.
 
-    Most texts need none of it: a step is skipped where something that it cannot do without is not in the text, so
-    that what is skipped would have changed nothing.
+    A step is skipped where the text lacks what it needs to change anything, as in most texts.
     """
     made = _Steps()
     if len(text) > MAX_BYTES or not text.isascii():
         text = made.step("byte_cap", text, _cap_bytes(text))
     if "<" in text or "&" in text:
-        text = made.step("markup", text, _strip_markup(_strip_markup(text)))  # feeds escape what is escaped already
+        text = made.step("markup", text, _strip_markup(_strip_markup(text)))  # feeds escape twice
     if not text.isascii():
         text = made.step("mojibake", text, undo_misreading(text))
     text = as_typed(text)
@@ -125,7 +123,7 @@ def normalise(text: str) -> NormalisedText:
         text = _to_plain(made, text)
     if "/" in text or ("." in text and "www." in text.lower()):
         text = made.step("url", text, _drop_urls(text))
-    # Runs of white space would make the patterns that allow for some of it slow.
+    # Long runs of white space would make the patterns slow.
     flat = _flat(text)
     if _APART.search(flat) or _TWO_SIGNS.search(flat):
         flat = _flat(_close_up(made, text))
@@ -139,7 +137,7 @@ def normalise(text: str) -> NormalisedText:
 
 
 class _Steps:
-    """What was done so far, and to how many words it had to be done because they were disguised."""
+    """The flags of the steps so far, and the number of disguised words."""
 
     def __init__(self) -> None:
         self.flags: list[str] = []
@@ -157,7 +155,7 @@ class _Steps:
 
 
 def _to_plain(made: _Steps, text: str) -> str:
-    """The steps that only text beyond printable ASCII needs."""
+    """The steps for text beyond printable ASCII."""
     if "\u202e" in text:
         text = made.disguised("hidden", text, _OVERRIDE.sub(lambda match: (match[1] or match[2])[::-1], text))
     text = unicodedata.normalize("NFKC", text.translate(_BOXED) if _BOX.search(text) else text)
@@ -173,7 +171,7 @@ def _to_plain(made: _Steps, text: str) -> str:
 
 
 def _drop_urls(text: str) -> str:
-    # None begins before the word with the first slash, or else has www in it; to look for them takes long.
+    # No URL begins before the word with the first slash, unless it has www; searching from there is faster.
     start = 0 if "www." in text.lower() else text.rfind(" ", 0, text.find("/")) + 1
     return text[:start] + _URL.sub(" ", text[start:])
 
@@ -183,7 +181,7 @@ def _words_changed(before: str, after: str) -> int:
 
 
 def _marks(text: str, made: _Steps) -> list[str]:
-    """What a reader should know of the text as it now is."""
+    """Flags of the normalised text's content."""
     seen = ["emoji"] if not text.isascii() and _EMOJI.search(text) else []
     seen += ["cashtag"] if "$" in text and _CASHTAG.search(text) else []
     seen += [] if is_english(text) else ["non_english"]
@@ -205,8 +203,8 @@ def _flat(text: str) -> str:
 def _strip_markup(text: str) -> str:
     if not _MARKUP.search(text):
         return text
-    # One pass over the pieces between tags: the standard library's parser takes time in the square of
-    # the length on unclosed tags, 26 s at the byte cap.
+    # One pass over the pieces between tags: the standard library's parser is quadratic on unclosed tags, 26 s at
+    # the byte cap.
     kept: list[str] = []
     until = ""
     for piece in _TAG.split(text):
@@ -240,7 +238,7 @@ def _strip_marks(made: _Steps, text: str) -> str:
     if not _ACCENTED.search(text):
         return text
     apart = unicodedata.normalize("NFD", text)
-    # Vietnamese has letters with two marks, which are one character; no language has those that are not.
+    # Vietnamese letters with two marks have a precomposed character; letters without one occur in no language.
     made.disguises += sum(len(unicodedata.normalize("NFC", letter)) > 1 for letter in _MARKED.findall(apart))
     return unicodedata.normalize("NFC", _MARKS.sub("", apart)).translate(_BARRED)
 
@@ -251,7 +249,7 @@ def _read_leet(match: re.Match[str]) -> str:
         return word
     letters = sum(c.isalpha() for c in word)
     if letters < len(word) / 2 or (letters < 3 and not re.search("[03]", word)) or _AT.search(word):
-        return word  # a model's number, a name such as B2B, or two words joined by "at"
+        return word  # a product code, a name such as B2B, or two words joined by "at"
     if _AMOUNT.fullmatch(word) or _NAMED.match(word):
         return word
     read = _LEET.sub(lambda sign: _LEET_LETTERS.get(sign[0]) or _one(word, sign.start()), word)
@@ -259,12 +257,12 @@ def _read_leet(match: re.Match[str]) -> str:
 
 
 def _one(word: str, place: int) -> str:
-    """A 1 is an l before a vowel and an i elsewhere: col1apse, dec1ine; prof1t, fa1l."""
+    """The letter for a 1: l before a vowel, else i (col1apse, dec1ine; prof1t, fa1l)."""
     return "l" if word[place + 1] in "aeiouAEIOU" else "i"
 
 
 def _close_up(made: _Steps, text: str) -> str:
-    """Letters that stand one by one, apart or with signs between them, as the words that they make."""
+    """Join letters that are separated by spaces or signs."""
 
     def read(words: str | None, match: re.Match[str]) -> str:
         if words is None:
@@ -284,11 +282,11 @@ def _signed(stretch: str) -> str | None:
 
 
 def _spread(stretch: str) -> str | None:
-    """The words of single characters apart, parted where they are further apart than elsewhere; None: it is no text."""
+    """The words of spaced-out characters, split at wider gaps; None: no text."""
     characters, gaps = stretch.split(), [len(gap) for gap in re.findall(r"\s+", stretch)]
     letters = "".join(filter(str.isalpha, characters))
     if "@" in characters or (len(characters) >= _FEWEST_CARD and "".join(characters).isdigit()):
-        return "".join(characters)  # so that it can be seen to be personal data
+        return "".join(characters)  # so that personal data in it is recognised
     if len(characters) < 6 and not (len(letters) == len(characters) and letters[1:].islower()):
         return None
     if 2 * len(letters) <= len(characters):
@@ -303,5 +301,5 @@ def _one_word(match: re.Match[str]) -> str:
     letters = match[0].replace(" ", "")
     if len(letters) > _WORD_MOST:
         return match[0]
-    # An article before a word is more common than a word that begins with an a.
+    # An article before a word is more frequent than a word that begins with an a.
     return f"{letters[0]} {letters[1:]}" if letters[0] in "aA" and len(letters) > 4 else letters

@@ -1,8 +1,8 @@
-"""Personal data out of a text: e-mail addresses, phone, card and account numbers, and users' handles.
+"""Masks personal data in a text: e-mail addresses, phone, card and account numbers, and user handles.
 
-What is masked is replaced by a word in brackets, so that the text stays a sentence. A number counts as a
-card or an account only where its check digits (Luhn; ISO 7064 mod 97) or a word such as "account" beside it
-say so: prices, volumes and dates are what financial texts are made of, and must stay.
+A match is replaced by a word in brackets, so that the text stays a sentence. A number is masked as a card or account
+only by its check digits (Luhn; ISO 7064 mod 97) or a word such as "account" beside it, since prices, volumes and dates
+must be kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CARD = re.compile(
     r"(?<![\w.,-])(?:\d{13,19}|\d{4}([ .–_-])\d{4}\1\d{4}\1\d{1,7}|\d{4}([ .–_-])\d{6}\2\d{4,5})(?![\w-]|[.,]\d)"
 )
 _ISSUED = re.compile(r"4|5[0-8]|6|2[2-7]\d{14}|35\d{14}|3[47]\d{13}$|3[0689]\d{12}$")
-"""How the numbers of cards begin, by how many digits they have (ISO/IEC 7812)."""
+"""Prefixes of card numbers, by their length (ISO/IEC 7812)."""
 _IBAN = re.compile(r"(?<!\w)[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]{4}){2,7}(?:[ -]?[A-Za-z0-9]{1,3})?(?!\w)")
 _ACCOUNT = re.compile(
     r"(?i)\b((?:account|acct|a/c|routing|iban|sort code|ssn|social security)"
@@ -52,7 +52,7 @@ _PHONE_NAMED = re.compile(
 )
 _DIGITS = re.compile(r"\d(?:\D{0,3}+\d){5}")
 _NUMBER = re.compile(r"\d(?:[ ().–_-]{0,3}+\d){5}")
-"""What all numbers but an IBAN, which has letters among its digits, hold; and few figures do."""
+"""A necessary condition of all numbers but an IBAN, which has letters among its digits."""
 _IN_THREES = re.compile(r"\+(\d{1,3})((?:[ .]\d{3})+)$")
 _COUNTRY = re.compile(
     r"2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|(?:2[1-69]|3[578]|42|50|59|6[7-9]|8[0578]|9[679])\d"
@@ -63,7 +63,7 @@ _IS_MEASURED = re.compile(
     r"|subscribers|accounts|people|jobs|tonnes|tons|barrels|points|orders|bonds"
     r"|(?:this|last|in the|per) (?:day|week|month|quarter|year))\b)"
 )
-"""What follows a number that measures something."""
+"""Words after a number that is a quantity."""
 _REPORTS = re.compile(
     r"(?i)\b(?:sales|profits?|income|earnings|revenues?|turnover|loss|cash|assets|net|total\w*|rose|fell|grew|change"
     r"|compared (?:to|with)|against|from|eur|usd)\b[^.;]{0,30}$"
@@ -79,9 +79,9 @@ _FEWEST_PHONE_DIGITS, _MOST_PHONE_DIGITS = 8, 15
 
 
 def mask(text: str) -> tuple[str, tuple[str, ...]]:
-    """The text with ``[email]``, ``[card]``, ``[account]``, ``[phone]`` and ``@user`` for what they replace.
+    """The text with ``[email]``, ``[card]``, ``[account]``, ``[phone]`` and ``@user`` in place of personal data.
 
-    And which of email | card | account | phone | handle were found. Expects normalised text; linear time.
+    Also returns which of email | card | account | phone | handle were found. Expects normalised text; linear time.
     """
     found: list[str] = []
     if ("(" in text or "[" in text) and _AT_IN_WORDS.search(text):
@@ -115,7 +115,7 @@ def _card(match: re.Match[str]) -> str:
 
 
 def _iban(match: re.Match[str]) -> str:
-    # A word may follow the number as if it were its last group, so shorter readings are tried as well.
+    # A following word may look like its last group, so shorter matches are tried as well.
     parts = re.split(r"([ -])", match[0])
     for end in range(len(parts), 0, -2):
         code = "".join(parts[0:end:2]).upper()
@@ -129,7 +129,7 @@ def _checks(code: str) -> bool:
 
 
 def _account(match: re.Match[str]) -> str:
-    """The number masked, unless it is how many accounts there are: adds account 405000 this quarter."""
+    """Mask the number, unless it counts accounts: adds account 405000 this quarter."""
     plain = not _NUMBERED.search(match[1])
     counted = match[2].endswith("00") or _IS_MEASURED.match(match.string, match.end())
     if plain and (counted or _COUNTS.search(match.string, max(0, match.start() - 60), match.start())):
@@ -149,7 +149,7 @@ def _phone(match: re.Match[str]) -> str:
 
 
 def _is_figure(match: re.Match[str]) -> bool:
-    """Whether a number after a plus sign is an amount: by what stands around it, and by the groups of its digits."""
+    """Whether a number after a plus sign is an amount, by its context and the grouping of its digits."""
     if _IS_MEASURED.match(match.string, match.end()):
         return True
     threes = _IN_THREES.match(match[0])

@@ -1,7 +1,7 @@
-"""Words that were disguised by their letters, put right by the words that a model knows.
+"""Restores obfuscated words by a model's vocabulary.
 
-A model's vocabulary lists its words by how common they are, and the n-th commonest word makes up about 1 / n of a
-text (Zipf's law). So the logarithm of its place is what a word costs, and of two readings the cheaper is the likelier.
+A vocabulary is sorted by frequency, and the n-th most frequent word makes up about 1 / n of a text (Zipf's law). So the
+logarithm of its rank is a word's cost (negative log-probability), and of two candidates the cheaper is more probable.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from operator import add
 
 _LONGEST = 20
 _UNKNOWN = 13.0
-"""What a word outside the vocabulary costs: as much as two that are fairly common."""
+"""Cost of a word outside the vocabulary: that of two fairly common ones."""
 _PER_WORD = math.log(11)
-"""The shares 1 / n add up to about 11 over some 30,000 words."""
+"""Normalisation: the frequencies 1 / n sum to about 11 over some 30,000 words."""
 _CLEARLY = math.log(100)
-"""How much less two known words must cost as one to be taken for one."""
+"""Minimum cost difference for joining two known words."""
 _SURELY = math.log(2000)
 _STRANGE = "_*·"
-"""Signs that never part words."""
+"""Signs that never separate words."""
 _COMMON = math.log(300) + _PER_WORD
-"""Words this common stand beside any other, "a long way" is not along: with one of them, ``_SURELY`` is asked."""
+"""Words cheaper than this occur beside any other ("a long way" is not along): they need ``_SURELY`` to be joined."""
 _SHORT = frozenset(re.findall("[a-z]+", "a i am an as at be by do go he if in is it me my no of on or so to up us we"))
-"""What is a word in two letters or fewer; vocabularies have many more, which are parts of words."""
+"""Words of one or two letters; vocabularies have many more, which are word pieces."""
 _WORD = re.compile(rf"(?<![\w$#@])[A-Za-z]{{4,{_LONGEST}}}(?!\w)")
 _PARTS = re.compile(r"(?<![\w'’&.$#@-])([A-Za-z]+)([._*·-])(?=([a-z]+)(?![\w'’&-]))")
 _SPELT = 4
 _LETTERS = re.compile(rf"(?<![\w'’&.-])[A-Za-z](?: [A-Za-z]){{{_SPELT - 1},}}(?![\w'’&-])")
 _MANY = 8
-"""As many letters one by one are no list and no initials, even where no words are found in them."""
+"""Minimum letters of a spaced-out run that is neither a list nor initials, even where no words are found in it."""
 _FEWEST_WHOLE = 4
 _FEWEST_MADE = 5
 _INSIDE = "##"
 _GOES_ON = 3.0
-"""What it costs more to go on with a word than to begin another."""
+"""Additional cost of a word piece over a new word."""
 _DIGITS = re.compile(
     r"(?<![\w$#@.,/-])(?=[A-Za-z]*[0134578$@])[A-Za-z0134578][A-Za-z0134578$@]{2,}[A-Za-z$](?![\w$@/])"
 )
@@ -52,14 +52,14 @@ _DOUBLE = re.compile(r"(.)\1")
 
 
 def speller(words: Sequence[str]) -> Callable[[str], str]:
-    """A function that undoes what was done to the letters of words, where ``words`` leave one clear way to.
+    """A function that restores obfuscated words where ``words`` leave exactly one candidate.
 
-    ``words`` are a model's own, in lower case, the commonest first, and parts of words after ``##``. A word that
-    they do not have is read as the one that a swap of two neighbouring letters, fewer repetitions of one, or letters
-    for digits and signs make of it. Two neighbours are read as one word, and letters one by one as words, where that
-    is clearly more likely. Names, which are far from any word, stay; so does case.
+    ``words``: a model's vocabulary in lower case, most frequent first, word pieces after ``##``. An unknown word is
+    corrected by a transposition of neighbouring letters, fewer repetitions, or letters for digits and signs. Two
+    neighbours are joined, and spaced-out letters split into words, where that is clearly more probable. Names, which
+    are far from any word, are unchanged; case is preserved.
     """
-    return _Speller(words).put_right
+    return _Speller(words).restore
 
 
 class _Speller:
@@ -73,20 +73,20 @@ class _Speller:
         self._words = _Remembered(_word_of)
         self._kinds = _Remembered(self._kind)
 
-    def put_right(self, text: str) -> str:
+    def restore(self, text: str) -> str:
         tokens = text.split(" ")
         words = list(map(self._words.__getitem__, tokens))
         kinds = "".join(map(self._kinds.__getitem__, tokens))
         if self._wholes.isdisjoint(map(add, words, words[1:])) and not _AMISS.search(kinds):
-            return text  # as most are: no token changes, and no neighbours can be one word, so that nothing below would
+            return text  # the usual case: no token changes, and no neighbours can be joined
         tokens = self._whole(_LETTERS.sub(self._spell_out, text).split(" "))
         return " ".join([self._token(each) if self._kinds[each] == _CHANGED else each for each in tokens])
 
     def _kind(self, token: str) -> str:
-        """What has to be known of a token to pass over it, whatever stands beside it.
+        """The class of a token, by which a text can be skipped.
 
-        x: it is read as something else. A: a word of one letter; S: another single letter. Of an unknown word, F: the
-        next may go on with it; L: it may go on with the one before; E: either. And a full stop: none of these.
+        x: it is corrected. A: a word of one letter; S: another single letter. Of an unknown word, F: it may be joined
+        to the next; L: to the previous; E: to either. A full stop: none of these.
         """
         first, last, known = token.isalpha(), token[:1].islower(), self._words[token] in self._costs
         if first and (known or len(token) == 1):
@@ -96,7 +96,7 @@ class _Speller:
         return "." if known or not (first or last) else "E" if first and last else "F" if first else "L"
 
     def _whole(self, tokens: list[str]) -> list[str]:
-        """The tokens, and of two that are one word, one."""
+        """The tokens with joined neighbours."""
         words = list(map(self._words.__getitem__, tokens))
         found = list(compress(count(), map(self._wholes.__contains__, map(add, words, words[1:]))))
         known = map(self._costs.__contains__, words)
@@ -120,7 +120,7 @@ class _Speller:
     def _token(self, token: str) -> str:
         word = token.strip(_AROUND)
         if word.lower() == word.upper():
-            return token  # figures and signs: there are no letters
+            return token  # no letters
         if not word.isalpha():
             token = _PARTS.sub(self._join, _DIGITS.sub(self._digits, token))
         elif word.lower() in self._costs:
@@ -156,7 +156,7 @@ class _Speller:
         return whole + (_CLEARLY if min(first, second) > _COMMON else _SURELY) < first + second
 
     def _is_made(self, word: str) -> bool:
-        """Whether it is a known word that goes on."""
+        """Whether it is a known word and a word piece."""
         ends = range(_FEWEST_MADE, len(word) - 1)
         return any(word[:end] in self._costs and word[end:] in self._parts for end in ends)
 
@@ -167,7 +167,7 @@ class _Speller:
         return _like(" ".join(words), letters) if one or len(letters) >= _MANY else match[0]
 
     def _words_in(self, letters: str) -> list[str]:
-        """The cheapest words that the letters are made of; those of unknown ones stand alone."""
+        """The cheapest segmentation into words; letters of unknown words stay single."""
         best: list[tuple[float, int, str]] = [(0.0, 0, "")]
         for end in range(1, len(letters) + 1):
             ways = [(best[-1][0] + _UNKNOWN, end - 1, " ")]
@@ -194,7 +194,7 @@ class _Speller:
 
 
 class _Remembered(dict[str, str]):
-    """What ``find`` says of tokens, most of which come again and again; so many, and so long, as memory allows."""
+    """A bounded cache of ``find`` by token."""
 
     def __init__(self, find: Callable[[str], str]) -> None:
         super().__init__()
@@ -210,14 +210,14 @@ class _Remembered(dict[str, str]):
 
 
 def _word_of(token: str) -> str:
-    """What is compared of a token that may be a part of a word; of any other, what is in no word."""
+    """The letters of a token that may be part of a word; a space for any other."""
     if token.isalpha():
         return token.lower()
     return token.lower().replace(",", "").replace(".", "") if token[:1].islower() else " "
 
 
 def _near(word: str) -> list[str]:
-    """What a word may have been, in lower case; of what may be a name, only the letters after the first are touched."""
+    """Correction candidates in lower case; of possible names, only the letters after the first are changed."""
     lower, plain = word.lower(), word.islower()
     places = range(0 if plain and len(word) > 4 else 1, len(word) - 1 if plain or len(word) > 4 else 0)
     near = [lower[:i] + lower[i + 1] + lower[i] + lower[i + 2 :] for i in places]
@@ -229,6 +229,6 @@ def _near(word: str) -> list[str]:
 
 
 def _like(made: str, model: str) -> str:
-    """``made`` in the case of ``model``, letter by letter; spaces are in addition."""
+    """``made`` in the case of ``model``, letter by letter, skipping spaces."""
     letters = iter(model)
     return "".join(c.upper() if c != " " and next(letters, "").isupper() else c for c in made)

@@ -1,7 +1,7 @@
-"""Text as it was typed: mistaken encodings undone, and quotation marks and dashes as a keyboard has them.
+"""Repairs mojibake, and normalises quotation marks and dashes to ASCII.
 
-UTF-8 that was read as another encoding shows two to four odd signs for each character (donâ€™t for don’t), and read
-so twice, more. Each such group is put right on its own, so that a text may be spoilt in part.
+UTF-8 decoded as another encoding shows two to four characters for each (donâ€™t for don’t), more if decoded so twice.
+Each such group is repaired on its own, since a text may be affected in part.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 _MOST_ROUNDS = 3
 _C1_READ = {chr(byte): bytes([byte]).decode("cp1252", "ignore") for byte in range(0x80, 0xA0)}
 _BYTES = {**{chr(byte): byte for byte in range(0x80, 0x100)}, **{c: ord(c1) for c1, c in _C1_READ.items() if c}}
-"""Of characters as Latin-1 or as Windows-1252, which has signs where Latin-1 has controls."""
+"""Bytes by character of Latin-1 or Windows-1252, which has signs where Latin-1 has controls."""
 _TAIL = "".join(sign for sign, byte in _BYTES.items() if byte < 0xC0)
 _MISREAD = re.compile(
     rf"[ÂÃ][{_TAIL}]|[ÄÅ][{_TAIL}](?=[A-Za-z])|(?<=[A-Za-zƒ])[ÄÅ][{_TAIL}]"
@@ -22,7 +22,7 @@ _CUT = re.compile(
     r"â€(?=\W|$)|(?<!\+)Â(?= )|(?<=[a-z])Ã (?= |[a-z])|(?<=n)â(?=t(?!\w))|(?<=[A-Za-z])â(?=(?:s|re|ve|ll)(?!\w))"
 )
 _CUT_READ = {"â€": '"', "Â": "", "Ã ": "à", "â": "'"}
-"""Groups whose last sign cannot be seen, and was lost on the way or became a space."""
+"""Repairs of groups whose last, invisible character was lost or became a space."""
 _OTHER_ENCODINGS = ("cp437", "cp850", "mac_roman")
 _OFTEN_MISREAD = "‘’“”–—…•€™" + "".join(map(chr, range(0xC0, 0x100)))
 _FIRST_SIGNS = "ÂÃÄÅÎÏÐÑØÙÚÛâãäåæçèéêëìíïð‚√ΓÔ├"
@@ -43,14 +43,14 @@ _KEYS = {
 }
 _SIGN = re.compile(f"[{''.join(_KEYS)}]")
 _BETWEEN_WORDS = re.compile(r"[-.](?<=[^\W\d_].)(?:(?<=-)-+|(?<=\.)\.{2,})(?=[^\W\d_])")
-"""What is looked for begins each pattern, and what must stand before it follows: it is found several times as fast."""
+"""The lookbehind follows the sign in the pattern, which is several times faster."""
 
 
 def undo_misreading(text: str) -> str:
-    """The text before its bytes were read in another encoding than theirs; any other text as it is.
+    """Undo up to three rounds of mojibake; other text is unchanged.
 
-    Groups are replaced only where they are valid UTF-8 of what may well stand there: Latin letters, punctuation,
-    signs and emoji; letters of other scripts where several come together. What is spoilt more than thrice stays.
+    Groups are replaced only where they are valid UTF-8 of plausible characters: Latin letters, punctuation, signs and
+    emoji; letters of other scripts where several come together.
     """
     if text.isascii() or not _ANY_SIGN.search(text):
         return text
@@ -65,9 +65,9 @@ def undo_misreading(text: str) -> str:
 
 
 def as_typed(text: str) -> str:
-    """Apostrophes, quotation marks, hyphens and dashes as a keyboard has them.
+    """ASCII apostrophes, quotation marks, hyphens and dashes.
 
-    An apostrophe that was lost comes back (don?t, don t); dashes and dots no longer join the words beside them.
+    Lost apostrophes are restored (don?t, don t); dashes and ellipses are separated from the words around them.
     """
     if "?" in text or "\ufffd" in text:
         text = _LOST.sub("'", text)
@@ -88,12 +88,12 @@ def _read_again(group: re.Match[str]) -> str:
 
 
 def _from_others(text: str) -> str:
-    groups, readings = _others()
-    return groups.sub(lambda group: readings[group[0]], text)
+    groups, characters = _others()
+    return groups.sub(lambda group: characters[group[0]], text)
 
 
 @cache
 def _others() -> tuple[re.Pattern[str], dict[str, str]]:
-    """What the commonest characters look like, read in the encodings of DOS and of old Macintoshes."""
+    """A pattern of common characters decoded as DOS or old Macintosh encodings, and their repairs."""
     seen = {c.encode().decode(encoding): c for encoding in _OTHER_ENCODINGS for c in _OFTEN_MISREAD}
     return re.compile("|".join(map(re.escape, sorted(seen)))), seen

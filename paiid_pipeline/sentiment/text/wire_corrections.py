@@ -1,4 +1,4 @@
-"""What a headline says of an earlier one, by the conventions of the news agencies.
+"""Recognises corrections, updates and withdrawals by the marks of the news agencies.
 
 Reuters writes CORRECTED-, REFILE-, UPDATE 2-, WITHDRAWN- and "(Corrects …)" before the first paragraph; AP
 "Correction:" and "KILL"; Dow Jones "Correction to … Article"; Bloomberg "(Correct)" and "(Update1)" behind; press
@@ -14,17 +14,17 @@ from typing import Literal
 CorrectionKind = Literal["correction", "update", "withdrawal"]
 
 KINDS: tuple[CorrectionKind, ...] = ("withdrawal", "correction", "update")
-"""What a later article may be to an earlier one, the gravest first; each is a flag of its score as well."""
+"""The relation of a later article to an earlier one, gravest first; also a flag of its score."""
 
 
 @dataclass(frozen=True)
 class Lead:
-    """A headline and what it is to an earlier one."""
+    """A headline and its relation to an earlier one."""
 
     headline: str
     """Without the agency's marks."""
     kind: CorrectionKind | None
-    """None: a story of its own."""
+    """None: no correction."""
 
 
 _CORRECTED = (
@@ -59,16 +59,16 @@ _NOTE = re.compile(
     r"(?=[^.]{0,300}(?:\)|:))|(?P<c2>\ban earlier version of this (?:article|story|report|headline))",
     re.IGNORECASE,
 )
-"""A note in brackets before the text, or the usual apology in it."""
+"""A note in brackets before the text, or the usual notice in it."""
 
 _LONGEST = 1_000
 """Longer than any headline, in characters."""
 
 
 def lead_of(headline: str, summary: str = "") -> Lead:
-    """The headline without its marks, and the gravest that they, or a note in the summary, say it is.
+    """The headline without its marks, and the gravest relation that they, or a note in the summary, state.
 
-    They are looked for in the first line, unless that is too long for a headline; a text behind it stays.
+    Marks are recognised in the first line, unless it is too long for a headline; text after it is kept.
     """
     found: set[CorrectionKind] = set()
     bare, newline, behind = headline.strip().partition("\n")
@@ -86,7 +86,7 @@ def lead_of(headline: str, summary: str = "") -> Lead:
 
 
 def _is_mark(mark: re.Match[str]) -> bool:
-    """Whether it is written as one: a word in small letters before a hyphen is none ("update-heavy week")."""
+    """Whether it is a mark: a lower-case word before a hyphen is none ("update-heavy week")."""
     text = mark.group().strip()
     return text[-1] != "-" or text.rstrip("-").strip().upper() == text.rstrip("-").strip()
 

@@ -108,10 +108,10 @@ def test_one_thing_to_change_is_enough() -> None:
 def test_no_real_text_that_needs_a_change_is_passed_over(data_dir: Path) -> None:
     vocabulary = json.loads((bundled_base() / "tokenizer.json").read_text())["model"]["vocab"]
     words = [word for word in sorted(vocabulary, key=vocabulary.__getitem__) if word.lstrip("#").isalpha()]
-    put_right, slowly = speller(words), at_length(words)
+    restore, slowly = speller(words), at_length(words)
     texts = [normalise(text).text for text in real_texts(data_dir)]
     assert len(texts) > 1000
-    assert [text for text in texts if put_right(text) != slowly(text)] == []
+    assert [text for text in texts if restore(text) != slowly(text)] == []
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spelling, "_REMEMBERED", 10)
     known = spelling._Speller(WORDS)
     for number in range(100):
-        known.put_right(f"fruad word{number} {'x' * 1000}{number}")
+        known.restore(f"fruad word{number} {'x' * 1000}{number}")
     assert 0 < len(known._kinds) <= 10
     assert max(map(len, known._kinds)) < 100
 
