@@ -101,8 +101,8 @@ def test_every_fold_and_its_interval_is_reported_and_a_second_call_trains_nothin
     def none(*_: object) -> None:
         raise AssertionError("it trained again")
 
-    monkeypatch.setattr(cross_validation, "train_general", none)
-    monkeypatch.setattr(cross_validation, "train_further", none)
+    monkeypatch.setattr(cross_validation, "train_stage_1", none)
+    monkeypatch.setattr(cross_validation, "train_stage_2", none)
     assert cross_validate(data, recipe, tmp_path, folds=(0, 1)) == report
 
 

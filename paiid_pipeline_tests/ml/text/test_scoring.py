@@ -212,7 +212,7 @@ def test_a_fitted_blend_is_used_where_it_is_signed_and_the_seed_where_it_is_not(
     sign(tmp_path / "ensemble")
     deaf = open_analyzer(tmp_path, key=KEY)
     assert deaf.blend == DEFAULT_WEIGHTS
-    assert "hears none" in deaf.route.unavailable["ensemble"]
+    assert "gives weight to none" in deaf.route.unavailable["ensemble"]
     (tmp_path / "ensemble" / "blend.json").write_text('{"weights": {}}')
     sign(tmp_path / "ensemble")
     broken = open_analyzer(tmp_path, key=KEY)
