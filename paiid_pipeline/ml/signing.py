@@ -29,7 +29,7 @@ KEY_VARIABLE: Final = "PAIID_MODEL_KEY"
 
 _SETTLED_SECONDS = 2.0
 _VERIFIED: Final[dict[tuple[Path, bytes], tuple[list[_Entry], str]]] = {}
-"""Of folders that were verified in this process, by the public key: what they were then, and their digest."""
+"""By folder and public key: the files of a folder verified in this process, and its digest."""
 
 KeySource = Callable[[], "SigningKey"]
 """Opens the key when first needed. Raises LookupError with the remedy where there is none."""
@@ -109,10 +109,10 @@ def sign_folder(folder: Path, key: SigningKey) -> str:
 def verify_folder(folder: Path, public: bytes) -> str:
     """Verify a folder signed by the owner of ``public``, and return its digest.
 
-    Hashes bytes: no weights, configuration or tokenizer is parsed. A folder is hashed once a process, and again when the
-    name, inode, size or times of one of its files change. Raises UntrustedModelError, naming the file and the remedy,
-    where the folder is unsigned or signed by another key, or a file was changed, added or removed, is a link, or is of
-    a kind that is not allowed.
+    Hashes bytes: no weights, configuration or tokenizer is parsed. A folder is hashed once a process, and again when
+    the name, inode, size or times of one of its files change. Raises UntrustedModelError, naming the file and the
+    remedy, where the folder is unsigned or signed by another key, or a file was changed, added or removed, is a link,
+    or is of a kind that is not allowed.
     """
     before, stamp = SystemClock().now().timestamp(), _stamp(folder)
     known = _VERIFIED.get((folder, public))
@@ -126,7 +126,7 @@ def verify_folder(folder: Path, public: bytes) -> str:
 
 
 class _Entry(NamedTuple):
-    """What tells that a file, or a folder, is another or was changed; ``changed`` in nanoseconds."""
+    """The identity and version of a file or folder; times in nanoseconds."""
 
     name: str
     inode: int

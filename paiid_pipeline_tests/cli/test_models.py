@@ -77,7 +77,7 @@ def test_the_report_is_made_by_one_command_and_a_second_one_trains_nothing(
     text = (tmp_path / "report.md").read_text()
     assert "| phrase bank, never seen | 350 | " in text
     assert "| tweets | 0 | 0 | " in text
-    monkeypatch.setattr(cross_validation, "train_general", None)
+    monkeypatch.setattr(cross_validation, "train_stage_1", None)
     assert models(*asked, tmp_path / "report.json") == 0
     found = json.loads((tmp_path / "report.json").read_text())
     low, value, high = (found["tweets"]["all"]["accuracy"][name] for name in ("low", "value", "high"))
