@@ -217,7 +217,7 @@ def test_a_fitted_blend_is_used_where_it_is_signed_and_the_seed_where_it_is_not(
     sign(tmp_path / "ensemble")
     broken = open_analyzer(tmp_path, key=KEY)
     assert broken.blend == DEFAULT_WEIGHTS
-    assert "no blend" in broken.route.unavailable["ensemble"]
+    assert "lacks 'version'" in broken.route.unavailable["ensemble"]
 
 
 texts = st.lists(
