@@ -125,6 +125,11 @@ def _answer_errors(app: FastAPI, clock: Clock) -> None:
     async def unavailable(_request: Request, error: Exception) -> Response:
         return ApiError("SERVICE_UNAVAILABLE", str(error)).response(clock.now())
 
+    async def unexpected(_request: Request, error: Exception) -> Response:
+        words = f"an error that should not be ({type(error).__name__}): see the API's log"
+        return ApiError("INTERNAL_ERROR", words).response(clock.now())
+
+    app.add_exception_handler(Exception, unexpected)
     app.add_exception_handler(ApiError, refused)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, no_route)

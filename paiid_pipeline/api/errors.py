@@ -9,12 +9,13 @@ from typing import Any, Literal
 import orjson
 from starlette.responses import Response
 
-Code = Literal["SYMBOL_NOT_FOUND", "SERVICE_UNAVAILABLE", "INVALID_PARAMETERS", "NOT_FOUND"]
+Code = Literal["SYMBOL_NOT_FOUND", "SERVICE_UNAVAILABLE", "INVALID_PARAMETERS", "NOT_FOUND", "INTERNAL_ERROR"]
 _STATUS: Mapping[Code, int] = {
     "SYMBOL_NOT_FOUND": 404,
     "NOT_FOUND": 404,
     "INVALID_PARAMETERS": 422,
     "SERVICE_UNAVAILABLE": 503,
+    "INTERNAL_ERROR": 500,
 }
 
 

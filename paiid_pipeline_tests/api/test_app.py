@@ -15,6 +15,7 @@ import redis
 
 from paiid_pipeline.api.app import create_app
 from paiid_pipeline.cache import CacheManager
+from paiid_pipeline.serving import answers
 from paiid_pipeline.serving.hot_results import envelopes
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.warehouse import Warehouse, migrate
@@ -180,6 +181,16 @@ def test_only_dev_answers_without_asking_who_calls(variables: dict[str, str], en
     settings = load_settings({**variables, "PAIID_ENV": environment, "PAIID_MODEL_KEY": "ab" * 32})
     with pytest.raises(LookupError, match=f"PAIID_ENV={environment}.*does not ask yet who calls"):
         create_app(settings)
+
+
+def test_an_unexpected_error_has_the_form_of_the_others_and_tells_nothing_of_itself(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(answers, "newest_signals", fails)
+    assert "secret" not in error(client.get("/api/signals"), 500, "INTERNAL_ERROR")
 
 
 def test_the_schema_describes_the_routes(client: httpx.Client) -> None:
