@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -75,6 +76,13 @@ def worker_number() -> int:
 @pytest.fixture
 def postgres_url(postgres_server_url: str) -> Iterator[str]:
     """An address whose tables all land in a fresh, empty schema, dropped after the test."""
+    with fresh_schema(postgres_server_url) as url:
+        yield url
+
+
+@contextmanager
+def fresh_schema(postgres_server_url: str) -> Iterator[str]:
+    """An address whose tables all land in a fresh, empty schema, dropped at the end."""
     schema = f"test_{uuid4().hex[:12]}"
     _execute(postgres_server_url, f"create schema {schema}")
     joint = "&" if urlsplit(postgres_server_url).query else "?"

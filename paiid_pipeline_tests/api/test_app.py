@@ -19,6 +19,7 @@ from paiid_pipeline.serving import answers
 from paiid_pipeline.serving.hot_results import envelopes
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.warehouse import Warehouse, migrate
+from paiid_pipeline_tests.conftest import fresh_schema
 from paiid_pipeline_tests.sources.fake_vendor import serving
 from paiid_pipeline_tests.warehouse.rows import (
     MINUTE,
@@ -36,16 +37,21 @@ from paiid_pipeline_tests.warehouse.rows import (
 NOW = T0 + timedelta(minutes=1)
 
 
-@pytest.fixture
-def filled(postgres_url: str) -> str:
-    """A warehouse with a decision on AAPL, and nothing on TWX."""
-    migrate(postgres_url)
-    with Warehouse(postgres_url) as opened:
+@pytest.fixture(scope="module")
+def filled(postgres_server_url: str) -> Iterator[str]:
+    """A warehouse with a decision on AAPL, and nothing on TWX; no test writes to it."""
+    with fresh_schema(postgres_server_url) as url:
+        migrate(url)
+        _fill(url)
+        yield url
+
+
+def _fill(url: str) -> None:
+    with Warehouse(url) as opened:
         opened.bars.write(bars(bar(T0 - MINUTE, 92.5)), T0)
         opened.indicators.write(indicators(indicator(T0, rsi_14=28.0, macd=0.1, bb_position="lower", regime="range")))
         opened.symbol_sentiment.write(sentiments(sentiment(T0, score=0.4, confidence=0.5, model="ensemble")))
         opened.signals.write(signals(signal(T0)), "run")
-    return postgres_url
 
 
 @pytest.fixture
