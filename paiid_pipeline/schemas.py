@@ -36,7 +36,7 @@ BARS: Schema = {
     "trade_count": pl.Int64,  # null where the vendor gives none
     "source": pl.String,
 }
-"""What a source hands over: bars that have ended, one per (symbol, timeframe, bar_start)."""
+"""Validated bars that have ended, one per (symbol, timeframe, bar_start)."""
 
 KNOWN: Schema = {"known_at": MOMENT, "nominal": pl.Boolean}
 STORED_BARS: Schema = {**BARS, **KNOWN}
@@ -68,7 +68,7 @@ NEWS: Schema = {
 STORED_NEWS: Schema = {**NEWS, **KNOWN}
 
 REFUSALS: Schema = {"source": pl.String, "reason": pl.String, "payload": pl.String}
-"""What a source refused: a reason in snake_case, and the whole of what came as JSON text."""
+"""What was quarantined: the reason in snake_case, and the payload as JSON text."""
 
 ARTICLE_SENTIMENT: Schema = {
     "article_id": pl.String,
@@ -83,7 +83,7 @@ ARTICLE_SENTIMENT: Schema = {
     "p_positive": pl.Float64,
     "confidence": pl.Float64,  # in [0, 1]
     "flags": pl.List(pl.String),
-    "fingerprint": pl.String,  # of the text, to know near copies by; null in rows from before there was one
+    "fingerprint": pl.String,  # MinHash of the text, for near-duplicates; null in rows from before
 }
 _SCORED = {name: kind for name, kind in ARTICLE_SENTIMENT.items() if name != "fingerprint"}
 STORED_ARTICLE_SENTIMENT: Schema = {**_SCORED, **KNOWN, "fingerprint": pl.String}
@@ -102,12 +102,12 @@ DECISIONS: Schema = {
     "symbol": pl.String,
     "horizon": pl.String,  # intraday | daily
     "as_of": MOMENT,  # the decision time T on the grid
-    "known_by": MOMENT,  # T plus the settle time, feed delay included: only rows with known_at <= known_by count
+    "known_by": MOMENT,  # T plus the decision lag, feed delay included: only rows with known_at <= known_by count
     "session": pl.Date,
     "session_open": MOMENT,
     "anchor": MOMENT,  # start of the history that the decision may use
 }
-"""What is to be decided: one row a symbol, horizon and decision time."""
+"""The decision grid: one row a symbol, horizon and decision time."""
 
 SYMBOL_SENTIMENT: Schema = {
     "symbol": pl.String,
@@ -115,19 +115,19 @@ SYMBOL_SENTIMENT: Schema = {
     "as_of": MOMENT,
     "score": pl.Float64,  # decayed mean in [-1, 1]; null without articles
     "confidence": pl.Float64,  # null without articles
-    "article_count": pl.Int64,  # near copies of a story are one
+    "article_count": pl.Int64,  # near-duplicates count once
     "disagreement": pl.Float64,  # weighted standard deviation of the scores; null without articles
     "newest_published_at": MOMENT,
     "model": pl.String,
     "model_version": pl.String,
     "inputs_hash": pl.String,
-    "novelty": pl.Float64,  # stories / articles heard, in (0, 1]; null without articles
+    "novelty": pl.Float64,  # distinct articles / articles, in (0, 1]; null without articles
 }
 
 INDICATORS: Schema = schema()
 
 WITHHELD: Schema = {"symbol": pl.String, "horizon": pl.String, "as_of": MOMENT, "reason": pl.String}
-"""A decision that could not be made, and why; counted in metadata, never silently absent."""
+"""A decision that was not made, and why; counted in metadata, never silently absent."""
 
 SignalClass = Literal["STRONG_BUY", "BUY", "HOLD", "SELL", "STRONG_SELL"]
 
@@ -153,17 +153,16 @@ SIGNALS: Schema = {
 }
 STORED_SIGNALS: Schema = {**SIGNALS, "run_id": pl.String}
 
-_STAKE = ("symbol", "horizon", "as_of", "signal", "price", "stop_loss", "position_fraction", "valid_until")
-PRIOR_POSITIONS: Schema = {name: SIGNALS[name] for name in _STAKE}
-"""What a signal staked: all that later signals need to know of it."""
+_POSITION = ("symbol", "horizon", "as_of", "signal", "price", "stop_loss", "position_fraction", "valid_until")
+PRIOR_POSITIONS: Schema = {name: SIGNALS[name] for name in _POSITION}
+"""The position of a signal: all that the sizing of later signals depends on."""
 
 QUARANTINED_BARS: Schema = {"symbol": pl.String, "known_at": MOMENT, "reason": pl.String}
-"""Bars that were quarantined: of which symbol, when, and why."""
-
+"""Quarantined bars: symbol, receipt and reason."""
 
 MODEL_EVALUATIONS: Schema = {
     "model": pl.String,  # custom_bert | ensemble | signal_model | …
-    "version": pl.Int64,  # in the register of models
+    "version": pl.Int64,  # in the model registry
     "evaluated_at": MOMENT,
     "metric": pl.String,  # accuracy | macro_f1 | ece | rank_ic | …
     "value": pl.Float64,
@@ -175,7 +174,7 @@ MODEL_EVALUATIONS: Schema = {
     "verdict": pl.String,  # the reasons of the gate
     "run_id": pl.String,
 }
-"""How good a version of a model was found to be, on data that it was not fitted on: a row a metric."""
+"""Out-of-sample evaluations of model versions: a row a metric."""
 
 
 def empty(schema: Schema) -> pl.DataFrame:

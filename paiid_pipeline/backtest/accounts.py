@@ -1,8 +1,7 @@
-"""Prices on a grid of bars, and what accounts that trade on it come to.
+"""Accounts of strategies that trade on a price panel.
 
-Accounts are kept in shares and cash, bar by bar, for many strategies at once; so positions drift with
-prices, costs are paid on what is really traded, and the equity is the sum of what each symbol earned.
-An account starts at 1 and earns no interest on cash.
+Accounts are kept in shares and cash, bar by bar, for many strategies at once: positions drift with prices, costs are
+paid on the traded value, and the equity is 1 plus the gains of all symbols. Cash earns no interest.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from paiid_pipeline.backtest.prices import _YEAR, PricePanel
 
 @dataclass(frozen=True)
 class Costs:
-    """What trading costs: shares of what is traded, in basis points a side, and of what is short, a year."""
+    """Trading costs: basis points a side on the traded value, and a yearly rate on short positions."""
 
     commission_bp: Sequence[float] = (0.0, 5.0, 10.0)
-    """The levels to account for side by side."""
+    """Levels, each with its own accounts."""
     slippage_bp: float = 1.0
-    """Paid on top of every level: half a spread, or what the order itself moves."""
+    """On top of every level: half the spread plus market impact."""
     borrow_rate: float = 0.01
     """On the value of short positions, for the calendar time that they are held."""
 
@@ -34,7 +33,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Accounts:
-    """What so many accounts came to: arrays of (bars, accounts), at the close of each bar but for ``turnover``.
+    """Accounts as arrays of (bars, accounts), at the close of each bar but for ``turnover``.
 
     ``turnover``: what was traded at the open over the equity, both sides counted. ``gross``: the value of
     all positions, long and short, over the equity. ``earned``: (accounts, symbols), after costs, in units of the
@@ -55,14 +54,14 @@ class Accounts:
 
     @property
     def reconciliation_error(self) -> float:
-        """The largest gap between an account's equity and 1 + what its symbols earned: rounding alone."""
+        """The largest difference between an account's equity and 1 + the gains of its symbols: rounding alone."""
         return float(np.max(np.abs(self.equity[-1] - 1.0 - self.earned.sum(axis=1))))
 
 
 def simulate(grid: PricePanel, targets: Floats, cost_rates: Floats, borrow_rate: float) -> Accounts:
-    """Keep the accounts of ``targets`` (accounts, bars, symbols), each with its cost rate a side.
+    """Simulate ``targets`` (accounts, bars, symbols), shares of the equity, each account with its cost rate a side.
 
-    At each open a position is brought to its target share of what the account is then worth; one without
+    At each open a position is rebalanced to its target share of the equity then; one without
     a bar cannot be traded and is marked at its newest close. A symbol whose bars end for good is sold
     (or bought back) at its last close, costs paid. An account worth nothing or less takes no new position.
     """

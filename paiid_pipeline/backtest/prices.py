@@ -23,8 +23,8 @@ class PricePanel:
     """Adjusted prices on one grid of bars: ``opens``, ``closes``, ``highs`` and ``lows`` are (bars, symbols).
 
     NaN where a symbol has no bar; an open alone may be NaN, at which nothing is traded. ``starts`` and ``ends``
-    are microseconds UTC, ascending. Prices carry
-    splits and dividends, so that the ratio of any two is what a holder earned between them.
+    are microseconds UTC, ascending. Prices are
+    adjusted for splits and dividends, so that the ratio of any two is the gross total return between them.
     """
 
     symbols: tuple[str, ...]
@@ -60,10 +60,10 @@ class PricePanel:
         return PricePanel(self.symbols, self.starts[bar:], self.ends[bar:], *prices)
 
     def forward_returns(self, bars: int) -> Floats:
-        """From the open of each bar to the open of the bar so many later, (bars, symbols).
+        """Simple returns from the open of each bar to the open so many bars later, (bars, symbols).
 
-        A symbol that is halted or gone by then leaves at its newest close before; NaN where it has no bar
-        to enter by, and where the grid ends too soon.
+        A symbol without a bar then exits at its newest close before; NaN without a bar to enter at, and where the
+        grid ends too soon.
         """
         found = np.full_like(self.opens, np.nan)
         leave = np.where(self.live[bars:], self.opens[bars:], self.marks[bars - 1 : -1])

@@ -1,7 +1,6 @@
-"""How good a series of returns or a set of forecasts is, and how sure that is.
+"""Performance statistics of returns and forecasts, with intervals.
 
-Returns are simple, a number a period (0.01 is one percent). A statistic without enough data to mean
-anything is NaN, never 0.
+Returns are simple, one a period (0.01 is one percent). A statistic with too little data is NaN, never 0.
 """
 
 from __future__ import annotations
@@ -23,7 +22,11 @@ _NEGLIGIBLE = 1e-12
 
 
 def sharpe(returns: Floats, periods: float) -> float:
-    """mean / standard deviation (n - 1), times sqrt(periods a year); Sharpe 1994, risk-free rate 0."""
+    """mean / standard deviation (n - 1), times sqrt(periods a year); Sharpe 1994, risk-free rate 0.
+
+    >>> round(sharpe(np.array([0.01, -0.005, 0.02, 0.0]), periods=252), 2)
+    8.95
+    """
     if len(returns) < 2 or (spread := float(np.std(returns, ddof=1))) < _NEGLIGIBLE:
         return math.nan
     return float(np.mean(returns)) / spread * math.sqrt(periods)
@@ -37,7 +40,7 @@ def sortino(returns: Floats, periods: float) -> float:
 
 
 def expected_best_sharpe(trials: int, variance: float) -> float:
-    """The Sharpe ratio that the best of so many worthless trials is expected to show.
+    """The expected maximum of the Sharpe ratios of so many trials whose true ratio is 0.
 
     sqrt(V) ((1 - g) z(1 - 1/N) + g z(1 - 1/(N e))), g Euler's constant: Bailey and López de Prado, "The
     deflated Sharpe ratio", 2014. ``variance``: of the trials' Sharpe ratios, a period. 0 for one trial.
@@ -64,7 +67,7 @@ def deflated_sharpe(returns: Floats, trials: int, variance: float | None = None)
     """The probability that the true Sharpe ratio is above 0, though this is the best of ``trials``.
 
     :func:`probability_above` the :func:`expected_best_sharpe` of so many trials. ``variance`` of their
-    ratios; where it is not known, 1 / (n - 1), what worthless trials of this length have.
+    ratios; where it is not known, 1 / (n - 1), that of trials of this length whose true ratio is 0.
     """
     single, count = sharpe(returns, 1.0), len(returns)
     if math.isnan(single) or count < 3:
@@ -75,7 +78,11 @@ def deflated_sharpe(returns: Floats, trials: int, variance: float | None = None)
 
 
 def drawdown(equity: Floats) -> Floats:
-    """How far below its highest value so far (at least the first) the equity stands: 0 to -1."""
+    """The equity relative to its running maximum, minus 1: in [-1, 0].
+
+    >>> drawdown(np.array([1.0, 1.25, 1.0, 1.5])).round(2).tolist()
+    [0.0, 0.0, -0.2, 0.0]
+    """
     return equity / np.maximum.accumulate(equity) - 1.0
 
 
@@ -119,7 +126,11 @@ def block_bootstrap(
 
 
 def wilson(hits: int, count: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's 1927 score interval of a proportion; (NaN, NaN) without observations."""
+    """Wilson's 1927 score interval of a proportion; (NaN, NaN) without observations.
+
+    >>> tuple(round(end, 3) for end in wilson(8, 10))
+    (0.49, 0.943)
+    """
     if count == 0:
         return math.nan, math.nan
     z = _NORMAL.inv_cdf((1 + level) / 2)
@@ -130,7 +141,7 @@ def wilson(hits: int, count: int, level: float = 0.95) -> tuple[float, float]:
 
 
 def calibration(frame: pl.DataFrame, confidence: str, hit: str, bins: int = 5) -> pl.DataFrame:
-    """Whether sure forecasts are right more often: (low, high, forecasts, confidence, hit_rate), a row a bin.
+    """Reliability of forecasts: (low, high, forecasts, confidence, hit_rate), a row a bin.
 
     Equal bins of [0, 1], those without forecasts left out. ``hit``: Boolean; rows with nulls do not count.
     """

@@ -1,7 +1,6 @@
-"""What trading the signals would have earned: each executed at the open of the next bar after it was known.
+"""Backtest of signals, each executed at the open of the next bar after it was known.
 
-Every number is compared with what knows nothing: buy and hold, momentum, and the signals' own positions
-given to other symbols at other times.
+Benchmarks: buy and hold, momentum, and the signals' own positions permuted over symbols and time.
 """
 
 from __future__ import annotations
@@ -101,7 +100,7 @@ def _equal_share(members: Mask) -> Floats:
 
 
 def permuted_weights(target_weights: Floats, draws: int, seed: int) -> Floats:
-    """Targets that trade as much but know nothing, (draws, bars, symbols).
+    """Targets of the same turnover without information, (draws, bars, symbols).
 
     Each draw gives every symbol another one's targets, all moved along in time by the same random
     number of bars, around the end: exposure, concentration and turnover stay, what they refer to does not.
@@ -115,7 +114,7 @@ def permuted_weights(target_weights: Floats, draws: int, seed: int) -> Floats:
 
 @dataclass(frozen=True)
 class Options:
-    """How a backtest is made."""
+    """Parameters of a backtest."""
 
     costs: Costs = field(default_factory=Costs)
     decision_lag: timedelta = timedelta(seconds=15)
@@ -123,7 +122,7 @@ class Options:
     hold: int = 1
     """For how many bars a decision stands: those between two decisions."""
     trials: int = 1
-    """How many variants were tried before this one, itself included: what the deflated Sharpe ratio corrects for."""
+    """Number of variants tried, this one included: what the deflated Sharpe ratio corrects for."""
     ahead: Sequence[int] = (1, 5, 20)
     """Over how many bars the forward returns of the rank IC run."""
     draws: int = 100
@@ -181,7 +180,7 @@ def place_all(signals: pl.DataFrame, grid: PricePanel, options: Options) -> Sche
 
 @dataclass(frozen=True)
 class Backtest:
-    """What came of it. Frames in the order given; a number that too little data supports is null."""
+    """The results; a statistic with too little data is null or NaN."""
 
     summary: pl.DataFrame
     """strategy, commission_bp, total_return, annual_return, volatility, sharpe, sortino, max_drawdown,
@@ -193,7 +192,7 @@ class Backtest:
     calibration: pl.DataFrame
     """low, high (of confidence), forecasts, confidence, hit_rate."""
     hit_rate: float
-    """The share of positions that the next bar proved right, unmoved prices left out."""
+    """The share of positions with the sign of the next bar's return; unmoved prices left out."""
     hit_interval: tuple[float, float]
     hits_of: int
     deflated_sharpe: float
@@ -210,7 +209,7 @@ class Backtest:
 
 
 def backtest(signals: pl.DataFrame, grid: PricePanel, options: Options | None = None) -> Backtest:
-    """Trade ``signals`` on ``grid``, and compare.
+    """Trade ``signals`` on ``grid``, and compare with benchmarks.
 
     ``signals``: `schemas.SIGNALS` of one horizon and engine, each with what was decided then; ``grid``:
     of the bars of that horizon's timeframe, with a year of history for the momentum that it is compared

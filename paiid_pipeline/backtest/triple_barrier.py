@@ -1,7 +1,7 @@
-"""What came of a decision: its return from the next tradable price, and which barrier its price met first.
+"""Labels of decisions: the forward return from the next tradable price, and the barrier met first.
 
-Labels look ahead by nature: they are for learning and for measuring, never for deciding. Each says when
-it was known, so that a split can keep it away from what is tested.
+Labels look ahead: they are for training and evaluation, never for decisions. Each carries the moment when it was known,
+so that a split can purge it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LABELS: Schema = {
 
 @dataclass(frozen=True)
 class Barriers:
-    """How far the barriers are, in units of the decision's own volatility, and for how many bars they stand."""
+    """Distances of the barriers, in units of the decision's own volatility, and their horizon in bars."""
 
     bars: int = 5
     upper: float = 2.0

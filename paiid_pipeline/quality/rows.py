@@ -1,7 +1,7 @@
-"""What must hold of every row of a table: named rules, and which rows break them.
+"""Row rules of every table, and which rows break them; those of bars lie in `quality.bars`.
 
-A rule stands here once, with its tolerance, for whoever holds a row against it: ingestion, what decides, the checks.
-A row that breaks one costs its own symbol's decision and nobody else's; see :func:`fault`.
+Each rule is stated once, with its tolerance, for decisions and asset checks alike. A row that breaks one
+withholds the decision of its own symbol only; see :func:`fault`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from paiid_pipeline.indicator_catalogue import MINIMUM_BARS, checks
 from paiid_pipeline.schemas import DECISION_KEY, SIDES
 
 Rules = Mapping[str, pl.Expr]
-"""A rule's name, in words, and the expression that is true of a sound row."""
+"""A rule's name and the expression that is true of a sound row."""
 
 _c = pl.col
 

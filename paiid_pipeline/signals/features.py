@@ -1,8 +1,8 @@
-"""What a model sees of a decision: scale-free numbers from the decision's own row, and nothing else.
+"""The features of signal models: scale-free numbers of the decision's own row.
 
 Every feature is computed within one row, from indicators and sentiment that were themselves made as of
-that decision. So no feature can look ahead of its inputs, and none depends on the rows beside it: there is no
-scaler, no ranking over dates, no filling from neighbours. What is not known stays null.
+that decision. So no feature can look ahead of its inputs, and none depends on other rows: there is no scaler,
+no cross-sectional rank, no imputation. Unknown values stay null.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Indicators and sentiment of the same decisions in; signals with reasons, or why there are none, out."""
+"""From the indicators and sentiment of decisions to signals with reasons; a decision without a signal is withheld."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 ENGINE = "rules"
 
 Validity = Callable[[Horizon, datetime], datetime]
-"""Until when a signal of a horizon, decided at a moment, holds."""
+"""``valid_until`` by horizon and decision time."""
 
 _STEPS: Mapping[Horizon, timedelta] = {"intraday": INTRADAY_STEP, "daily": timedelta(days=1)}
-_NOTHING = RiskInputs()
+_NO_STATE = RiskInputs()
 _OF_A_MOVE = ("rsi_14", "sma_50", "sma_200", "adx_14", "macd_cross", "macd_divergence", "rsi_divergence")
 
 Reason = dict[str, Any]
-"""rule, contribution (its share of the strength) and text, in an analyst's words."""
+"""rule, contribution (its part of the strength) and text."""
 
 
 def until_the_next(horizon: Horizon, as_of: datetime) -> datetime:
-    """Until the next decision on a market that never closes."""
+    """The next decision time of a market that never closes."""
     return as_of + _STEPS[horizon]
 
 
@@ -66,12 +66,11 @@ class Signal:
 class SignalGenerator:
     """The rule engine (see `rules`), its risk manager and its validator.
 
-    Strength is the mean of the rules that have a reading, weighted; the news weighs as much as it is
-    sure. Confidence is the share of the level rules' full weight that is present, times (1 + agreement) /
-    2, where agreement is the net over the gross of the weighted scores: 1 where all point one way. So
-    missing or thin news lowers it, and so does quarrel. Where the news and the technicals each speak
-    clearly and contradict each other, the signal is HOLD and its strength 0, whichever is louder.
-    STRONG classes need strength, confidence and agreement.
+    Strength is the weighted mean of the scores of the rules that have an input; the weight of news is multiplied by its
+    confidence. Confidence is the share of the level rules' weight that is present, times (1 + agreement) / 2; agreement
+    is |net| / gross of the weighted scores, 1 where all have one sign. Where news and technicals both exceed the
+    conflict thresholds with opposite signs, the signal is HOLD with strength 0. STRONG classes need strength,
+    confidence and agreement.
     """
 
     engine = ENGINE
@@ -84,11 +83,11 @@ class SignalGenerator:
         max_bar_age: Mapping[Horizon, timedelta] | None = None,
         indicators: Callable[[str], pl.DataFrame] | pl.DataFrame | None = None,
     ) -> None:
-        """``rulebook``: by default the shipped one. ``segments``: of each symbol its segment, which shares a budget.
+        """``rulebook``: by default the shipped one. ``segments``: segment by symbol; a segment shares a budget.
 
-        ``max_bar_age``: how old the newest bar may be, by horizon; not looked at without. ``indicators``:
-        `schemas.INDICATORS`, or what gives them for a symbol and its whole segment: what
-        :meth:`generate_signals` starts from.
+        ``max_bar_age``: the greatest age of the newest bar, by horizon; unlimited by default. ``indicators``:
+        `schemas.INDICATORS`, or a function that returns them for a symbol and its segment, for
+        :meth:`generate_signals`.
         """
         self.rulebook = rulebook or load_rules()
         self._validity, self._indicators = validity, indicators
@@ -99,20 +98,19 @@ class SignalGenerator:
 
     @property
     def version(self) -> str:
-        """What the signals' ``model_version`` is: all that decides besides the inputs."""
+        """``model_version`` of the signals: identifies all that decides besides the inputs."""
         return self.rulebook.version
 
     def decide(
-        self, indicators: pl.DataFrame, sentiment: pl.DataFrame, risk_inputs: RiskInputs = _NOTHING
+        self, indicators: pl.DataFrame, sentiment: pl.DataFrame, risk_inputs: RiskInputs = _NO_STATE
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         """(`schemas.SIGNALS`, `schemas.WITHHELD`): each row of ``indicators`` gives one row in one of them.
 
-        ``indicators``: `schemas.INDICATORS`; ``sentiment``: `schemas.SYMBOL_SENTIMENT`, joined by
-        symbol, horizon and as_of; a missing row, or one without articles, is "no news"; ``risk_inputs``: what
-        else was known, for the risk manager. Give all of a segment at once: it shares a budget. A row
-        that is not sound, as `validation` has it, is withheld before it is scored, and a signal before it is
-        published; neither becomes a HOLD. ``reasons`` is a JSON list of rule, contribution and text, the largest
-        contribution first; the contributions add up to the strength (but for rounding to four decimals).
+        ``indicators``: `schemas.INDICATORS`; ``sentiment``: `schemas.SYMBOL_SENTIMENT`, joined by symbol, horizon and
+        as_of; a missing row, or one without articles, is "no news"; ``risk_inputs``: the state of the risk manager.
+        Pass a whole segment at once: it shares a budget. Rows that fail `validation` are withheld before scoring, and
+        signals before publication; neither becomes a HOLD. ``reasons`` is a JSON list of rule, contribution and text,
+        the largest contribution first; the contributions add up to the strength (but for rounding to four decimals).
         """
         judged = sentiment.with_columns(quality.fault(quality.SYMBOL_SENTIMENT).alias("fault"))
         inputs = joined(indicators, sentiment).join(judged.select(*DECISION_KEY, "fault"), on=DECISION_KEY, how="left")
@@ -140,16 +138,16 @@ class SignalGenerator:
     ) -> list[Signal]:
         """The signals of one symbol, oldest first, by the same code as :meth:`decide`.
 
-        ``sentiment``: `schemas.SYMBOL_SENTIMENT`, of any symbols, or what was read in one text, which then is all
-        the news on the symbol. Its indicators come from where the constructor was told; those of other symbols in
-        them share the segment's budget. Raises LookupError where it was told of none.
+        ``sentiment``: `schemas.SYMBOL_SENTIMENT`, of any symbols, or the result for one text, which is then the
+        only news on the symbol. Indicators come from the constructor's ``indicators``; other symbols in them share
+        the segment's budget. Raises LookupError without them.
         """
         if self._indicators is None:
             raise LookupError("no indicators to decide on: give SignalGenerator(indicators=…) a frame or a function")
         indicators = self._indicators(symbol) if callable(self._indicators) else self._indicators
         if not isinstance(sentiment, pl.DataFrame):
             sentiment = as_news(sentiment, indicators.filter(pl.col("symbol") == symbol))
-        signals, _ = self.decide(indicators, sentiment, risk_inputs or _NOTHING)
+        signals, _ = self.decide(indicators, sentiment, risk_inputs or _NO_STATE)
         return signals_of(symbol, signals)
 
     def _dated(self, scored: pl.DataFrame) -> pl.DataFrame:
@@ -160,7 +158,7 @@ class SignalGenerator:
         return scored.join(until, on=["horizon", "as_of"], how="left", maintain_order="left")
 
     def _scored(self, inputs: pl.DataFrame) -> pl.DataFrame:
-        """Add value, score and weight (0 without a reading) a rule, and what follows from them."""
+        """Add value, score and weight (0 without an input) of each rule, then agreement, coverage and strength."""
         rules, limit = self._rules, self.rulebook.conflict
         scored = _moving(inputs).with_columns(
             column
@@ -202,14 +200,14 @@ class SignalGenerator:
         return scored.with_columns(class_of(self.rulebook.classes).alias("signal"))
 
     def _reasons(self, row: Row) -> str:
-        reasons = [*self._why(row), *(reason("risk", 0.0, text) for text in row["limited"])]
+        reasons = [*self._why(row), *(reason("risk", 0.0, text) for text in row["adjustments"])]
         reasons.sort(key=lambda each: -abs(each["contribution"]))
         return orjson.dumps(reasons).decode()
 
     def _why(self, row: Row) -> list[Reason]:
-        """What each rule has to say of a scored row."""
+        """The reasons of a scored row, one for each rule with a score."""
         reasons = [
-            reason(rule.name, _share(row, rule), rule.says(row[f"{rule.name}|value"], row))
+            reason(rule.name, _share(row, rule), rule.describe(row[f"{rule.name}|value"], row))
             for rule in self._rules
             if row[f"{rule.name}|score"] is not None
         ]
@@ -224,8 +222,8 @@ class SignalGenerator:
         return reasons
 
     def _inputs_hash(self, row: Row) -> str:
-        # What came before tells only by what it changed: else each signal would hang on all before it.
-        history = (row["position_fraction"], *row["limited"])
+        # Earlier signals enter by their effect alone: else each hash would depend on all signals before it.
+        history = (row["position_fraction"], *row["adjustments"])
         inputs = (row["inputs_hash"], row["sentiment_inputs_hash"], self.version, history)
         return hashlib.sha256(repr(inputs).encode()).hexdigest()
 
@@ -238,9 +236,9 @@ def signals_of(symbol: str, signals: pl.DataFrame) -> list[Signal]:
 
 
 def as_news(result: SentimentResult, decisions: pl.DataFrame) -> pl.DataFrame:
-    """`schemas.SYMBOL_SENTIMENT`: what was read in one text, as the only article on each of some decisions.
+    """`schemas.SYMBOL_SENTIMENT`: the result for one text as the only article of each decision.
 
-    A text without a word to go by is no news, as in `sentiment.aggregate`.
+    A text with confidence 0 is no news, as in `sentiment.aggregate`.
     """
     if result.confidence <= 0:
         return empty(SYMBOL_SENTIMENT)
@@ -260,7 +258,7 @@ def as_news(result: SentimentResult, decisions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _moving(inputs: pl.DataFrame) -> pl.DataFrame:
-    """``inputs`` without the readings that tell of the move before, where the price has stood still since."""
+    """``inputs`` with null for values that describe an earlier move, where the price has not moved for 20 bars."""
     still = pl.col("bb_percent_b").is_null()  # 20 bars without a width
     return inputs.with_columns(pl.when(~still).then(name).alias(name) for name in _OF_A_MOVE)
 

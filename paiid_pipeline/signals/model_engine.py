@@ -1,8 +1,7 @@
-"""The ML engine: the odds of a fitted model in place of the rules; all else is as with the rules.
+"""The ML engine: the logits of a fitted model in place of the rules; sizing and validation are those of the rules.
 
-The model sees the features of the decision's own row (`features`) and says how likely the price is to meet its upper
-barrier before its lower one (`labels`). The same risk manager sizes what it says, and the same validator
-looks at it.
+The model reads the features of the decision's own row (`features`) and estimates the probability that the price meets
+its upper barrier before its lower one (`backtest.triple_barrier`).
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from paiid_pipeline.signals.rules import Row, Shown
 
 ENGINE = "ml"
 SHOWN = 8
-"""So many features are named in the reasons; what the others add is one reason."""
+"""How many features have their own reason; the others share one."""
 
 DOWN, NEITHER, UP = 0, 1, 2
-"""The columns of a model's odds."""
+"""The columns of a model's logits."""
 
 
 class Model(Protocol):
-    """A fitted model. What it says of a row has the same bits whatever rows stand beside it."""
+    """A fitted model. Its outputs for a row are bit-identical whatever the batch."""
 
     @property
     def version(self) -> str:
@@ -42,7 +41,7 @@ class Model(Protocol):
         """The log-odds of DOWN, NEITHER and UP, (n, 3), from values (n, features), NaN where not known."""
 
     def attributions(self, values: Floats) -> Floats:
-        """What each feature adds to the log-odds of UP against DOWN, (n, features + 1); last what all rows share."""
+        """Contributions to the log-odds of UP against DOWN, (n, features + 1); the last column is the base."""
 
 
 class ModelGenerator(SignalGenerator):
@@ -56,9 +55,9 @@ class ModelGenerator(SignalGenerator):
     engine = ENGINE
 
     def __init__(self, model: Model, *args: Any, columns: Mapping[str, pl.Expr] = FEATURES, **kwargs: Any) -> None:
-        """``model``, then as for the rule engine; the rules themselves are not used, but the classes and limits are.
+        """``model``, then as for the rule engine, of whose rulebook only classes and limits are used.
 
-        ``columns``: how what the model reads is computed. Raises LookupError where one of its features is not there.
+        ``columns``: the expressions of the features. Raises LookupError where the model needs one that is missing.
         """
         super().__init__(*args, **kwargs)
         if missing := [name for name in model.features if name not in columns]:
@@ -93,7 +92,7 @@ class ModelGenerator(SignalGenerator):
         scale = row["strength"] / row["log_odds"] if row["log_odds"] else 0.0
         *shares, base = (share * scale for share in row["shares"])
         found = sorted(zip(self.model.features, shares, strict=True), key=lambda each: -abs(each[1]))
-        reasons = [reason(name, share, says(name, row)) for name, share in found[:SHOWN]]
+        reasons = [reason(name, share, describe(name, row)) for name, share in found[:SHOWN]]
         if rest := found[SHOWN:]:
             total = math.fsum(share for _, share in rest)
             reasons.append(reason("others", total, f"{len(rest)} other readings together"))
@@ -107,6 +106,6 @@ def matrix(features: pl.DataFrame, names: tuple[str, ...]) -> Floats:
     return np.ascontiguousarray(np.stack(values, axis=1)) if values else np.empty((features.height, 0))
 
 
-def says(name: str, row: Row) -> str:
-    """What a feature reads in one row of the inputs."""
+def describe(name: str, row: Row) -> str:
+    """The value of a feature in words, for one row of the inputs."""
     return TEXTS.get(name, name).format_map(Shown(row))

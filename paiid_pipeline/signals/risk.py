@@ -1,8 +1,8 @@
-"""How much to stake on each signal, where to leave it with a loss or a gain, and when to stake nothing.
+"""Position sizing, stop-loss and take-profit, and the conditions under which no position is opened.
 
-A signal is a target that is held until the next decision on its symbol, or until it expires. What was
-stopped and what was lost before is read off the earlier signals themselves: each carries the price of its
-moment. So what holds at T follows from the signals before T, and is the same live and recomputed.
+A signal is a target position, held until the next decision on its symbol or until it expires. Stops hit and losses
+follow from the earlier signals, each of which carries the price of its moment; so sizing at T depends only on signals
+before T, and is the same live and recomputed.
 """
 
 from __future__ import annotations
@@ -31,19 +31,20 @@ from paiid_pipeline.technicals.corporate_actions import counted
 from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 
 LONGEST_HOLD: Mapping[Horizon, timedelta] = {"intraday": timedelta(hours=1), "daily": timedelta(days=10)}
-"""No signal is held longer, whatever it says: an exchange's closed days come to less."""
+"""The longest holding period, whatever ``valid_until`` is; it spans an exchange's closed days."""
 
-_EVERYONE = "all"
-_GRAIN = 1e6
+_ONE_SEGMENT = "all"
+_FRACTION_STEPS = 1e6
+"""Fractions are rounded down to multiples of 1 / this."""
 _LONG_AGO = np.iinfo(np.int64).min // 2
 _HOUR = 3_600_000_000
 
 
 @dataclass(frozen=True)
 class RiskInputs:
-    """What is known besides the decisions in hand; each decision uses only what was known at its own moment.
+    """The state that sizing depends on besides the rows to size; each decision uses only what was known at its moment.
 
-    ``earlier``: own signals (`schemas.PRIOR_POSITIONS`), the newest writing of each decision last; a decision
+    ``earlier``: signals before (`schemas.PRIOR_POSITIONS`), of several rows of a decision the newest last; a decision
     uses those of its horizon, before it, within :func:`risk_lookback`. ``actions``:
     `schemas.STORED_CORPORATE_ACTIONS`, all versions. ``quarantined``: `schemas.QUARANTINED_BARS`.
     """
@@ -54,30 +55,28 @@ class RiskInputs:
 
 
 def risk_lookback(limits: RiskLimits, horizon: Horizon) -> timedelta:
-    """How far before a decision the earlier signals that it may use lie."""
+    """How far back the earlier signals reach that a decision may use."""
     return limits.horizons[horizon].memory + LONGEST_HOLD[horizon]
 
 
 class RiskManager:
     """Sizes signals, by default within the limits of the shipped rules.
 
-    ``segments``: of each symbol its segment; without, all symbols are one segment.
-
-    Only the whole of a segment at one decision time is sized rightly: its signals share a budget. That
-    of a segment is its own cap or, if less, its part of the portfolio's by its number of symbols, so that
-    segments need not know of one another.
+    ``segments``: segment by symbol; by default all symbols are one. The signals of a segment at one decision time share
+    a budget, so they must be sized together. The budget is the segment's cap or, if less, its share of the portfolio's
+    cap by number of symbols, so that segments are independent.
     """
 
     def __init__(self, limits: RiskLimits | None = None, segments: Mapping[str, str] | None = None) -> None:
         self._limits, self._segments = limits or load_rules().limits, dict(segments or {})
 
     def size(self, rows: pl.DataFrame, risk_inputs: RiskInputs) -> pl.DataFrame:
-        """``rows`` with ``stop_loss``, ``take_profit``, ``position_fraction`` and ``limited``, in their order.
+        """``rows`` with ``stop_loss``, ``take_profit``, ``position_fraction`` and ``adjustments``, in their order.
 
         ``rows``: symbol, horizon, as_of, signal, confidence in [0, 1], price (above 0) and atr_percent (at
-        least 0), both finite, turnover_20 (null: unknown, which is illiquid), valid_until. HOLD has none of
-        the three; for others the fraction lies in [0, max_symbol], 0 where nothing may be staked. ``limited``:
-        texts of what was cut and why.
+        least 0), both finite, turnover_20 (null counts as illiquid), valid_until. For HOLD the first three
+        are null; for others the fraction lies in [0, max_symbol], 0 where no position may be opened. ``adjustments``:
+        texts of what was cut or blocked, and why.
         """
         numbered = rows.with_row_index("_row")
         sized = [
@@ -92,34 +91,34 @@ class RiskManager:
         limits = self._limits.horizons[horizon]
         proposed = self._proposed(rows, limits)
         ledger = _Ledger(proposed, risk_inputs, horizon, self._segment_of)
-        guards = _Guards(limits, ledger, proposed, risk_inputs.quarantined)
+        blocks = _PositionBlocks(limits, ledger, proposed, risk_inputs.quarantined)
         budgets = self._budgets(ledger.segments)
-        asked, side = proposed["fraction"].to_numpy(), proposed["side"].to_numpy()
-        least = np.minimum(asked, self._limits.max_symbol)
+        volatility_sized, side = proposed["fraction"].to_numpy(), proposed["side"].to_numpy()
+        capped = np.minimum(volatility_sized, self._limits.max_symbol)
         fractions = np.zeros(rows.height)
         texts: list[list[str]] = [[] for _ in range(rows.height)]
         for moment in range(len(ledger.times)):
             ledger.mark_to_market(moment)
             here = ledger.rows_at(moment)
-            barred = guards.why(moment, here[side[here] != 0])
-            open_ = np.where(np.isin(here, list(barred)), 0.0, least[here])
-            fractions[here] = _within(open_, ledger.segment[ledger.column[here]], budgets)
+            blocked = blocks.reasons(moment, here[side[here] != 0])
+            allowed = np.where(np.isin(here, list(blocked)), 0.0, capped[here])
+            fractions[here] = _within(allowed, ledger.segment[ledger.column[here]], budgets)
             ledger.open_positions(moment, here, side[here] * fractions[here])
-            for row, text in barred.items():
+            for row, text in blocked.items():
                 texts[row].append(text)
-        cut = (fractions < asked) & (side != 0)
+        cut = (fractions < volatility_sized) & (side != 0)
         for row in np.flatnonzero(cut).tolist():
             if not texts[row]:
-                texts[row] = _cuts(asked[row], least[row], fractions[row])
+                texts[row] = _cuts(volatility_sized[row], capped[row], fractions[row])
         held = pl.col("side") != 0
         return proposed.with_columns(pl.Series("position_fraction", fractions)).select(
             "_row",
             *(pl.when(held).then(name).alias(name) for name in ("stop_loss", "take_profit", "position_fraction")),
-            pl.Series("limited", texts, dtype=pl.List(pl.String)),
+            pl.Series("adjustments", texts, dtype=pl.List(pl.String)),
         )
 
     def _proposed(self, rows: pl.DataFrame, limits: HorizonLimits) -> pl.DataFrame:
-        """``rows`` with side, stop_loss, take_profit and the fraction that the volatility alone allows."""
+        """``rows`` with side, stop_loss, take_profit and ``fraction``, the position sized by volatility alone."""
         lowest, highest = self._limits.min_stop, self._limits.max_stop
         side = pl.col("signal").replace_strict(SIDES, return_dtype=pl.Float64)
         stop = (pl.col("atr_percent") * limits.stop_atr).clip(lowest, highest)
@@ -132,7 +131,7 @@ class RiskManager:
         )
 
     def _segment_of(self, symbol: str) -> str:
-        return self._segments.get(symbol, _EVERYONE)
+        return self._segments.get(symbol, _ONE_SEGMENT)
 
     def _budgets(self, segments: list[str]) -> Floats:
         everyone = list(self._segments.values())
@@ -146,30 +145,30 @@ _OUTCOME: Schema = {
     "stop_loss": pl.Float64,
     "take_profit": pl.Float64,
     "position_fraction": pl.Float64,
-    "limited": pl.List(pl.String),
+    "adjustments": pl.List(pl.String),
 }
 
 
 def _within(fractions: Floats, segment: Indices, budgets: Floats) -> Floats:
-    """The fractions cut in proportion to the budget of their segment; rounded down, so that no sum exceeds it."""
+    """The fractions scaled down to the budget of their segment, and rounded down, so that no sum exceeds it."""
     total = np.bincount(segment, weights=fractions, minlength=len(budgets))
     scale = np.ones(len(budgets))
     np.divide(budgets, total, out=scale, where=total > budgets)
-    cut: Floats = np.floor(fractions * scale[segment] * _GRAIN) / _GRAIN
+    cut: Floats = np.floor(fractions * scale[segment] * _FRACTION_STEPS) / _FRACTION_STEPS
     return cut
 
 
-def _cuts(asked: float, least: float, got: float) -> list[str]:
+def _cuts(wanted: float, capped: float, granted: float) -> list[str]:
     texts = []
-    if asked > least:
-        texts.append(f"Position cut from {asked:.1%} to {least:.1%}: the most in one symbol")
-    if least > got + 2 / _GRAIN:
-        texts.append(f"Position cut from {least:.2%} to {got:.2%}: the signals of a segment share its budget")
+    if wanted > capped:
+        texts.append(f"Position cut from {wanted:.1%} to {capped:.1%}: the most in one symbol")
+    if capped > granted + 2 / _FRACTION_STEPS:
+        texts.append(f"Position cut from {capped:.2%} to {granted:.2%}: the signals of a segment share its budget")
     return texts
 
 
 class _Ledger:
-    """What was staked on each symbol at each moment, at which price, and what came of it; filled in order of time."""
+    """Positions, prices, stops hit and gains, (moments, symbols) or (moments, segments); filled in order of time."""
 
     def __init__(
         self, proposed: pl.DataFrame, risk_inputs: RiskInputs, horizon: Horizon, segment_of: Callable[[str], str]
@@ -182,9 +181,9 @@ class _Ledger:
         place = np.searchsorted(self.times, _microseconds(seen["as_of"])).astype(np.int64)
         column = seen["symbol"].replace_strict(symbols, range(len(symbols)), return_dtype=pl.Int64).to_numpy()
         shape = (len(self.times), len(symbols))
-        self._price, self._stop, self._stake = (np.full(shape, np.nan) for _ in range(3))
+        self._price, self._stop, self._position = (np.full(shape, np.nan) for _ in range(3))
         self._until = np.full(shape, _LONG_AGO, dtype=np.int64)
-        for target, name in ((self._price, "price"), (self._stop, "stop_loss"), (self._stake, "stake")):
+        for target, name in ((self._price, "price"), (self._stop, "stop_loss"), (self._position, "position")):
             target[place, column] = seen[name].fill_null(float("nan")).to_numpy()
         self._until[place, column] = _microseconds(seen["until"])
         own = seen["_own"].to_numpy()
@@ -193,7 +192,7 @@ class _Ledger:
         self.column[self._rows] = column[own]
         self._moment = place[own]
         self._factor = _factors(risk_inputs.actions, symbols.to_list(), self.times, self._price)
-        self._last = {name: np.full(len(symbols), np.nan) for name in ("price", "stop", "stake")}
+        self._last = {name: np.full(len(symbols), np.nan) for name in ("price", "stop", "position")}
         self._last_until = np.full(len(symbols), _LONG_AGO, dtype=np.int64)
         self.stopped_at = np.full(len(symbols), _LONG_AGO, dtype=np.int64)
         self._gains, self._stops = (np.zeros((len(self.times), len(self.segments))) for _ in range(2))
@@ -205,30 +204,30 @@ class _Ledger:
         return rows
 
     def mark_to_market(self, moment: int) -> None:
-        """RiskInputs what the prices of a moment did to what was held until then."""
+        """Book gains and stops of the open positions at the prices of a moment."""
         last, price = self._last, self._price[moment]
         last["price"] *= self._factor[moment]
         last["stop"] *= self._factor[moment]
-        held = ~np.isnan(price) & (np.nan_to_num(last["stake"]) != 0) & (self.times[moment] <= self._last_until)
+        held = ~np.isnan(price) & (np.nan_to_num(last["position"]) != 0) & (self.times[moment] <= self._last_until)
         change = np.zeros(len(price))
         np.divide(price, last["price"], out=change, where=held)
-        gain = np.where(held, last["stake"] * (change - 1.0), 0.0)
-        hit = held & (np.sign(last["stake"]) * (price - last["stop"]) <= 0)
+        gain = np.where(held, last["position"] * (change - 1.0), 0.0)
+        hit = held & (np.sign(last["position"]) * (price - last["stop"]) <= 0)
         self.stopped_at[hit] = self.times[moment]
         groups = len(self.segments)
         self._gains[moment] = np.bincount(self.segment, weights=gain, minlength=groups)
         self._stops[moment] = np.bincount(self.segment, weights=hit, minlength=groups)
 
-    def open_positions(self, moment: int, rows: Indices, prior_positions: Floats) -> None:
-        """Hold from a moment on what its signals stake: those just sized, and those of the book."""
-        self._stake[moment, self.column[rows]] = prior_positions
+    def open_positions(self, moment: int, rows: Indices, sized: Floats) -> None:
+        """Open the positions of a moment: those just sized (``sized``), and those of earlier signals."""
+        self._position[moment, self.column[rows]] = sized
         seen = ~np.isnan(self._price[moment])
-        for name, source in (("price", self._price), ("stop", self._stop), ("stake", self._stake)):
+        for name, source in (("price", self._price), ("stop", self._stop), ("position", self._position)):
             self._last[name][seen] = source[moment, seen]
         self._last_until[seen] = self._until[moment, seen]
 
     def recent(self, moment: int, hours: float) -> tuple[Floats, Floats]:
-        """By segment: how many stops were hit within so many hours, and how far below its peak the capital is."""
+        """By segment: stops hit within so many hours, and the drawdown of the capital over them."""
         first = int(np.searchsorted(self.times, self.times[moment] - int(hours * _HOUR), side="right"))
         part = slice(first, moment + 1)
         capital = np.cumsum(self._gains[part], axis=0)
@@ -237,30 +236,30 @@ class _Ledger:
 
 
 def _observations(proposed: pl.DataFrame, risk_inputs: RiskInputs, horizon: Horizon) -> pl.DataFrame:
-    """The decisions in hand and those of the book, by time and symbol, with stake and how long they hold."""
+    """The rows to size and the earlier signals, by time and symbol, with position and the end of holding."""
     key = ["symbol", "as_of"]
     held = pl.col("signal").replace_strict(SIDES, return_dtype=pl.Float64) * pl.col("position_fraction")
     earlier = risk_inputs.earlier.filter((pl.col("horizon") == horizon) & (pl.col("as_of") < proposed["as_of"].max()))
     earlier = earlier.unique(key, keep="last", maintain_order=True).join(proposed.select(key), on=key, how="anti")
     until = pl.min_horizontal("valid_until", pl.col("as_of") + LONGEST_HOLD[horizon]).alias("until")
-    columns = [*key, "price", "stop_loss", "stake", "until", "_place", "_own"]
+    columns = [*key, "price", "stop_loss", "position", "until", "_place", "_own"]
     own = proposed.with_row_index("_place").with_columns(
         until,
-        pl.lit(None, dtype=pl.Float64).alias("stake"),
+        pl.lit(None, dtype=pl.Float64).alias("position"),
         pl.col("_place").cast(pl.Int64),
         pl.lit(True).alias("_own"),
     )
     past = earlier.with_columns(
-        until, held.alias("stake"), pl.lit(-1, dtype=pl.Int64).alias("_place"), pl.lit(False).alias("_own")
+        until, held.alias("position"), pl.lit(-1, dtype=pl.Int64).alias("_place"), pl.lit(False).alias("_own")
     )
     return pl.concat([own.select(columns), past.select(columns)]).sort("as_of", "symbol")
 
 
 def _factors(actions: pl.DataFrame, symbols: list[str], times: Indices, price: Floats) -> Floats:
-    """By what the last price and stop of a symbol are multiplied before those of a moment are compared with them.
+    """Adjustment factors, (moments, symbols): what prices and stops from before a moment are multiplied by.
 
-    An event counts once (see :func:`events.counted`), at the first price of its symbol from its ``effective_at`` on, if
-    known by then, in the newest version known by then.
+    A corporate action counts once (see :func:`corporate_actions.counted`), at the first price of its symbol at or after
+    ``effective_at``, in the newest version known by then.
     """
     factors = np.ones(price.shape)
     split = pl.when(pl.col("kind") == REBASED).then(pl.lit("split")).otherwise("kind").alias("kind")
@@ -284,8 +283,8 @@ def _microseconds(moments: pl.Series) -> Indices:
     return physical
 
 
-class _Guards:
-    """Why nothing may be staked on a symbol at a moment."""
+class _PositionBlocks:
+    """Why no position may be opened: liquidity, cooldown after a stop, stops or drawdown of a segment, quarantine."""
 
     def __init__(
         self, limits: HorizonLimits, ledger: _Ledger, proposed: pl.DataFrame, quarantined: pl.DataFrame
@@ -293,15 +292,15 @@ class _Guards:
         self._limits, self._ledger = limits, ledger
         self._turnover = proposed["turnover_20"].fill_null(-1.0).to_numpy()
         self._symbol = proposed["symbol"].to_list()
-        self._halts = quarantined.sort("known_at")
+        self._quarantined = quarantined.sort("known_at")
 
-    def why(self, moment: int, rows: Indices) -> dict[int, str]:
-        """The reason by row; only rows on which nothing may be staked."""
+    def reasons(self, moment: int, rows: Indices) -> dict[int, str]:
+        """The reason by row, of the rows that are blocked."""
         stops, drawdown = self._ledger.recent(moment, self._limits.window_hours)
-        halted = self._halted(moment)
+        quarantined = self._recently_quarantined(moment)
         found = {}
         for row in rows.tolist():
-            reason = halted.get(self._symbol[row]) or self._reason(row, moment, stops, drawdown)
+            reason = quarantined.get(self._symbol[row]) or self._reason(row, moment, stops, drawdown)
             if reason:
                 found[row] = f"No position: {reason}"
         return found
@@ -320,11 +319,11 @@ class _Guards:
             return f"its segment lost {drawdown[segment]:.1%} of the capital in {limits.window_hours:g} h"
         return None
 
-    def _halted(self, moment: int) -> dict[str, str]:
+    def _recently_quarantined(self, moment: int) -> dict[str, str]:
         now = self._ledger.times[moment]
-        known = _microseconds(self._halts["known_at"])
+        known = _microseconds(self._quarantined["known_at"])
         recent = (known <= now) & (known > now - int(self._limits.halt_hours * _HOUR))
-        rows = self._halts.filter(pl.Series(recent, dtype=pl.Boolean))
+        rows = self._quarantined.filter(pl.Series(recent, dtype=pl.Boolean))
         return {
             symbol: f"a bar was quarantined ({reason})" for symbol, reason in rows.select("symbol", "reason").rows()
         }

@@ -1,4 +1,4 @@
-"""How much may be staked on a signal: the part ``[risk]`` of a rules file."""
+"""Limits on positions: the table ``[risk]`` of a rules file."""
 
 from __future__ import annotations
 
@@ -32,13 +32,19 @@ class HorizonLimits:
 
     @property
     def memory(self) -> timedelta:
-        """How far back the limits look."""
+        """The longest lookback of the limits.
+
+        >>> limits = HorizonLimits(2, 3, 0.01, 0, cooldown_hours=1, window_hours=24, max_stops=8, max_drawdown=0.05,
+        ...                        halt_hours=4)
+        >>> limits.memory
+        datetime.timedelta(days=1)
+        """
         return timedelta(hours=max(self.cooldown_hours, self.window_hours, self.halt_hours))
 
 
 @dataclass(frozen=True)
 class RiskLimits:
-    """Caps on a position as shares of the capital, and how far a stop may lie from the price, as shares of it."""
+    """Caps on positions as shares of the capital, and the distance of a stop as a share of the price."""
 
     max_symbol: float
     max_segment: float

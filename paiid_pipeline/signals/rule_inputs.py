@@ -1,7 +1,7 @@
-"""What a rule may read: values without a scale over the columns of INDICATORS and, as ``sentiment_…``, of the news.
+"""The inputs of rules: scale-free values over the columns of INDICATORS and, as ``sentiment_…``, of SYMBOL_SENTIMENT.
 
-Scores are scaled by multiplication: polars divides a long column by a constant as a product with its
-reciprocal, but a column of one row truly, and a signal must not depend on how many are made at once.
+Scaling is by multiplication: polars divides a long column by a constant as a product with its reciprocal, but a column
+of one row truly, and a signal must not depend on the size of its batch.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ NUMBERS: Mapping[str, pl.Expr] = {
     "volatility_ratio": _c("volatility_ratio"),
     "sentiment": _c("sentiment_score"),
 }
-"""Readings that are numbers; null, or not finite, where there is none. Distances are in ATRs."""
+"""Numeric inputs, of level rules; null or not finite where missing. Distances are in ATRs."""
 
 WORDS: Mapping[str, tuple[pl.Expr, tuple[str, ...]]] = {
     **{name: (_c(name), words) for name, words in vocabularies().items()},
     "bb_squeeze": (pl.when(_c("bb_squeeze")).then(pl.lit("squeezed")), ("squeezed",)),
 }
-"""Readings that are words, and the words that they may be."""
+"""Categorical inputs, of event rules, and their values."""
 
 TRUST: Mapping[str, pl.Expr] = {"sentiment": _c("sentiment_confidence")}
-"""How sure a reading is, in [0, 1], where it can be more or less so."""
+"""The confidence of an input, in [0, 1]; 1 for all others."""
 
 SENTIMENT = "sentiment"
-"""The reading that is news; all others are technical."""
+"""The input that is news; all others are technical."""

@@ -1,8 +1,7 @@
-"""The rules: what each reading says about the next move, how much it weighs, and in which words.
+"""The rules: from an input to a score in [-1, 1], a weight and a text.
 
-They are read from a TOML file (`rules.toml` beside this module, or the user's own), which explains its
-format. Level rules always speak; event rules speak at the bar where something happens, and otherwise
-have no reading and no weight.
+They are read from a TOML file (`rules.toml` beside this module, or the user's own), which documents its format. A level
+rule scores a number at every bar; an event rule scores a word at the bar of the event, and otherwise has no weight.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ Row = Mapping[str, Any]
 
 OWN_RULES = Path(__file__).with_name("rules.toml")
 _ENGINE = "3"
-"""Part of every version: raise it when the same file would decide otherwise."""
+"""Part of every version: raise it when the same file gives other signals."""
 
 _COLUMNS = tuple(name for name, kind in INDICATORS.items() if kind == pl.Float64)
 _FIELDS = ("value", "word", "articles", *_COLUMNS)
@@ -52,17 +51,17 @@ class Rule:
 
     @property
     def level(self) -> bool:
-        """Whether it always speaks."""
+        """Whether it has a score at every bar."""
         return bool(self.points)
 
     @property
     def value(self) -> pl.Expr:
-        """What it reads: a number for a level rule, a word for an event rule."""
+        """Its input: a number for a level rule, a word for an event rule."""
         return NUMBERS[self.reads] if self.level else WORDS[self.reads][0]
 
     @property
     def score(self) -> pl.Expr:
-        """In [-1, 1], over :attr:`value`; null without a reading."""
+        """In [-1, 1], over :attr:`value`; null without an input."""
         if not self.level:
             return self.value.replace_strict(self.scores, default=None, return_dtype=pl.Float64)
         value = self.value
@@ -76,7 +75,7 @@ class Rule:
 
     @property
     def trust(self) -> pl.Expr:
-        """How sure the reading is, in [0, 1]."""
+        """The confidence of the input, in [0, 1]."""
         return TRUST[self.reads].fill_null(0.0) if self.reads in TRUST else pl.lit(1.0)
 
     @property
@@ -86,8 +85,8 @@ class Rule:
             return pl.lit(1.0)
         return pl.col("regime").replace_strict(self.regimes, default=1.0, return_dtype=pl.Float64)
 
-    def says(self, value: Any, row: Row) -> str:
-        """The reading ``value`` of one row of the inputs in an analyst's words."""
+    def describe(self, value: Any, row: Row) -> str:
+        """The text for the input ``value`` of one row."""
         count = row.get("sentiment_article_count") or 0
         word = self.words.get(value, value) if not self.level else next((w for b, w in self.bounds if value <= b), "")
         articles = f"{count} article{'s' if count != 1 else ''}"
@@ -95,7 +94,7 @@ class Rule:
 
 
 class Shown(dict[str, Any]):
-    """Values to be shown, a missing one as ``n/a`` whatever its format."""
+    """Values for a format string; a missing one is ``n/a`` whatever its format."""
 
     def __getitem__(self, name: str) -> Any:
         value = super().get(name)
@@ -109,7 +108,7 @@ class _NotAvailable:
 
 @dataclass(frozen=True)
 class Classes:
-    """From which strength, confidence and agreement on a signal is BUY, and STRONG."""
+    """The least strength, confidence and agreement of BUY and of STRONG."""
 
     buy: float
     strong: float
@@ -119,7 +118,7 @@ class Classes:
 
 @dataclass(frozen=True)
 class Conflict:
-    """How clearly news (score x confidence) and technicals must speak to contradict each other."""
+    """The least absolute values of news (score x confidence) and technicals for a conflict."""
 
     news: float
     technicals: float

@@ -1,4 +1,4 @@
-"""A TOML document read strictly: what is unknown, missing or out of bounds is refused with a remedy."""
+"""A TOML document read strictly: unknown, missing and out-of-bounds keys are errors with a remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last look at a signal before it is published: what is not sound is withheld, with the reason in words."""
+"""Validation of the inputs of signals and of signals before publication; a failure is withheld with its reason."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from paiid_pipeline.signals.rules import Classes, Rulebook, load_rules
 from paiid_pipeline.trading_calendar import Horizon
 
 Fault = tuple[pl.Expr, pl.Expr]
-"""What is true of an unsound row (null counts as true), and what to say of it."""
+"""True of an unsound row (null counts as true), and its reason."""
 
 INPUTS = (
     "close", "price", "rsi_14", "macd", "macd_signal", "macd_histogram", "bb_upper", "bb_middle", "bb_lower",
     "bb_bandwidth", "atr_14", "atr_percent",
 )  # fmt: skip
-"""What no signal can be made without."""
+"""Required finite inputs."""
 
 _c = pl.col
 _NEWS = ("sentiment_score", "sentiment_confidence")
 
 
 class SignalValidator:
-    """Names what a signal cannot be made on, and what must not be published.
+    """Reasons why inputs cannot be decided on, and why a signal must not be published.
 
-    ``rulebook``: whose limits and classes signals are held to, by default the shipped one. ``max_bar_age``: how old
-    the newest bar may be, by horizon; not looked at without.
+    ``rulebook``: the limits and classes that signals must satisfy, by default the shipped ones. ``max_bar_age``: the
+    greatest age of the newest bar, by horizon; unlimited by default.
     """
 
     def __init__(
@@ -76,8 +76,8 @@ def unsound_inputs(max_bar_age: Mapping[Horizon, timedelta] | None) -> pl.Expr:
 def unsound_signal(limits: RiskLimits, classes: Classes) -> pl.Expr:
     """Why a signal must not be published; null for a sound one.
 
-    Over the columns of SIGNALS: numbers finite and in their bounds, a class that its strength and
-    confidence bear out, stops on the right sides of the price, HOLD without any, and a fraction within the cap.
+    Over the columns of SIGNALS: numbers finite and within bounds, a class that fits strength and confidence, stops on
+    the right sides of the price, none of them for HOLD, and a fraction within the cap.
     """
     buy, sell, hold = (_c("signal").is_in(names) for names in (_BUYS, _SELLS, ["HOLD"]))
     strong = _c("signal").str.starts_with("STRONG_")
@@ -86,9 +86,9 @@ def unsound_signal(limits: RiskLimits, classes: Classes) -> pl.Expr:
     coherent = (buy & (stop > 0) & (stop < price) & (price < gain)) | (
         sell & (gain > 0) & (gain < price) & (price < stop)
     )
-    prior_positions = ("stop_loss", "take_profit", "position_fraction")
-    bare = pl.all_horizontal(_c(name).is_null() for name in prior_positions)
-    staked = pl.all_horizontal(_c(name).is_finite() for name in prior_positions)
+    sizing = ("stop_loss", "take_profit", "position_fraction")
+    bare = pl.all_horizontal(_c(name).is_null() for name in sizing)
+    sized = pl.all_horizontal(_c(name).is_finite() for name in sizing)
     return _first(
         [
             (~(price.is_finite() & (price > 0)), pl.format("the price is {}", _shown("price"))),
@@ -103,7 +103,7 @@ def unsound_signal(limits: RiskLimits, classes: Classes) -> pl.Expr:
             (_c("valid_until") <= _c("as_of"), pl.lit("it expires before it is given")),
             (_c("reasons").str.len_bytes() <= len("[]"), pl.lit("it has no reasons")),
             (hold & ~bare, pl.lit("a HOLD has a stop, a take-profit or a position")),
-            (~hold & ~(staked & coherent), pl.format("stop {} and take-profit {} do not fit {} at {}", *_stops())),
+            (~hold & ~(sized & coherent), pl.format("stop {} and take-profit {} do not fit {} at {}", *_stops())),
             (
                 ~hold & ~_c("position_fraction").is_between(0, limits.max_symbol),
                 pl.format("the position is {}", _shown("position_fraction")),
@@ -132,7 +132,7 @@ def _maybe(fault: pl.Expr) -> pl.Expr:
 
 
 def _first(faults: Sequence[Fault]) -> pl.Expr:
-    """What is said of the first fault that holds."""
+    """The reason of the first fault that holds."""
     sound: pl.Expr = pl.lit(None, dtype=pl.String)
     return reduce(
         lambda rest, fault: pl.when(fault[0].fill_null(True)).then(fault[1]).otherwise(rest), faults[::-1], sound

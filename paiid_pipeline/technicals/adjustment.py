@@ -1,4 +1,4 @@
-"""Back-adjust raw prices for splits, stock dividends and cash dividends, as of the moment asked for."""
+"""Back-adjustment of raw prices for splits, stock dividends and cash dividends, as of a moment."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from paiid_pipeline.technicals.corporate_actions import SHARES, counted
 PRICES = ("open", "high", "low", "close", "vwap")
 NAME_CHANGE = "name_change"
 REBASED = "rebased"
-"""The kind of a row that says: as of ``effective_at`` the source has put its history on another footing."""
+"""The kind of an action that records: from ``effective_at`` on the source delivers its history on another basis."""
 
 
 def owned(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str] = ("symbol",)) -> pl.DataFrame:
-    """``bars`` without those of another company that had the same ticker before.
+    """``bars`` without those of another company that used the same ticker before.
 
     ``bars``: with ``keys``, ``bar_end`` and ``known_at``, in any order; ``actions``: as for :func:`adjust`. A ticker
     that was given up or taken over by a change of name means its new company from ``effective_at`` on. The bars
@@ -32,7 +32,7 @@ def owned(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str] = ("sym
 
 
 def on_one_footing(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str] = ("symbol",)) -> pl.DataFrame:
-    """``bars`` without what was known before their source put its history on another footing; as :func:`owned`."""
+    """``bars`` without those known before their source rebased its history (``REBASED``); as :func:`owned`."""
     changes = actions.filter(pl.col("kind") == REBASED)
     if changes.is_empty():
         return bars
@@ -42,20 +42,18 @@ def on_one_footing(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str
 
 
 def adjust(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str] = ("symbol",)) -> pl.DataFrame:
-    """Put every series on the footing of its newest bar, so that no corporate action looks like a move.
+    """Adjust every series to the price basis of its newest bar, so that no corporate action looks like a move.
 
     ``bars``: sorted by time within each series, with ``keys``, ``bar_end``, ``close`` and any other of
     open, high, low, vwap (all raw, per share) and volume (shares). ``actions``: `schemas.CORPORATE_ACTIONS`
-    with ``keys``, one row an action, holding only what applies and was known at the moment asked for:
-    that choice is the caller's.
+    with ``keys``, one row an action, restricted by the caller to what applies and was known at the moment.
 
-    A bar that ended at or before an action's ``effective_at`` is adjusted by it; later bars are left as
-    they are, and so is the whole of a series without actions. A split or stock dividend divides prices by
-    ``ratio`` and multiplies volume by it; a cash dividend multiplies prices by 1 - amount / (last raw close
-    before it in the series given), the CRSP way. Several multiply, the newest first, so the bits do not depend on
-    what lies further back. An event counts once, and one that the prices contradict moves nothing: see
-    :func:`events.counted`, whose answer may be given instead. An action without a usable factor (no ratio or amount,
-    nothing before it) moves nothing either.
+    A bar that ended at or before an action's ``effective_at`` is adjusted by it; later bars are left as they are, and
+    so is the whole of a series without actions. A split or stock dividend divides prices by ``ratio`` and multiplies
+    volume by it; a cash dividend multiplies prices by 1 - amount / (last raw close before it in the series given), the
+    CRSP way. Several multiply, the newest first, so the bits do not depend on what lies further back. An event counts
+    once, and one that the prices contradict is ignored: see :func:`corporate_actions.counted`, whose result may be
+    passed instead. An action without a usable factor (no ratio or amount, nothing before it) moves nothing either.
     """
     factors = _factors(bars, actions, keys)
     if factors.is_empty():

@@ -1,4 +1,4 @@
-"""The indicators of a frame of bars, for whoever has bars and wants to know."""
+"""The public entry to the indicators: bars in, indicators out."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _NO_LIMIT = timedelta(days=36_500)
 
 
 class TechnicalAnalyzer:
-    """Bars in, indicators out: at every bar, or as of decisions.
+    """Indicators of bars: at every bar, or as of decisions.
 
-    ``max_bar_age``: how old the newest bar of a decision may be, by horizon; not looked at without.
+    ``max_bar_age``: the greatest age of the newest bar of a decision, by horizon; unlimited by default.
     """
 
     def __init__(self, max_bar_age: Mapping[Horizon, timedelta] | None = None) -> None:
         self._max_bar_age = max_bar_age or dict.fromkeys(HORIZONS, _NO_LIMIT)
 
     def indicator_panel(self, bars: pl.DataFrame) -> pl.DataFrame:
-        """``bars`` with every value and reading of `schemas.INDICATORS` at every bar; see `panel`.
+        """``bars`` with every indicator of `schemas.INDICATORS` at every bar; see `panel`.
 
-        ``bars``: close, high, low, volume and, where they are known, vwap, adjusted to one footing a series. They are
-        sorted by ``bar_start`` where there is one, and are in order otherwise; a series is a symbol and timeframe,
-        where there are such columns. The order of the rows that come back is that of series and time.
+        ``bars``: close, high, low, volume and, where they are known, vwap, adjusted to one price basis a series. They
+        are sorted by ``bar_start`` where there is one, and are in order otherwise; a series is a symbol and timeframe,
+        where there are such columns. Rows are returned by series and time.
         """
         keys = [name for name in _KEYS if name in bars.columns]
         order = [*keys, *(name for name in ("bar_start",) if name in bars.columns)]
@@ -41,5 +41,5 @@ class TechnicalAnalyzer:
     def decide_indicators(
         self, versions: pl.DataFrame, actions: pl.DataFrame, decisions: pl.DataFrame
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Indicators as of each decision, and why some have none; see :func:`decide.decide_indicators`."""
+        """Indicators as of each decision, and the withheld ones; see `decision_indicators`."""
         return decide_indicators(versions, actions, decisions, self._max_bar_age)

@@ -1,9 +1,9 @@
-"""Which corporate actions count: one event once, whatever ids it came under, and none that the prices contradict.
+"""Which corporate actions count: each event once, under whichever ids, and none that the prices contradict.
 
-An event is told by its symbol, its family (shares: split and stock dividend; cash: dividend), its day and its size.
+An event is identified by symbol, family (shares: split and stock dividend; cash: dividend), day and size.
 Two actions are one event where their days lie within ``NEIGHBOURING`` and their sizes within ``ROUNDED`` of each other;
 two splits of one day are one event whatever their ratios, as a correction is. Of these the one counts that agrees
-best with the prices over its night, then the one known last, the later one, the one with more digits. Two dividends of
+best with the overnight return, then the one known last, the later one, the one with more digits. Two dividends of
 different amounts on one day, a regular one and a special one, are two events, and both count.
 """
 
@@ -19,11 +19,11 @@ ROUNDED = 0.01
 SHARES = ("split", "stock_dividend")
 CASH = "cash_dividend"
 WITHDRAWN = "withdrawn"
-"""The kind of an action that its source no longer tells of: a new version of it, without ratio and amount."""
+"""The kind of an action that its source no longer lists: a new version, without ratio and amount."""
 
 TOO_LARGE, WIDENS = "dividend_of_the_whole_price", "action_widens_the_gap"
 _CLEAR = 0.2
-"""As a logarithm: what ordinary nights hide is not judged by them."""
+"""As a logarithm: smaller price factors are not tested against the overnight return."""
 _GRAIN = 0.1
 
 

@@ -1,6 +1,6 @@
-"""The indicators of each decision, or why there are none.
+"""The indicators of each decision, or the reason why it is withheld.
 
-The row for a decision (symbol, horizon, T) is a pure function of the rows known by then: the same bits
+The row for a decision (symbol, horizon, T) is a pure function of the rows known by then: bit-identical
 whether computed alone from what was stored at that moment, or for a whole day at once from all that is stored now.
 """
 
@@ -38,12 +38,12 @@ def decide_indicators(
     """Indicators as of each decision: (`schemas.INDICATORS`, `schemas.WITHHELD`), a row in one of them.
 
     ``versions``: `schemas.STORED_BARS`, all versions that may matter, in any order; ``actions``:
-    `schemas.STORED_CORPORATE_ACTIONS`, likewise; ``decisions``: `schemas.DECISIONS`. What a decision
-    may see is said in :func:`take_snapshots`; prices are adjusted as of it. A decision is withheld, with
-    the reason in words, where it sees no bars, where its newest bar ended more than ``max_bar_age`` of its
-    horizon before it, where a bar is in doubt (see `doubt`), with fewer than ``MINIMUM_BARS`` bars, where the price
-    never moved, and where a value breaks a rule of `quality.INDICATORS`. ``without_actions``: the sources of bars that
-    tell of no corporate actions; a gap in theirs that looks like a split is in doubt too.
+    `schemas.STORED_CORPORATE_ACTIONS`, likewise; ``decisions``: `schemas.DECISIONS`. What a decision may read is
+    defined in :func:`take_snapshots`; prices are adjusted as of it. A decision is withheld, with the reason in words,
+    where it sees no bars, where its newest bar ended more than ``max_bar_age`` of its horizon before it, where a bar is
+    suspect (see `suspect_bars`), with fewer than ``MINIMUM_BARS`` bars, where the price never moved, and where a value
+    breaks a rule of `quality.INDICATORS`. ``without_actions``: the sources of bars without corporate actions; a gap in
+    theirs that looks like a split is suspect too.
     """
     read, withheld = [empty(INDICATORS)], [empty(WITHHELD)]
     keys = [*ONE_HISTORY, "_settle"]
@@ -85,7 +85,7 @@ def _reason(max_bar_age: timedelta) -> pl.Expr:
 
 
 def _values(decisions: pl.DataFrame, snapshots: Snapshots) -> pl.DataFrame:
-    """``decisions`` with bars, their newest bar, values, readings and hash; null where there are too few bars."""
+    """``decisions`` with bars, their newest bar, indicators and hash; null where there are too few bars."""
     snapshots, in_doubt = doubts(snapshots)
     series, bars = (snapshots.prefix[name].to_numpy() for name in ("series", "bars"))
     newest = snapshots.offsets[series] + bars - 1
@@ -129,12 +129,12 @@ def _reads(snapshots: Snapshots, series: Indices, bars: Indices) -> list[pl.Seri
     reads = [pl.Series(name, column) for name, column in zip(COMPUTED, now, strict=True)]
     reads += [pl.Series(f"previous_{name}", before[VALUES.index(name)]) for name in PREVIOUS]
     reads.append(pl.Series("previous_price", previous_price))
-    # A value that overflowed is no reading.
+    # A value that overflowed is null.
     return [read.set(~read.is_finite(), None) for read in reads] + [pl.Series("inputs_hash", hashes, dtype=pl.String)]
 
 
 def _packed(rows: pl.DataFrame) -> NDArray[np.uint8]:
-    """What a value rests on, little-endian: start, end (µs), raw close, and adjusted prices and volume."""
+    """The inputs of the values, little-endian: start, end (µs), raw close, adjusted prices and volume."""
     columns = [rows[name].to_physical().to_numpy() for name in _HASHED]
     packed = np.empty((rows.height, len(_HASHED)), dtype="<i8")
     for place, column in enumerate(columns):

@@ -1,6 +1,6 @@
-"""What rules and models read beside RSI, MACD and Bollinger: trend, range, volume, divergence and regime.
+"""The indicators beside RSI, MACD and Bollinger: trend, range, volume, divergence and regime.
 
-Averages, ATR, ADX and OBV as TA-Lib defines them. Everything is prefix-pure: the value at a bar rests on
+Averages, ATR, ADX and OBV as TA-Lib defines them. Everything is causal: the value at a bar depends on
 that bar and the ones before it. A price pivot is known only ``PIVOT_BARS`` bars after it, so a divergence
 is dated by the bar that confirms it.
 """
@@ -29,12 +29,12 @@ DIVERGENCE_BARS = 10
 SQUEEZE_BARS, SQUEEZE = 125, 1.1
 """Bands are squeezed when they are at most this multiple of their narrowest of so many bars."""
 TREND_ADX = 25.0
-"""From here on, Wilder's ADX tells a trend."""
+"""The least ADX (Wilder) of a trend."""
 HIGH_VOLATILITY = 1.5
 """Volatility of this multiple of its mean over ``VOLATILITY_BARS`` bars is high."""
 VOLATILITY_BARS = 200
 STILL_BARS = 20
-"""Where the close has been the same for so many bars there is no trend: ADX would tell of the move before."""
+"""Where the close has been the same for so many bars ADX is undefined: it would describe the move before."""
 FAINT = 1e-6
 """A window whose largest value is less than this share of the series' largest is less than the rounding that a
 running sum carries on: it is summed anew."""
@@ -92,7 +92,7 @@ class Prices:
 
 @dataclass(frozen=True)
 class Carried:
-    """What :func:`inputs` must know of the bars before; by default there are none."""
+    """The state of :func:`inputs` after the bars before; by default there are none."""
 
     close: float = np.nan
     unit: float | None = None
@@ -126,7 +126,7 @@ def measures(
 
 
 def inputs(prices: Prices, carried: Carried) -> dict[str, Floats]:
-    """The columns that ``RUNNING`` and :func:`derived` read of bars that follow on those that ``carried`` tells of."""
+    """The columns that ``RUNNING`` and :func:`derived` read of bars that follow those of ``carried``."""
     closes = np.concatenate([[carried.close], prices.close])
     returns = closes[1:] / closes[:-1] - 1.0
     value = prices.traded * prices.volume
@@ -191,13 +191,13 @@ def _window(values: Floats, faint: Indices) -> Floats:
 
 
 def _faint(values: Floats, peak: Floats, share: float) -> tuple[Indices, Indices]:
-    """The ends of the windows of 20 values, none below 0, that hold nothing, and next to nothing beside the peak."""
+    """The ends of the windows of 20 values, none below 0, that are all 0, and that are negligible beside the peak."""
     largest = _talib("MAX")(values, 20)
     return np.flatnonzero(largest == 0.0), np.flatnonzero((largest > 0.0) & (largest < peak * share))
 
 
 def _mean_20(running: Floats, values: Floats, peak: Floats) -> Floats:
-    """TA-Lib's mean of 20 values, none below 0, without the rest that its running sum keeps of larger ones before."""
+    """TA-Lib's mean of 20 values, none below 0, without the rounding that its running sum carries from larger ones."""
     empty, faint = _faint(values, peak, FAINT)
     if not len(empty) + len(faint):
         return running

@@ -3,7 +3,7 @@
 Wilder's RSI, exponential MACD and SMA bands as TA-Lib defines them; every parameter is passed, because
 TA-Lib's defaults change between versions. RSI and MACD are recursive: they remember their start, so
 nothing is emitted before ``MINIMUM_BARS`` bars, where that memory has faded below 1e-6 of a point. All
-three are prefix-pure: the value at a bar does not depend on how many bars follow it.
+three are causal: the value at a bar does not depend on how many bars follow it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from paiid_pipeline.indicator_catalogue import MINIMUM_BARS, indicator
 from paiid_pipeline.indicator_catalogue import indicators as catalogued
 
 VERSION = f"indicators.3(TA-Lib {version('TA-Lib')})"
-"""Its number is raised whenever a value or a reading of the same bars changes."""
+"""Its number is raised whenever an indicator of the same bars changes."""
 
 VALUES = ("rsi_14", "macd", "macd_signal", "macd_histogram", "bb_upper", "bb_middle", "bb_lower")
 """The columns that TA-Lib computes, in the order of :func:`series_values`."""
@@ -72,7 +72,7 @@ def unit_of(first: float) -> float:
 
 
 def defined_rsi(prices: Floats, rsi: Floats) -> Floats:
-    """``rsi`` with NaN where the price has not moved at all, which TA-Lib reads as 0: "oversold".
+    """``rsi`` with NaN where the price has not moved at all, for which TA-Lib returns 0.
 
     A falling series is 0 as well, but 100 when turned upside down; a flat one is 0 both ways up.
     """

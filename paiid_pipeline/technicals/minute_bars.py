@@ -1,8 +1,8 @@
-"""What the minutes of a session say of its daily bar, as far as a decision knows them.
+"""The range of the minute bars of a session, as known to a decision, to confirm or refute its daily bar.
 
-A daily low, high or mean price that is out of line within its own bar is settled by the minute bars of that session,
-where they are stored: they went there, or they did not. Only the newest sessions are looked at; further back later bars
-have settled what there was (see `doubt`).
+A daily low, high or VWAP that is out of line within its own bar is confirmed or refuted by the minute bars of that
+session, where they are stored. Only the newest sessions are read; further back later bars have decided (see
+`suspect_bars`).
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from paiid_pipeline.quality.bars import OUT_OF_LINE, VWAP_SLACK, WICK
 from paiid_pipeline.technicals.derived import USABLE
 
 BACK = timedelta(days=14)
-"""How long before a decision minutes count: longer than the bars that `doubt` waits for, over any holidays."""
+"""How long before a decision minutes count: longer than the bars that `suspect_bars` waits for, over any holidays."""
 EVENING = timedelta(hours=8)
 """How long before its midnight a session may open."""
 
 _SPREAD, _PART = 0.8, 30
 _LOWS, _HIGHS = (~OUT_OF_LINE[f"{side}_out_of_line"].fill_null(True) for side in ("low", "high"))
 
-QUESTIONED: pl.Expr = (
+SUSPECT: pl.Expr = (
     (pl.col("low") * WICK < pl.col("close"))
     | (pl.col("high") > pl.col("close") * WICK)
     | (pl.col("vwap") > pl.col("high") * (1 + VWAP_SLACK)).fill_null(False)
     | (pl.col("vwap") < pl.col("low") * (1 - VWAP_SLACK)).fill_null(False)
 )
-"""True of every bar whose low, high or mean price `doubt` may find out of line, whatever stands beside it."""
+"""True of every bar whose low, high or VWAP `suspect_bars` may find out of line, whatever its neighbours."""
 
-SAID = ("lowest", "highest", "sound_low", "sound_high")
+MINUTE_RANGE = ("lowest", "highest", "sound_low", "sound_high")
 
 
 def session_minutes(versions: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataFrame:
@@ -61,4 +61,4 @@ def session_minutes(versions: pl.DataFrame, decisions: pl.DataFrame) -> pl.DataF
         pl.col("low").filter(_LOWS).min().alias("sound_low"),
         pl.col("high").filter(_HIGHS).max().alias("sound_high"),
     )
-    return found.filter(pl.col("_parts") >= _SPREAD * parts).select("symbol", "bar_end", *SAID)
+    return found.filter(pl.col("_parts") >= _SPREAD * parts).select("symbol", "bar_end", *MINUTE_RANGE)

@@ -1,4 +1,4 @@
-"""All indicators at every bar of many series: what backtests and datasets read, bit for bit what a decision does."""
+"""All indicators at every bar of many series, bit-identical to those of decisions; for datasets and backtests."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ COMPUTED = (*VALUES, *(entry.name for entry in MEASURED))
 """The names of :func:`computed`."""
 
 PREVIOUS = ("macd_histogram", "bb_upper", "bb_lower")
-"""The values of the bar before that crossings are read against."""
+"""The values of the previous bar that crossings are computed from."""
 
 _WITHOUT_VALUES = ("price", "macd_cross", "bb_position", "bb_cross")
-"""What would say something of a bar without values."""
+"""Columns that must be null at a bar without values."""
 
 _PREVIOUS_ROWS = [COMPUTED.index(name) for name in PREVIOUS]
 
 
 def computed(prices: Prices, values: tuple[Floats, ...]) -> tuple[Floats, ...]:
-    """Everything that is read of one series, one array a name of ``COMPUTED``; ``values`` as `series_values` gives."""
+    """All values of one series, one array a name of ``COMPUTED``; ``values`` from `series_values`."""
     rsi, macd = defined_rsi(prices.close, values[0]), values[1]
     return (rsi, *values[1:], *measures(prices, rsi, macd, values[-3:]))
 
@@ -50,11 +50,11 @@ def prices_of(rows: pl.DataFrame) -> Prices:
 
 
 def indicator_panel(bars: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
-    """``bars`` with every value and reading of `schemas.INDICATORS` at every bar.
+    """``bars`` with every indicator of `schemas.INDICATORS` at every bar.
 
     ``bars``: sorted by ``keys`` and time, each series in one piece, with Float64 ``close``, ``high``, ``low``,
-    ``volume`` and, if it is known, ``vwap``, adjusted to one footing a series; ``price`` is the close. Null
-    before the ``MINIMUM_BARS``-th bar of a series, where a reading is missing, and at a hole: a bar whose
+    ``volume`` and, if it is known, ``vwap``, adjusted to one price basis a series; ``price`` is the close. Null
+    before the ``MINIMUM_BARS``-th bar of a series, where an indicator is undefined, and at a hole: a bar whose
     close, high or low is null, not finite or not above 0, or whose volume is null, not finite or below 0.
     The series goes on as if a hole were not there. The value at a bar rests on that bar and those before it.
     """
@@ -69,12 +69,12 @@ def without_holes(bars: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def joined(rows: pl.DataFrame, sound: pl.DataFrame, values: Floats, before: Floats, ready: Mask) -> pl.DataFrame:
-    """``rows`` with the values and readings of those that are ``sound``, null where not ``ready``.
+    """``rows`` with the indicators of those that are ``sound``, null where not ``ready``.
 
     ``values``: (``COMPUTED``, sound bars), NaN where not ready; ``before``: price and ``PREVIOUS`` at the bar before.
     """
     earlier = [f"previous_{name}" for name in ("price", *PREVIOUS)]
-    if np.isinf(values).any() or np.isinf(before).any():  # a value that overflowed is no reading
+    if np.isinf(values).any() or np.isinf(before).any():  # a value that overflowed is null
         values, before = (np.where(np.isinf(read), np.nan, read) for read in (values, before))
     columns = zip((*COMPUTED, *earlier), [*values, *before], strict=True)
     named = [pl.Series(name, column, nan_to_null=True) for name, column in columns]

@@ -1,4 +1,4 @@
-"""What each decision may see: which bars, in which version, adjusted as of then.
+"""Point-in-time history: which bars each decision reads, in which version, adjusted as of then.
 
 A bar version is *eligible* from the first decision T that has bar_end <= T and known_at <= known_by. Mostly bars
 become eligible in the order of their start, and then every decision of a session reads a prefix of one
@@ -34,11 +34,11 @@ class Snapshots:
     """The adjusted series that the decisions of one session read, each decision a prefix of one.
 
     ``rows``: series (index), code (of the symbol), bar_start, bar_end, close (raw), price (adjusted close), open,
-    high, low, vwap and volume (adjusted), unexplained (from a source that tells of no actions), eligible (index of the
+    high, low, vwap and volume (adjusted), unexplained (from a source without corporate actions), eligible (index of the
     first decision that may see the row, never below its epoch's), sorted by series and bar_start.
     ``offsets``: where each series starts in ``rows``, and the end. ``prefix``: one row a decision: series
     (null without any bar) and bars, how many of its series' rows the decision sees.
-    ``minutes``: of daily decisions, code (of the symbol, as in ``rows``), bar_end and what `session_minutes` says.
+    ``minutes``: of daily decisions, code (of the symbol, as in ``rows``), bar_end and the columns of `session_minutes`.
     """
 
     rows: pl.DataFrame
@@ -56,8 +56,8 @@ def take_snapshots(
     is null, not finite or not above 0, or whose volume is null, not finite or below 0, is ignored.
     ``actions``: `schemas.STORED_CORPORATE_ACTIONS`, every version. Only rows with known_at <= known_by
     count, bars with anchor < bar_end <= as_of, and actions with effective_at <= session_open; nothing
-    that was known before a source put its history on another footing counts once that is known.
-    ``without_actions``: the sources of bars that tell of no corporate actions.
+    that was known before a source rebased its history counts once the rebasing is known.
+    ``without_actions``: the sources of bars without corporate actions.
     """
     versions = versions.with_columns(unexplained=pl.col("source").is_in(list(without_actions)))
     moments = decisions.select("as_of", "known_by").unique().sort("as_of", "known_by")

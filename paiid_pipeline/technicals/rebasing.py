@@ -1,4 +1,4 @@
-"""History that its source has put on another footing, as some do after a split of which they do not tell."""
+"""Detects that a source has rebased its history, as some do after a split that they do not report."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _AGREE = 0.8
 
 
 def rebased(stored: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
-    """symbol and ratio (new shares per old one) of each symbol whose bars came on another footing.
+    """symbol and ratio (new shares per old one) of each symbol whose bars came on another price basis.
 
     ``stored``, ``came``: `schemas.BARS` of one timeframe, a version a bar. A symbol is rebased where the oldest bars
     that are in both, ``LEAST_BARS`` or more, have all prices at one ratio that is no 1, within what rounding does; the
-    newest may be as they were. One bar in five may be at odds, being corrected besides. Volumes are not looked at: not
+    newest may be as they were. One bar in five may deviate, as corrected. Volumes are not looked at: not
     every source restates them.
     """
     pairs = came.join(stored, on=["symbol", "bar_start"], suffix="_stored").sort("symbol", "bar_start")

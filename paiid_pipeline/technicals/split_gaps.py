@@ -1,11 +1,11 @@
-"""Overnight gaps that look like a split, in bars whose source tells of no corporate actions.
+"""Overnight gaps that look like a split, in bars whose source has no corporate actions.
 
 On the day of a split the open stands within ``NEAR`` of a simple ratio times the last close, and trading is quiet: no
 wide range, no more turnover than usual. A crash or a jump on news has one or the other (measured on 21 US tickers from
 1998 to 2021: splits have a range of 0.13 at most and up to 2.3 times the usual turnover, AIG's and AAPL's crashes a
 range of 0.22 or more, falls on results three times the usual turnover or more). A rise beyond ``NO_RISE`` is a reverse
-split however it was traded. Nothing here is for a source that tells of actions: what it does not tell of, it has been
-asked for, and the move is real.
+split however it was traded. Not applied to sources with corporate actions: there a gap
+without an action is a real move.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def gaps(bars: Mapping[str, Floats]) -> list[tuple[int, float, str]]:
     """The gaps, oldest first: at which bar, by what factor, and in words.
 
     ``bars``: price, open (NaN where unknown), high, low and volume, adjusted for the actions that are known,
-    unexplained (whether the source tells of none), and start and end (µs): the bars of a series that are read, in
-    order. A session that has only begun is held against as many bars of those before.
+    unexplained (whether the source has no corporate actions), and start and end (µs): the bars of a series that are
+    read, in order. A session that has only begun is held against as many bars of those before.
     """
     price, start, end = bars["price"], bars["start"], bars["end"]
     opens = np.where(bars["open"] > 0, bars["open"], price)

@@ -1,8 +1,8 @@
-"""All indicators bar by bar, at a cost that does not grow with the history, and with the bits of the batch.
+"""All indicators bar by bar, at constant cost a bar, bit-identical to the batch.
 
 TA-Lib's stream handles carry what is recursive; everything else is computed by the code of the batch on the
-newest bars. A handle cannot be stored, and need not be: a stream that is given the stored bars again stands where
-the first one stood, to the bit.
+newest bars. A handle cannot be stored, and need not be: replaying the stored bars restores the
+same state, to the bit.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class IndicatorStream:
 
     Kept in memory: of each symbol its bars until there are ``MINIMUM_BARS``, from then on TA-Lib's handles and
     the newest ``REMEMBERED`` bars. After a restart, give :meth:`update` the stored bars from the same
-    first bar on. Bars are of one timeframe and on one footing: when a corporate action or a restatement changes
+    first bar on. Bars are of one timeframe and on one price basis: when a corporate action or a restatement changes
     what came before, :meth:`forget` the symbol and give its adjusted history again. Not safe for threads.
     """
 
@@ -131,7 +131,7 @@ class _Series:
         return Carried(last["close"], self._unit, (last[PEAKS[0]], last[PEAKS[1]], last[PEAKS[2]]))
 
     def _open(self) -> None:
-        """Handles at the newest bar, and what they would have said on the way there."""
+        """Open the handles at the newest bar, and compute their values up to there."""
         from talib import stream
 
         for names, function, reads, parameters in _FOLLOWED:
@@ -143,10 +143,10 @@ class _Series:
         self._columns |= self._read(self._columns)
 
     def _advance(self, new: dict[str, Floats]) -> None:
-        """Add to some bars' inputs what the handles say of them."""
+        """Add the values of the handles to the inputs of some bars."""
         for handle, (names, _, reads, _) in zip(self._handles, _FOLLOWED, strict=True):
-            said = [handle.update(*bar) for bar in zip(*(new[read].tolist() for read in reads), strict=True)]
-            new |= dict(zip(names, np.array(said).reshape(-1, len(names)).T, strict=True))
+            values = [handle.update(*bar) for bar in zip(*(new[read].tolist() for read in reads), strict=True)]
+            new |= dict(zip(names, np.array(values).reshape(-1, len(names)).T, strict=True))
         new |= self._read(new)
 
     def _read(self, columns: dict[str, Floats]) -> dict[str, Floats]:

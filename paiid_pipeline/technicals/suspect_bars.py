@@ -1,8 +1,8 @@
-"""Bars that their neighbours speak against: waited for, then left out or believed.
+"""Suspect bars, implausible beside their neighbours: decisions wait for later bars, which confirm or exclude them.
 
 Each bar that is stored is sound by itself (`quality.bars`). Beside the others of its series it may still be out of
-line: a price of many times that before, a low or high that nothing else went near, a mean price that was never paid.
-No rule can tell a bad print from a crash at that moment; what comes after can. So a decision that reads such
+line: a price of many times that before, a low or high that nothing else came near, a VWAP outside its range.
+No rule can tell a bad print from a crash at that moment; later bars can. So a decision that reads such
 a bar is withheld, with the reason, until ``LATER_BARS`` more are known, and then
 
 - a price that has come back makes the bars in between bad: they are left out, as holes are;
@@ -10,12 +10,12 @@ a bar is withheld, with the reason, until ``LATER_BARS`` more are known, and the
   more is another unit, and no bar before it is read with those after it;
 - any other low, high or mean price is left out of its bar: the range ends at open and close.
 
-While a daily bar would be waited for, the minutes of its session settle its low, high or mean price at once, where they
-are known: what some of them reached is kept, and of what none came near their own lowest and highest stand instead. A
-minute that is itself out of line refutes nothing and confirms nothing. Once later bars are there they alone decide, so
-that minutes of long ago, loaded afterwards, change nothing that was decided without them.
+While a daily bar would be waited for, the minutes of its session confirm or refute its low, high or VWAP at once, where
+they are known: a price that some of them reached is kept, and one that none came near is replaced by their own lowest
+or highest. A minute that is itself out of line neither confirms nor refutes. Once later bars are there they alone
+decide, so that minutes of long ago, loaded afterwards, change nothing that was decided without them.
 
-Where the source tells of no corporate actions, a gap that looks like a split (see `gaps`) is waited for until the
+Where the source has no corporate actions, a gap that looks like a split (see `split_gaps`) is waited for until the
 action is known or the bars before have been fetched anew, at most until ``MINIMUM_BARS`` bars have come after it: then
 no bar before it is read. One that has gone back by such a gap leaves out the bars in between.
 
@@ -36,7 +36,7 @@ import polars as pl
 from paiid_pipeline.arrays import Floats
 from paiid_pipeline.indicator_catalogue import MINIMUM_BARS
 from paiid_pipeline.quality.bars import VWAP_SLACK, WICK
-from paiid_pipeline.technicals.minute_bars import SAID
+from paiid_pipeline.technicals.minute_bars import MINUTE_RANGE
 from paiid_pipeline.technicals.point_in_time import Snapshots
 from paiid_pipeline.technicals.split_gaps import LEAST, gaps, is_inverse
 
@@ -53,17 +53,17 @@ _COLUMNS = ("price", "close", "open", "high", "low", "vwap", "volume", "unexplai
 
 @dataclass
 class _Verdict:
-    """What a series comes to, as far as it is known: a reason to wait, or what of it is not to be read."""
+    """The verdict on a series, as far as it is known: a reason to wait, or what to exclude or replace."""
 
     reason: str | None = None
     out: set[int] = field(default_factory=set)
     """Bars that are left out."""
     changed: dict[tuple[int, str], float] = field(default_factory=dict)
-    """What stands for the high, low or vwap of some bars."""
+    """Replacements for the high, low or vwap of some bars."""
 
 
 def doubts(snapshots: Snapshots) -> tuple[Snapshots, list[str | None]]:
-    """The snapshots without what is not to be read, and of each decision the reason to withhold it, if any."""
+    """The snapshots without excluded bars, and the reason to withhold each decision, if any."""
     reasons: list[str | None] = [None] * snapshots.prefix.height
     suspects = _suspects(snapshots.rows)
     if not suspects:
@@ -97,11 +97,11 @@ def doubts(snapshots: Snapshots) -> tuple[Snapshots, list[str | None]]:
 
 
 def _columns(rows: pl.DataFrame, minutes: pl.DataFrame) -> dict[str, Floats]:
-    """The columns of one series, NaN for null, with what the minutes say on the same footing."""
-    said = rows.join(minutes, on=["code", "bar_end"], how="left", maintain_order="left")
-    said = said.with_columns(pl.col(*SAID) * (pl.col("price") / pl.col("close")))
-    moments = {name: said[f"bar_{name}"].to_physical() for name in ("start", "end")}
-    columns = moments | {name: said[name] for name in (*_COLUMNS, *SAID)}
+    """The columns of one series, NaN for null, with the range of the minutes on the same price basis."""
+    joined = rows.join(minutes, on=["code", "bar_end"], how="left", maintain_order="left")
+    joined = joined.with_columns(pl.col(*MINUTE_RANGE) * (pl.col("price") / pl.col("close")))
+    moments = {name: joined[f"bar_{name}"].to_physical() for name in ("start", "end")}
+    columns = moments | {name: joined[name] for name in (*_COLUMNS, *MINUTE_RANGE)}
     return {name: column.cast(pl.Float64).fill_null(math.nan).to_numpy() for name, column in columns.items()}
 
 
@@ -143,11 +143,11 @@ def _judged(bars: dict[str, Floats], ends: pl.Series) -> _Verdict:
     verdict = _Verdict()
     for bar, before, stays in _jumps(np.stack([bars["price"], bars["close"]]), verdict):
         ratio = bars["price"][bar] / bars["price"][before]
-        said = f"the price of the bar that ended {ends[bar]:%Y-%m-%d %H:%M} UTC is {ratio:.3g} times the one before"
+        jump = f"the price of the bar that ended {ends[bar]:%Y-%m-%d %H:%M} UTC is {ratio:.3g} times the one before"
         if stays < LATER_BARS:
-            verdict.reason = f"{said}: waiting for later bars to confirm it"
+            verdict.reason = f"{jump}: waiting for later bars to confirm it"
         elif len(bars["price"]) - bar < MINIMUM_BARS:
-            verdict.reason = f"{said}, in another unit or after an action that is not known, and has stayed there"
+            verdict.reason = f"{jump}, in another unit or after an action that is not known, and has stayed there"
         else:
             verdict.out |= set(range(bar))
     _judge_gaps(bars, verdict)
@@ -157,7 +157,7 @@ def _judged(bars: dict[str, Floats], ends: pl.Series) -> _Verdict:
 
 
 def _judge_gaps(bars: dict[str, Floats], verdict: _Verdict) -> None:
-    """What a person can mend is said before what only later bars can."""
+    """Gaps like splits; reported before jumps, since a person can resolve them."""
     read = np.array([bar for bar in range(len(bars["price"])) if bar not in verdict.out], dtype=np.int64)
     left: list[tuple[int, float, str]] = []
     for bar, factor, words in gaps({name: column[read] for name, column in bars.items()}):
@@ -215,13 +215,13 @@ def _judge_ranges(bars: dict[str, Floats], verdict: _Verdict, ends: pl.Series) -
         first = max(bar - LATER_BARS, 0)
         lows, highs = (np.delete(side[first : bar + 1 + LATER_BARS], bar - first) for side in (low, high))
         waited = count - 1 - bar < LATER_BARS
-        said = _by_minutes(bars, bar, bottom[bar], top[bar]) if waited else {}
+        by_minutes = _by_minutes(bars, bar, bottom[bar], top[bar]) if waited else {}
         found = {
             "low": (low_out[bar] and not (lows <= low[bar] * REACHED).any(), bottom[bar]),
             "high": (high_out[bar] and not (highs * REACHED >= high[bar]).any(), top[bar]),
             "vwap": (vwap_out[bar], math.nan),
         }
-        wrong = {name: instead for name, (is_wrong, instead) in found.items() if is_wrong and name not in said}
+        wrong = {name: instead for name, (is_wrong, instead) in found.items() if is_wrong and name not in by_minutes}
         if wrong and waited:
             shown = ", ".join(f"a {name} of {bars[name][bar]:.8g}" for name in wrong)
             verdict.reason = (
@@ -229,31 +229,31 @@ def _judge_ranges(bars: dict[str, Floats], verdict: _Verdict, ends: pl.Series) -
                 "waiting for later bars to confirm it"
             )
             return
-        settled = {name: instead for name, instead in said.items() if instead is not None and out[name][bar]}
+        settled = {name: instead for name, instead in by_minutes.items() if instead is not None and out[name][bar]}
         verdict.changed |= {(bar, name): float(instead) for name, instead in (wrong | settled).items()}
 
 
 def _by_minutes(bars: dict[str, Floats], at: int, bottom: float, top: float) -> dict[str, float | None]:
-    """Of a bar's low, high and vwap those that its minutes settle: None for what they reached, or else what stands for
-    it. Minutes that its close lies outside of are on another footing and settle nothing."""
+    """Of a bar's low, high and vwap those that its minutes decide: None where confirmed, else the replacement. Minutes
+    whose range excludes the close are on another price basis and decide nothing."""
     bar = {name: float(column[at]) for name, column in bars.items()}
     lowest, highest = bar["lowest"], bar["highest"]
-    said: dict[str, float | None] = {}
+    decided: dict[str, float | None] = {}
     if not lowest <= bar["price"] * NEAR or not highest * NEAR >= bar["price"]:
-        return said
+        return decided
     if bar["sound_low"] <= bar["low"] * NEAR:
-        said["low"] = None
+        decided["low"] = None
     elif lowest > bar["low"] * NEAR:
-        said["low"] = min(lowest, bottom)
+        decided["low"] = min(lowest, bottom)
     if bar["sound_high"] * NEAR >= bar["high"]:
-        said["high"] = None
+        decided["high"] = None
     elif highest * NEAR < bar["high"]:
-        said["high"] = max(highest, top)
-    return said | {"vwap": None if lowest <= bar["vwap"] * NEAR and bar["vwap"] <= highest * NEAR else math.nan}
+        decided["high"] = max(highest, top)
+    return decided | {"vwap": None if lowest <= bar["vwap"] * NEAR and bar["vwap"] <= highest * NEAR else math.nan}
 
 
 def _apart(prices: Floats, other: Floats) -> Floats:
-    """By what factor prices lie apart from another, both being (2, …): the lesser of the two."""
+    """The factor between prices and another, both (2, …), raw and adjusted: the lesser of the two."""
     ratios = prices / other[:, None]
     factors: Floats = np.min(np.maximum(ratios, 1.0 / ratios), axis=0)
     return factors

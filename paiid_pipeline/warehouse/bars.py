@@ -10,7 +10,7 @@ from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from paiid_pipeline.decisions import ReadRange
 from paiid_pipeline.schemas import STORED_BARS, empty
-from paiid_pipeline.technicals.minute_bars import BACK, EVENING, QUESTIONED
+from paiid_pipeline.technicals.minute_bars import BACK, EVENING, SUSPECT
 from paiid_pipeline.trading_calendar import TIMEFRAME, Horizon, Timeframe
 from paiid_pipeline.warehouse.bitemporal import BitemporalStore, newest_version
 from paiid_pipeline.warehouse.bulk_copy import copy_out_binary
@@ -51,8 +51,8 @@ class Bars(BitemporalStore):
             versions = _versions(cursor, span.symbols, TIMEFRAME[horizon], span.anchor, end, known_by)
             if horizon != "daily":
                 return versions
-            questioned = versions.filter((pl.col("bar_end") > span.first - BACK) & QUESTIONED)
-            days = questioned.group_by("bar_start", "bar_end", maintain_order=True).agg(pl.col("symbol").unique())
+            suspect = versions.filter((pl.col("bar_end") > span.first - BACK) & SUSPECT)
+            days = suspect.group_by("bar_start", "bar_end", maintain_order=True).agg(pl.col("symbol").unique())
             minutes = [
                 _versions(cursor, symbols, "1Min", day_start - EVENING, day_end, known_by)
                 for day_start, day_end, symbols in days.rows()

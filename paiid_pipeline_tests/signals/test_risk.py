@@ -51,7 +51,7 @@ def test_the_fraction_loses_the_risk_asked_for_at_the_stop() -> None:
         assert sized["take_profit"] == pytest.approx(100 * (1 + INTRADAY.take_profit_atr * atr))
         lost = sized["position_fraction"] * INTRADAY.stop_atr * atr
         assert lost == pytest.approx(0.8 * INTRADAY.risk_per_trade, abs=1e-7)
-        assert sized["limited"] == []
+        assert sized["adjustments"] == []
 
 
 def test_a_sell_is_upside_down_and_a_hold_is_bare() -> None:
@@ -65,7 +65,7 @@ def test_a_calm_symbol_is_capped_and_the_reason_says_so() -> None:
     [calm] = size(row(atr_percent=0.0))
     assert calm["position_fraction"] == LIMITS.max_symbol
     assert calm["stop_loss"] == pytest.approx(100 * (1 - LIMITS.min_stop))
-    assert calm["limited"] == ["Position cut from 40.0% to 10.0%: the most in one symbol"]
+    assert calm["adjustments"] == ["Position cut from 40.0% to 10.0%: the most in one symbol"]
 
 
 def test_a_segment_shares_its_budget_and_leaves_the_others_theirs() -> None:
@@ -74,7 +74,7 @@ def test_a_segment_shares_its_budget_and_leaves_the_others_theirs() -> None:
     crowd = [row(f"S{i}", atr_percent=0.0) for i in range(7)]
     sized = size(*crowd, segments=segments)
     assert [one["position_fraction"] for one in sized] == pytest.approx([0.05] * 6 + [0.1], abs=1e-5)
-    assert "the signals of a segment share its budget" in sized[0]["limited"][1]
+    assert "the signals of a segment share its budget" in sized[0]["adjustments"][1]
     assert size(crowd[6], segments=segments)[0]["position_fraction"] == sized[6]["position_fraction"]
 
 
@@ -119,7 +119,7 @@ def test_bounds_caps_and_stops_hold_whatever_comes(decisions: list[tuple[Any, ..
 def test_too_little_traded_or_none_known_stakes_nothing() -> None:
     thin, unknown = size(row(turnover_20=10.0), row("S1", turnover_20=None))
     assert thin["position_fraction"] == unknown["position_fraction"] == 0
-    assert thin["limited"] == ["No position: 10 traded a bar, at least 1,000 is asked for"]
+    assert thin["adjustments"] == ["No position: 10 traded a bar, at least 1,000 is asked for"]
     assert thin["stop_loss"] < 100
 
 
@@ -131,7 +131,7 @@ def test_after_a_stop_a_symbol_cools_down_and_others_do_not() -> None:
     assert fractions[1:7] == [0] * 6
     assert fractions[7] > 0
     assert fractions[8] > 0
-    assert sized[2]["limited"] == ["No position: its stop was hit 0.1 h ago, within the 0.5 h of cooling down"]
+    assert sized[2]["adjustments"] == ["No position: its stop was hit 0.1 h ago, within the 0.5 h of cooling down"]
 
 
 def test_a_price_above_its_stop_or_after_the_signal_expired_is_no_stop() -> None:
@@ -153,7 +153,7 @@ def test_too_many_stops_in_a_segment_stop_the_segment() -> None:
     before = [row(symbol) for symbol in symbols]
     after = [row(symbol, 1, price=98.9) for symbol in symbols]
     sized = size(*before, *after, row("S8", 1), segments={**dict.fromkeys([*symbols, "S8"], "a"), "S9": "b"})
-    assert sized[-1]["limited"] == ["No position: 8 stops of its segment were hit in 2 h"]
+    assert sized[-1]["adjustments"] == ["No position: 8 stops of its segment were hit in 2 h"]
     assert sized[-1]["position_fraction"] == 0
 
 
@@ -161,7 +161,7 @@ def test_a_drawdown_stops_the_segment_until_it_is_out_of_the_window() -> None:
     """10 % in one symbol that halves: 5 % of the capital."""
     crash = [row(atr_percent=0.0), row(at=1, price=50.0), row("S1", at=1), row("S1", at=26)]
     sized = size(*crash)
-    assert sized[2]["limited"] == ["No position: its segment lost 5.0% of the capital in 2 h"]
+    assert sized[2]["adjustments"] == ["No position: its segment lost 5.0% of the capital in 2 h"]
     assert sized[3]["position_fraction"] > 0
 
 
@@ -171,7 +171,7 @@ def test_a_quarantined_bar_halts_its_symbol_from_when_it_is_known() -> None:
         *(row(at=at) for at in (0, 1, 12, 13)), row("S1", at=1), risk_inputs=RiskInputs(quarantined=quarantined)
     )
     assert [one["position_fraction"] > 0 for one in sized] == [True, False, False, True, True]
-    assert sized[1]["limited"] == ["No position: a bar was quarantined (high_below_low)"]
+    assert sized[1]["adjustments"] == ["No position: a bar was quarantined (high_below_low)"]
 
 
 def action(kind: str, known: datetime, ratio: float | None = None, amount: float | None = None) -> pl.DataFrame:
@@ -269,6 +269,6 @@ def test_one_moment_at_a_time_on_what_was_stored_equals_all_at_once_to_the_bit(s
             )
             assert sized == [whole[tuple(r[k] for k in key)] for r in own]
             made += sized
-    texts = " ".join(text for one in whole.values() for text in one["limited"])
+    texts = " ".join(text for one in whole.values() for text in one["adjustments"])
     assert "cooling down" in texts
     assert "share its budget" in texts or "most in one symbol" in texts

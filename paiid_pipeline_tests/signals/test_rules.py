@@ -137,7 +137,7 @@ def test_every_rule_of_the_shipped_file_says_something_readable() -> None:
     content = tomllib.loads(OWN_RULES.read_text())["rules"]
     for rule in SHIPPED.rules:
         values = [bound - 0.01 for bound, _ in rule.bounds[:-1]] + [1e3] if rule.level else list(rule.scores)
-        said = {rule.says(value, {}) for value in values}
+        said = {rule.describe(value, {}) for value in values}
         assert len(said) == len(values)
         assert len(values) == len(content[rule.name]["words"])
         assert all("{" not in text and len(text) > 10 for text in said)

@@ -11,7 +11,7 @@ import pytest
 
 from paiid_pipeline.schemas import DECISIONS, STORED_BARS
 from paiid_pipeline.technicals.decision_indicators import decide_indicators
-from paiid_pipeline.technicals.minute_bars import QUESTIONED
+from paiid_pipeline.technicals.minute_bars import SUSPECT
 from paiid_pipeline.technicals.suspect_bars import LATER_BARS
 from paiid_pipeline_tests.lookahead.histories import DECISION_LAG, MAX_AGE, OPEN
 from paiid_pipeline_tests.technicals.test_suspect_bars import COUNT, DAY, NO_ACTIONS, bars
@@ -76,7 +76,7 @@ WAITING = list(range(BAD + 1, BAD + 1 + LATER_BARS))
 @pytest.mark.parametrize("change", SPOILT, ids=str)
 def test_what_no_minute_came_near_is_refuted_at_once_and_their_own_range_stands_for_it(change: dict[str, Any]) -> None:
     spoilt = bars({BAD: change})
-    assert spoilt.filter(QUESTIONED)["bar_start"].to_list() == [start(BAD)]
+    assert spoilt.filter(SUSPECT)["bar_start"].to_list() == [start(BAD)]
     assert sorted(decide(spoilt)[1]) == WAITING
     rows, withheld = decide(spoilt, minutes())
     assert withheld == {}

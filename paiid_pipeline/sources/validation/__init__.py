@@ -1,7 +1,7 @@
-"""Vendor rows in; rows under the contract and refusals out. Pure: frames and records, no network and no clock.
+"""Validation of vendor rows: rows of the schema and refusals. Pure: no network and no clock.
 
-Every row that came is found again in one of three places: in the good rows, in the refusals (with its reason and
-the whole of it as JSON text) or, for a bar that has not ended, in the count ``in_progress``.
+Every delivered row is in exactly one of three places: the valid rows, the refusals (with its reason and its payload as
+JSON text) or, for a bar that has not ended, the count ``in_progress``.
 """
 
 from paiid_pipeline.schemas import DataKind

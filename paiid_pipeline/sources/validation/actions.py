@@ -31,12 +31,11 @@ _DATE_FIELDS = ("ex_date", "effective_date", "process_date", "payable_date")
 def check_actions(actions: Mapping[str, object], asked: RequestScope) -> ValidatedPage:
     """One page of corporate actions in Alpaca's shape: lists by kind.
 
-    Splits and stock dividends carry a ratio (new shares per old one), cash dividends an amount (per old share);
-    all other kinds are kept under the vendor's singular name with neither. An action is in range by any of its dates,
-    up to ``BEFORE_EX`` before and ``AFTER_EX`` after it; one that is not ex yet is left out, and counted as in
-    progress. Reasons: ``bad_type``,
-    ``missing_field``, ``bad_timestamp``, ``not_finite``, ``non_positive_rate``, ``unit_ratio`` (a split of 1:1),
-    ``outside_request``, ``unrequested_symbol``.
+    Splits and stock dividends carry a ratio (new shares per old one), cash dividends an amount (per old share); all
+    other kinds are kept under the vendor's singular name with neither. An action is in range by any of its dates, up to
+    ``BEFORE_EX`` before and ``AFTER_EX`` after it; one that is not ex yet is left out, and counted as in progress.
+    Reasons: ``bad_type``, ``missing_field``, ``bad_timestamp``, ``not_finite``, ``non_positive_rate``, ``unit_ratio``
+    (a split of 1:1), ``outside_request``, ``unrequested_symbol``.
     """
     good: list[Row] = []
     refused: list[tuple[str, object]] = []

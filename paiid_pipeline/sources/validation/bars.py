@@ -1,14 +1,14 @@
-"""Bars: one page by symbol, in the vendor's own names of its fields.
+"""Bars: one page by symbol, in the vendor's field names.
 
 Reasons for bars: ``missing_field``, ``bad_type``, ``bad_timestamp``, ``not_finite``, ``non_positive_price``,
-``negative_volume``, ``high_below_low`` and ``close_outside_range`` (beyond `quality.ROUNDING`),
+``negative_volume``, ``high_below_low`` and ``close_outside_range`` (beyond `quality.bars.ROUNDING`),
 ``misaligned_timestamp``, ``outside_request``, ``future_timestamp``, ``outside_session``, ``unrequested_symbol``. Of
 identical duplicates one is kept, and one ``duplicate_bar`` a symbol lists the rest; of conflicting ones the last
 delivered is kept, the earlier are refused as ``conflicting_duplicate``.
 
-A bar may be taken and still be noted among the refusals, in full: ``open_outside_range``, whose open is then null
+A bar may be accepted and also be quarantined, in full: ``open_outside_range``, whose open is then null
 (some trades set the open and not the high); and ``low_out_of_line``, ``high_out_of_line`` and ``vwap_out_of_line``
-(see `quality.OUT_OF_LINE`), which are stored as they came, and judged by each decision that reads them.
+(see `quality.bars.OUT_OF_LINE`), which are stored as delivered and tested by each decision (`suspect_bars`).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from paiid_pipeline.trading_calendar import TradingCalendar
 _MINUTE = timedelta(minutes=1)
 _EVENING = timedelta(hours=6)
 
-NOTED: Mapping[str, pl.Expr] = {"open_outside_range": ~quality.in_range("open"), **quality.OUT_OF_LINE}
-"""What is noted of a bar that is taken: the reason, and the expression that is true of it."""
+ALSO_QUARANTINED: Mapping[str, pl.Expr] = {"open_outside_range": ~quality.in_range("open"), **quality.OUT_OF_LINE}
+"""Of an accepted bar: the reason, and the expression that is true of it."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,16 @@ def check_bars(
 ) -> ValidatedPage:
     """One page of bars, by symbol. ``sessions`` is ``asked.sessions()``."""
     symbols, rows, refused = _flatten(delivered, asked)
-    frame, complaints = _bar_columns(symbols, rows, shape)
+    frame, faults = _bar_columns(symbols, rows, shape)
     frame = frame.with_columns(shape.moment(pl.col("start"), asked.calendar).alias("bar_start"))
     timed = _with_session(frame, asked, sessions)
     judged = timed.with_columns(_bar_reason(asked).alias("reason"))
     bad = judged.filter(pl.col("reason").is_not_null())
     for index, reason in zip(bad["index"], bad["reason"], strict=True):
-        refused.append((complaints.get(index, reason), {"symbol": symbols[index], **rows[index]}))
+        refused.append((faults.get(index, reason), {"symbol": symbols[index], **rows[index]}))
     fair = judged.filter(pl.col("reason").is_null())
     ended = fair.filter(pl.col("bar_end") <= asked.now)
-    for reason, wrong in NOTED.items():
+    for reason, wrong in ALSO_QUARANTINED.items():
         noted = ended.filter(wrong)["index"]
         refused += [(reason, {"symbol": symbols[index], **rows[index]}) for index in noted]
     good = ended.with_columns(
@@ -115,32 +115,32 @@ def _flatten(
 
 
 def _bar_columns(symbols: list[str], rows: list[Row], shape: BarShape) -> tuple[pl.DataFrame, dict[int, str]]:
-    """The page as typed columns, null where a field is no good, and the reason by row for each such row."""
-    complaints: dict[int, str] = {}
+    """The page as typed columns, null where a field is invalid, and the reason by row number."""
+    faults: dict[int, str] = {}
     wanted = {name: getattr(shape, name) for name in ("open", "high", "low", "close", "volume")}
-    columns = {name: _numbers([row.get(key) for row in rows], complaints, True) for name, key in wanted.items()}
+    columns = {name: _numbers([row.get(key) for row in rows], faults, True) for name, key in wanted.items()}
     for name, key in (("vwap", shape.vwap), ("trade_count", shape.trade_count)):
-        columns[name] = _numbers([row.get(key) if key else None for row in rows], complaints, False)
+        columns[name] = _numbers([row.get(key) if key else None for row in rows], faults, False)
     frame = pl.DataFrame({"symbol": pl.Series(symbols, dtype=pl.String), **columns})
-    starts = _starts([row.get(shape.start) for row in rows], complaints, shape.start_type)
-    faulty = pl.Series([i in complaints for i in range(len(rows))], dtype=pl.Boolean) if complaints else pl.lit(False)
-    return frame.with_columns(starts.alias("start"), faulty.alias("faulty")).with_row_index("index"), complaints
+    starts = _starts([row.get(shape.start) for row in rows], faults, shape.start_type)
+    faulty = pl.Series([i in faults for i in range(len(rows))], dtype=pl.Boolean) if faults else pl.lit(False)
+    return frame.with_columns(starts.alias("start"), faulty.alias("faulty")).with_row_index("index"), faults
 
 
-def _numbers(values: list[Any], complaints: dict[int, str], required: bool) -> pl.Series:
+def _numbers(values: list[Any], faults: dict[int, str], required: bool) -> pl.Series:
     kinds = set(map(type, values))
     if kinds <= ({int, float} if required else {int, float, type(None)}):
         try:
             return pl.Series(values, dtype=pl.Float64)
         except (OverflowError, pl.exceptions.PolarsError, TypeError):
             pass  # an integer beyond 64 bits: judge one by one
-    return pl.Series([_number(v, i, complaints, required) for i, v in enumerate(values)], dtype=pl.Float64)
+    return pl.Series([_number(v, i, faults, required) for i, v in enumerate(values)], dtype=pl.Float64)
 
 
-def _number(value: object, index: int, complaints: dict[int, str], required: bool) -> float | None:
+def _number(value: object, index: int, faults: dict[int, str], required: bool) -> float | None:
     if value is None:
         if required:
-            complaints.setdefault(index, "missing_field")
+            faults.setdefault(index, "missing_field")
         return None
     if isinstance(value, int | float) and not isinstance(value, bool):
         try:
@@ -150,18 +150,18 @@ def _number(value: object, index: int, complaints: dict[int, str], required: boo
     # Tradier spells a missing price as the string "NaN".
     if isinstance(value, str) and value.lower() == "nan":
         return math.nan
-    complaints.setdefault(index, "bad_type")
+    faults.setdefault(index, "bad_type")
     return None
 
 
-def _starts(values: list[Any], complaints: dict[int, str], kind: type) -> pl.Series:
+def _starts(values: list[Any], faults: dict[int, str], kind: type) -> pl.Series:
     dtype = pl.String if kind is str else pl.Int64
     good: list[Any] = values
     if not set(map(type, values)) <= {kind}:
         good = [value if type(value) is kind else None for value in values]
         for index, (value, kept) in enumerate(zip(values, good, strict=True)):
             if kept is None:
-                complaints.setdefault(index, "missing_field" if value is None else "bad_type")
+                faults.setdefault(index, "missing_field" if value is None else "bad_type")
     try:
         return pl.Series(good, dtype=dtype)
     except (OverflowError, UnicodeEncodeError, pl.exceptions.PolarsError, TypeError):

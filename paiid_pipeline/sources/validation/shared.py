@@ -1,4 +1,4 @@
-"""What all kinds of rows share: what was asked, what came of it, and how refused things are written down."""
+"""Shared by all kinds of rows: the scope of a request, a validated page, and refusals."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ KEYS: Mapping[DataKind, tuple[str, ...]] = {
     "news": ("article_id", "updated_at"),
     "actions": ("action_id",),
 }
-"""What makes a row of each kind the same row."""
+"""The key of each kind."""
 
 SCHEMAS: Mapping[DataKind, Schema] = {"1Min": BARS, "1Day": BARS, "news": NEWS, "actions": CORPORATE_ACTIONS}
-"""The contract of each kind."""
+"""The schema of each kind."""
 
 
 @dataclass(frozen=True)
 class RequestScope:
-    """What was asked of whom, and when: the yardstick for what comes."""
+    """The scope of a request: source, kind, symbols, [start, end) and the moment of the request."""
 
     source: str
     kind: DataKind
@@ -42,7 +42,7 @@ class RequestScope:
     calendar: TradingCalendar
 
     def sessions(self) -> pl.DataFrame:
-        """The sessions that may hold what was asked for."""
+        """The sessions that may overlap the request."""
         zone, day = self.calendar.timezone, timedelta(days=1)
         last = min(self.end, self.now).astimezone(zone).date() + day
         first = min(self.start.astimezone(zone).date() - day, last)
@@ -51,7 +51,7 @@ class RequestScope:
 
 @dataclass(frozen=True)
 class ValidatedPage:
-    """Good rows under the contract's schema, refusals, and how many bars had not ended."""
+    """Valid rows of the schema, refusals, and the number of bars that had not ended."""
 
     rows: pl.DataFrame
     refusals: pl.DataFrame
@@ -59,7 +59,7 @@ class ValidatedPage:
 
 
 class RefusedError(Exception):
-    """A row that cannot be taken, with the reason in snake_case."""
+    """An invalid row, with the reason in snake_case."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -67,7 +67,7 @@ class RefusedError(Exception):
 
 
 def collapse(pages: Sequence[ValidatedPage], asked: RequestScope) -> ValidatedPage:
-    """All pages of one query, in the order of delivery, as one: no key twice, sorted by key."""
+    """All pages of one query, in order of delivery, as one: unique keys, sorted by key."""
     frames = [page.rows for page in pages] or [pl.DataFrame(schema=SCHEMAS[asked.kind])]
     refused = [page.refusals for page in pages] or [pl.DataFrame(schema=REFUSALS)]
     rows, key = pl.concat(frames), list(KEYS[asked.kind])
@@ -86,7 +86,7 @@ def collapse(pages: Sequence[ValidatedPage], asked: RequestScope) -> ValidatedPa
 
 
 def refusal(source: str, reason: str, payload: object) -> pl.DataFrame:
-    """One refused thing as a frame."""
+    """One refusal as a frame."""
     return refusals(source, [(reason, payload)])
 
 

@@ -16,7 +16,7 @@ from paiid_pipeline.quality.bars import ROUNDING
 from paiid_pipeline.quality.rows import broken
 from paiid_pipeline.schemas import BARS
 from paiid_pipeline.sources.validation import as_json, check_bars
-from paiid_pipeline.sources.validation.bars import NOTED
+from paiid_pipeline.sources.validation.bars import ALSO_QUARANTINED
 from paiid_pipeline.trading_calendar import TradingCalendar
 from paiid_pipeline_tests.sources.validation.rows import (
     ALPACA,
@@ -237,7 +237,7 @@ wild_rows = st.one_of(
 @given(st.lists(wild_rows, max_size=8))
 def test_every_bar_is_found_once_whatever_it_holds(rows: list[Any]) -> None:
     checked = check(*rows)
-    refused = checked.refusals.filter(~pl.col("reason").is_in(list(NOTED)))
+    refused = checked.refusals.filter(~pl.col("reason").is_in(list(ALSO_QUARANTINED)))
     assert checked.rows.height + refused.height + checked.in_progress == len(rows)
     for payload in checked.refusals["payload"]:
         json.loads(payload)
