@@ -10,22 +10,20 @@ import polars as pl
 
 from paiid_pipeline.schemas import DECISIONS
 from paiid_pipeline.settings import TTL, Settings
-from paiid_pipeline.trading_calendar import HORIZONS, INTRADAY_STEP, TradingCalendar
+from paiid_pipeline.trading_calendar import HORIZONS, INTRADAY_STEP, Horizon, TradingCalendar
 
 NEWS_PATIENCE = TTL["news"] + INTRADAY_STEP
 """A decision is withheld where the source of news was last asked earlier before it than this: a refresh, and a step."""
 
 
-def decision_grid(
-    symbols: Sequence[str], days: Iterable[date], calendar: TradingCalendar, settings: Settings, now: datetime
-) -> pl.DataFrame:
-    """All decisions of the sessions ``days`` that have settled by ``now``; schema DECISIONS.
+def decision_grid(symbols: Sequence[str], days: Iterable[date], settings: Settings, now: datetime) -> pl.DataFrame:
+    """DECISIONS: those of the sessions ``days``, of both horizons, that are due by ``now``.
 
-    A decision for T is due at T plus the settle time, which begins with the delay of the feed, and may use rows known
-    by that moment only, of what ended by T: the bar that ends at T is in it however late the feed. Its history
-    starts at the open of the session ``lookback.sessions`` before its own, a pure function of T.
+    A decision for T is due at ``known_by`` = T + decision lag, which includes the delay of the feed. It may use rows
+    known by then of what ended by T, so that the bar that ends at T counts however late the feed. Its history starts
+    at ``anchor``, the open of the session ``lookback.sessions`` before its own: a pure function of T.
     """
-    grid = []
+    calendar, grid = settings.universe.calendar, []
     for day in sorted(set(days)):
         session = calendar.session(day)
         if session is None or session.open >= now:
@@ -39,6 +37,14 @@ def decision_grid(
     schema = {name: kind for name, kind in DECISIONS.items() if name != "symbol"}
     moments = pl.DataFrame(grid, schema=schema, orient="row")
     return pl.DataFrame({"symbol": list(symbols)}, schema={"symbol": pl.String}).join(moments, how="cross")
+
+
+def decisions_at(symbols: Sequence[str], horizon: Horizon, moment: datetime, settings: Settings) -> pl.DataFrame:
+    """DECISIONS: those of one horizon for the decision time ``moment``; none where it is not on the grid."""
+    session = settings.universe.calendar.session_of(moment)
+    days = [session.day] if session else []
+    grid = decision_grid(symbols, days, settings, moment + settings.decision_lag)
+    return grid.filter((pl.col("horizon") == horizon) & (pl.col("as_of") == moment))
 
 
 def news_window(day: date, calendar: TradingCalendar, lookback: timedelta) -> tuple[datetime, datetime]:

@@ -25,7 +25,7 @@ DAY = date(2014, 6, 9)
 
 
 def due(now: datetime, *symbols: str) -> pl.DataFrame:
-    return decision_grid(symbols or ("AAPL",), [DAY], CALENDAR, SETTINGS, now)
+    return decision_grid(symbols or ("AAPL",), [DAY], SETTINGS, now)
 
 
 def test_a_decision_is_due_only_once_it_has_settled() -> None:
@@ -41,7 +41,7 @@ def test_a_late_feed_puts_decisions_off_and_leaves_none_without_its_newest_bar(
 ) -> None:
     settings = load_settings({"PAIID_SOURCE": "alpaca", "PAIID_FEED_DELAY_SECONDS": str(seconds)})
     delay, moment = timedelta(seconds=seconds), datetime(2014, 6, 9, 20, tzinfo=UTC)
-    due = decision_grid(["AAPL"], [DAY], CALENDAR, settings, moment + settings.decision_lag)
+    due = decision_grid(["AAPL"], [DAY], settings, moment + settings.decision_lag)
     decision = due.filter((pl.col("horizon") == horizon) & (pl.col("as_of") == moment))
     rng = np.random.default_rng(1)
     ends = [moment - step * back for back in range(270)]
@@ -80,7 +80,7 @@ def test_the_history_a_decision_may_use_starts_whole_sessions_before_its_own() -
 
 
 def test_a_day_without_a_session_or_in_the_future_has_no_decisions() -> None:
-    assert decision_grid(["AAPL"], [date(2014, 6, 8)], CALENDAR, SETTINGS, datetime(2020, 1, 1, tzinfo=UTC)).is_empty()
+    assert decision_grid(["AAPL"], [date(2014, 6, 8)], SETTINGS, datetime(2020, 1, 1, tzinfo=UTC)).is_empty()
     assert due(datetime(2014, 6, 9, 12, tzinfo=UTC)).is_empty()
 
 

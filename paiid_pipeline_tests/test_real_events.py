@@ -91,7 +91,7 @@ class Desk:
         self, symbol: str, day: date, horizon: Horizon = "daily", number: int = -1
     ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
         """Bars, actions and one decision of a session, by default the last, as the assets read them."""
-        decisions = decision_grid([symbol], [day], XNYS, self.settings, LATER)
+        decisions = decision_grid([symbol], [day], self.settings, LATER)
         decision = decisions.filter(pl.col("horizon") == horizon).sort("as_of")[[number]]
         span = read_range(decision)
         with Warehouse(self.postgres_url) as warehouse:

@@ -85,7 +85,7 @@ class Place:
     def decided(self, day: date) -> tuple[dict[str, dict[str, object]], dict[str, str]]:
         """By symbol what the daily decision of a day reads, or why it is withheld."""
         now = datetime(2014, 7, 1, tzinfo=UTC)
-        due = decision_grid(SYMBOLS, [day], CALENDAR, self.settings, now).filter(pl.col("horizon") == "daily")
+        due = decision_grid(SYMBOLS, [day], self.settings, now).filter(pl.col("horizon") == "daily")
         bars = self.warehouse.bars.versions(SYMBOLS, "1Day", due["anchor"][0], due["as_of"][0], now)
         actions = self.warehouse.corporate_actions.versions(SYMBOLS, now)
         ages = {horizon: lookback.max_bar_age for horizon, lookback in self.settings.lookback.items()}

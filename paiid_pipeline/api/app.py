@@ -23,9 +23,10 @@ from paiid_pipeline.cache.redis_tier import RedisTier, UnavailableError
 from paiid_pipeline.cache.tiers import HotResults
 from paiid_pipeline.clock import Clock
 from paiid_pipeline.serving import answers
-from paiid_pipeline.serving.explanation import absent, explained, moment_of, newest_signal, withheld
+from paiid_pipeline.serving.explanation import absent, explained, moment_of, newest_signal
 from paiid_pipeline.serving.hot_results import envelopes
 from paiid_pipeline.serving.pipeline import MLDataPipeline, require_followed
+from paiid_pipeline.serving.withheld import newest_withheld
 from paiid_pipeline.settings import CacheKind, Settings
 from paiid_pipeline.signals.generator import ENGINE
 from paiid_pipeline.signals.model_engine import ENGINE as ML
@@ -213,7 +214,7 @@ def _signal_routes(app: FastAPI, service: Service) -> None:
         def answer() -> dict[str, Any]:
             signal = newest_signal(warehouse, symbol, horizon, moment, engine)
             of = horizon or (signal["horizon"] if signal else None)
-            missing = withheld(warehouse, settings, symbol, of, moment)
+            missing = newest_withheld(warehouse, settings, symbol, of, moment)
             if signal is None:
                 raise ApiError("NOT_FOUND", f"no signal of {symbol}: {missing or absent(settings, engine)}")
             return {**explained(warehouse, settings, signal), "newer_withheld": missing}

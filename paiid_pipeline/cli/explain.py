@@ -12,7 +12,8 @@ from paiid_pipeline.cli.query import priced
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.console import print_err, print_out, table
 from paiid_pipeline.operations.lookahead_audit import unknown_symbol
-from paiid_pipeline.serving.explanation import Row, absent, explained, moment_of, newest_signal, withheld
+from paiid_pipeline.serving.explanation import Row, absent, explained, moment_of, newest_signal
+from paiid_pipeline.serving.withheld import newest_withheld
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.generator import ENGINE
 from paiid_pipeline.symbols import read_symbol
@@ -50,7 +51,8 @@ def explain(
         return 2
     with Components(settings).warehouse as warehouse:
         signal = newest_signal(warehouse, symbol, horizon, moment, engine)
-        missing = withheld(warehouse, settings, symbol, horizon or (signal["horizon"] if signal else None), moment)
+        shown = signal["horizon"] if signal else horizon
+        missing = newest_withheld(warehouse, settings, symbol, shown, moment)
         if signal is None:
             none = f"no {horizon or 'intraday or daily'} signal of {symbol} by the engine {engine}"
             print_err(f"paiid: {none}: {missing or absent(settings, engine)}")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from paiid_pipeline.cli.query import show_signals
+from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.console import print_err, print_out, timed
 from paiid_pipeline.local import home as homes
 from paiid_pipeline.local import processes
@@ -112,7 +113,7 @@ def _tell_withheld(settings: Settings, url: str) -> None:
     from paiid_pipeline.warehouse import Warehouse
 
     with Warehouse(url, settings.decision_lag) as warehouse:
-        for line in in_words(without_signal(warehouse, settings, settings.universe.symbols)):
+        for line in in_words(without_signal(warehouse, settings, settings.universe.symbols, SystemClock().now())):
             print_out(line)
 
 

@@ -41,7 +41,7 @@ def pending_decisions(
         pipeline.clock.wait_until(settled)
     now = pipeline.clock.now()
     for day in part.days:
-        decisions = decision_grid(part.symbols, [day], pipeline.calendar, pipeline.settings, now)
+        decisions = decision_grid(part.symbols, [day], pipeline.settings, now)
         for horizon in HORIZONS:
             due = decisions.filter(pl.col("horizon") == horizon)
             if config.only_new and due.height:

@@ -13,7 +13,7 @@ from paiid_pipeline.decisions import decision_grid, read_range
 from paiid_pipeline.did_you_mean import did_you_mean
 from paiid_pipeline.lookahead.audit import AuditReport, audit, audit_scores, too_early
 from paiid_pipeline.lookahead.decision_path import DecisionPath, History, Output, decision_path
-from paiid_pipeline.lookahead.history import _stakes, _stored, history_of
+from paiid_pipeline.lookahead.history import history_of, prior_positions, stored_outputs
 from paiid_pipeline.ml.signals.engines import MlEngine, rule_engine
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import Settings
@@ -26,18 +26,16 @@ SYMBOLS, SESSIONS = 25, 16
 """At most so many symbols, and sessions of each horizon, are drawn for one audit."""
 
 TEXTS = 100
-"""At most so many scores of texts of each session are made again."""
+"""At most so many scores of articles of each session are recomputed."""
 
-
-_SCOUTS = 3
-"""So many symbols are looked up to find the sessions that have been decided."""
-
+_PROBES = 3
+"""Symbols by which the sessions with decisions are found."""
 
 _BEGINNING = datetime(1990, 1, 1, tzinfo=UTC)
 
 
 def chosen_symbols(settings: Settings, asked: Sequence[str], seed: int) -> list[str] | str:
-    """The symbols to audit: those asked for, or of about ``SYMBOLS`` in random segments; or what is wrong."""
+    """The symbols to audit: those asked for, or about ``SYMBOLS`` in random segments; or a message on a wrong one."""
     universe = settings.universe
     spelled = [read_symbol(symbol) for symbol in asked]
     for symbol in spelled:
@@ -53,7 +51,7 @@ def chosen_symbols(settings: Settings, asked: Sequence[str], seed: int) -> list[
 
 
 def unknown_symbol(symbol: str, known: Sequence[str]) -> str:
-    """What is wrong with a symbol that is not in the universe, and which one may be meant."""
+    """The message on a symbol that is not in the universe, with the nearest that is."""
     return f"unknown symbol {symbol!r}: {did_you_mean(symbol.upper(), known, cutoff=0.4, show=str)}"
 
 
@@ -66,13 +64,13 @@ def audited(
     seed: int,
     analyzer: SentimentAnalyzer,
 ) -> AuditReport:
-    """Audit about ``sample`` of the stored decisions, drawn evenly over horizons and sessions.
+    """Audit about ``sample`` of the stored decisions, drawn evenly over horizons and sessions; ``seed`` fixes the draw.
 
-    The same seed draws the same ones. ``now``: a moment by which all that is stored has become known. Of each both
-    engines' signals are made again, the ML engine's by the model that had been trained by then. Of the texts
-    that they may have heard, up to ``TEXTS`` a session are scored again, by ``analyzer``.
+    ``now``: a moment by which all that is stored is known. The signals of both engines are recomputed, those of the ML
+    engine by the model that was in use then, and up to ``TEXTS`` scores a session of the articles within the look-back,
+    by ``analyzer``.
     """
-    rng, report, pipeline = Random(seed), AuditReport(), decision_path(settings, rule_engine(settings))  # noqa: S311
+    rng, report, rules = Random(seed), AuditReport(), decision_path(settings, rule_engine(settings))  # noqa: S311
     ml = MlEngine(settings)
     models = decision_path(settings, ml)
     for places, horizon in enumerate(reversed(HORIZONS)):  # daily decisions are few: what they leave goes to the others
@@ -84,18 +82,20 @@ def audited(
             asked = decisions.filter(pl.col("symbol").is_in(list(symbols)))
             picked = _drawn(asked, share, rng)
             if picked.height:
-                history = history_of(warehouse, settings, decisions, horizon, now)
-                report.merge(audit(pipeline, history, picked, _stored(warehouse, picked, horizon)))
+                history = history_of(warehouse, settings, decisions, now)
+                report.merge(audit(rules, history, picked, stored_outputs(warehouse, picked)))
                 if ml.why_none is None:
-                    report.merge(_audit_models(warehouse, settings, models, history, picked, horizon))
+                    report.merge(_audit_models(warehouse, settings, models, history, picked))
                 report.merge(too_early(history.bars))
-                heard = _heard(history.scores, picked, settings).sample(fraction=1.0, shuffle=True, seed=seed)
-                report.merge(_rescored(warehouse, heard.head(TEXTS), analyzer))
+                scores = _within_lookback(history.scores, picked, settings).sample(
+                    fraction=1.0, shuffle=True, seed=seed
+                )
+                report.merge(_rescored(warehouse, scores.head(TEXTS), analyzer))
     return report
 
 
-def _heard(scores: pl.DataFrame, decisions: pl.DataFrame, settings: Settings) -> pl.DataFrame:
-    """The scores that some decisions of one session may rest on."""
+def _within_lookback(scores: pl.DataFrame, decisions: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    """The scores that some decisions of one session may use."""
     span = read_range(decisions)
     return scores.filter(
         pl.col("symbol").is_in(span.symbols)
@@ -121,11 +121,10 @@ def _audit_models(
     models: DecisionPath,
     history: History,
     picked: pl.DataFrame,
-    horizon: Horizon,
 ) -> AuditReport:
-    """The ML engine's signals of some decisions; what they rest on is the same as with the rules."""
-    own = replace(history, prior_positions=_stakes(warehouse, settings, read_range(history.decisions), horizon, ML))
-    stored = {"signals": _stored(warehouse, picked, horizon, ML)["signals"]}
+    """Audit the ML engine's signals of some decisions; their indicators and sentiment are those of the rules."""
+    own = replace(history, prior_positions=prior_positions(warehouse, settings, history.decisions, ML))
+    stored = {"signals": stored_outputs(warehouse, picked, ML)["signals"]}
 
     def only_signals(some: History) -> Output:
         return {"signals": models(some)["signals"]}
@@ -138,7 +137,7 @@ def _audit_models(
 
 
 def _drawn(decisions: pl.DataFrame, count: int, rng: Random) -> pl.DataFrame:
-    """About ``count`` of some decisions, all symbols of as few random moments as give so many."""
+    """About ``count`` of some decisions: all symbols at as few random decision times as give so many."""
     moments = decisions["as_of"].unique().sort().to_list()
     rng.shuffle(moments)
     enough = -(-count * len(moments) // max(decisions.height, 1))
@@ -147,15 +146,15 @@ def _drawn(decisions: pl.DataFrame, count: int, rng: Random) -> pl.DataFrame:
 
 
 def _shares(total: int, parts: int) -> list[int]:
-    """``total`` in so many whole parts, as equal as can be."""
+    """``total`` in ``parts`` integers that differ by at most one."""
     return [total * (place + 1) // parts - total * place // parts for place in range(parts)]
 
 
 def _decided(
     warehouse: Warehouse, settings: Settings, symbols: Sequence[str], day: date, horizon: Horizon, now: datetime
 ) -> pl.DataFrame:
-    """The decisions of a session that have been made."""
-    due = decision_grid(symbols, [day], settings.universe.calendar, settings, now)
+    """DECISIONS: those of a session whose sentiment is stored."""
+    due = decision_grid(symbols, [day], settings, now)
     due = due.filter(pl.col("horizon") == horizon)
     if due.is_empty():
         return due
@@ -167,9 +166,9 @@ def _decided(
 def _decided_days(
     warehouse: Warehouse, settings: Settings, symbols: Sequence[str], horizon: Horizon, now: datetime
 ) -> list[date]:
-    """The sessions for which there are decisions."""
+    """The sessions with stored decisions."""
     calendar = settings.universe.calendar
-    stored = warehouse.symbol_sentiment.decided(symbols[:_SCOUTS], horizon, _BEGINNING, now)
+    stored = warehouse.symbol_sentiment.decided(symbols[:_PROBES], horizon, _BEGINNING, now)
     # A decision at midnight belongs to the session that ends.
     local = (pl.col("as_of") - pl.duration(microseconds=1)).dt.convert_time_zone(str(calendar.timezone)).dt.date()
     days: list[date] = stored.select(local.unique().sort()).to_series().to_list()

@@ -1,4 +1,4 @@
-"""One stored decision, with everything it was made of."""
+"""One stored signal with the inputs of its decision: bars, corporate actions, indicators, sentiment, articles."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from paiid_pipeline.decisions import decision_grid
-from paiid_pipeline.lookahead.decision_path import decision_path
-from paiid_pipeline.lookahead.history import history_of
-from paiid_pipeline.ml.signals.engines import MlEngine, rule_engine
-from paiid_pipeline.schemas import DECISIONS
+from paiid_pipeline.decisions import decisions_at, read_range
+from paiid_pipeline.ml.signals.engines import MlEngine
 from paiid_pipeline.sentiment.aggregate import counted
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.generator import ENGINE
@@ -29,7 +26,7 @@ _HIDDEN = {"symbol", "horizon", "as_of"}
 
 
 def absent(settings: Settings, engine: str) -> str:
-    """Why an engine has said nothing."""
+    """Why an engine has made no signal at all."""
     no_model = MlEngine(settings).why_none if engine == ML else None
     return no_model or "nothing is decided by then"
 
@@ -55,23 +52,22 @@ def newest_signal(
 
 
 def explained(warehouse: Warehouse, settings: Settings, signal: Row) -> dict[str, Any]:
-    """Everything behind a signal, as it was known at its decision; moments are UTC."""
+    """The inputs of a signal as they were known at its decision; moments are UTC."""
     symbol, horizon, as_of = (signal[name] for name in ("symbol", "horizon", "as_of"))
-    session = settings.universe.calendar.session_of(as_of)
-    if session is None:
-        raise RuntimeError(f"the signal of {as_of} lies outside every session of {settings.universe.calendar.name}")
-    anchor = settings.universe.calendar.session_back(session.day, settings.lookback[horizon].sessions).open
-    known_by = as_of + settings.decision_lag
-    versions = warehouse.bars.versions([symbol], TIMEFRAME[horizon], anchor, as_of, known_by)
-    known = warehouse.corporate_actions.read([symbol], known_by)
+    decision = decisions_at([symbol], horizon, as_of, settings)
+    if decision.is_empty():
+        raise RuntimeError(f"the signal of {as_of} is not on the grid of {settings.universe.calendar.name}")
+    span = read_range(decision)
+    versions = warehouse.bars.versions([symbol], TIMEFRAME[horizon], span.anchor, as_of, span.known_by)
+    known = warehouse.corporate_actions.read([symbol], span.known_by)
     bars = on_one_footing(versions, known).unique("bar_start", keep="last", maintain_order=True)
-    in_effect = (pl.col("effective_at") <= session.open) | (pl.col("kind") == REBASED)
-    actions = known.filter(in_effect & (pl.col("effective_at") > anchor))
+    in_effect = (pl.col("effective_at") <= decision["session_open"][0]) | (pl.col("kind") == REBASED)
+    actions = known.filter(in_effect & (pl.col("effective_at") > span.anchor))
     indicators = warehouse.indicators.read([symbol], horizon, as_of, as_of).to_dicts()
     sentiment = warehouse.symbol_sentiment.read([symbol], horizon, as_of, as_of).to_dicts()
     return {
         "signal": {**signal, "reasons": json.loads(signal["reasons"])},
-        "known_by": known_by,
+        "known_by": span.known_by,
         "bars": {
             "timeframe": TIMEFRAME[horizon],
             "count": bars.height,
@@ -82,7 +78,7 @@ def explained(warehouse: Warehouse, settings: Settings, signal: Row) -> dict[str
         "corporate_actions": actions.drop("symbol").to_dicts(),
         "indicators": _without_key(indicators),
         "sentiment": _without_key(sentiment),
-        "articles": _articles(warehouse, settings, symbol, as_of, sentiment[0]["model"]) if sentiment else [],
+        "articles": _articles(warehouse, settings, decision, sentiment[0]["model"]) if sentiment else [],
     }
 
 
@@ -90,40 +86,15 @@ def _without_key(rows: Sequence[Row]) -> Row | None:
     return {name: value for name, value in rows[0].items() if name not in _HIDDEN} if rows else None
 
 
-def _articles(warehouse: Warehouse, settings: Settings, symbol: str, as_of: datetime, model: str) -> list[Row]:
-    """The articles that the sentiment of a decision rests on, and their weights in it, the heaviest first."""
-    known_by, start, end = (
-        as_of + settings.decision_lag,
-        as_of - settings.news_lookback,
-        as_of + timedelta(microseconds=1),
-    )
-    scores = warehouse.article_sentiment.read([symbol], model, start, end, known_by)
-    decision = pl.DataFrame([(symbol, "", as_of, known_by, as_of.date(), as_of, start)], schema=DECISIONS, orient="row")
+def _articles(warehouse: Warehouse, settings: Settings, decision: pl.DataFrame, model: str) -> list[Row]:
+    """The articles in the sentiment of a decision, and their weights in it, the heaviest first."""
+    span = read_range(decision)
+    start, end = span.first - settings.news_lookback, span.last + timedelta(microseconds=1)
+    scores = warehouse.article_sentiment.read(span.symbols, model, start, end, span.known_by)
     of_these = counted(scores, decision, settings.news_lookback, settings.news_half_life, model)
     rows = of_these.join(scores.drop("fingerprint"), on=["symbol", "article_id", "known_at"], suffix="_again")
-    wording = ["article_id", "content_hash"]
-    news = warehouse.news.versions(rows["article_id"].to_list(), start, end).select(*wording, "headline", "url")
+    version = ["article_id", "content_hash"]
+    news = warehouse.news.versions(rows["article_id"].to_list(), start, end).select(*version, "headline", "url")
     found = rows.select(*(name for name in scores.columns if name not in ("symbol", "fingerprint")), "weight")
-    found = found.join(news.unique(wording), on=wording, how="left")
+    found = found.join(news.unique(version), on=version, how="left")
     return found.sort("weight", "article_id", descending=[True, False]).to_dicts()
-
-
-def withheld(
-    warehouse: Warehouse, settings: Settings, symbol: str, horizon: Horizon | None, moment: datetime
-) -> str | None:
-    """Why the newest decision by ``moment`` has no signal, made again from what was known; None where it has one."""
-    asked = [horizon] if horizon else list(HORIZONS)
-    made = warehouse.symbol_sentiment.latest([symbol], moment).filter(pl.col("horizon").is_in(asked)).sort("as_of")
-    if made.is_empty():
-        return None
-    newest, of = made["as_of"][-1], made["horizon"][-1]
-    session = settings.universe.calendar.session_of(newest)
-    if session is None or warehouse.signals.read([symbol], of, newest, newest).height:
-        return None
-    calendar, segment = settings.universe.calendar, settings.universe.peers([symbol])
-    due = decision_grid(segment, [session.day], calendar, settings, newest + settings.decision_lag)
-    due = due.filter((pl.col("horizon") == of) & (pl.col("as_of") == newest))
-    history = history_of(warehouse, settings, due, of, newest + settings.decision_lag)
-    reasons = decision_path(settings, rule_engine(settings))(history)["withheld"].filter(pl.col("symbol") == symbol)
-    reason = reasons["reason"][0] if reasons.height else "it has not been made yet"
-    return f"the {of} decision of {newest.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z has none: {reason}"

@@ -1,14 +1,13 @@
-"""Which symbols have no signal at the newest decision, and why: made again from what was known then."""
+"""Which symbols have no signal at the newest decision, and why: decided again from what was known then."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 import polars as pl
 
-from paiid_pipeline.clock import SystemClock
-from paiid_pipeline.decisions import decision_grid, with_refusals
+from paiid_pipeline.decisions import decisions_at, read_range, with_refusals
 from paiid_pipeline.lookahead.decision_path import decision_path
 from paiid_pipeline.lookahead.history import history_of
 from paiid_pipeline.ml.signals.engines import rule_engine
@@ -20,15 +19,32 @@ from paiid_pipeline.warehouse import Warehouse
 _KEY = list(DECISION_KEY)
 
 
-def without_signal(warehouse: Warehouse, settings: Settings, symbols: Sequence[str]) -> pl.DataFrame:
-    """WITHHELD: of each horizon the newest decision that was begun, for the symbols that have no signal of it."""
-    begun = warehouse.symbol_sentiment.latest(symbols, SystemClock().now())
+def without_signal(
+    warehouse: Warehouse,
+    settings: Settings,
+    symbols: Sequence[str],
+    now: datetime,
+    horizons: Sequence[Horizon] = HORIZONS,
+) -> pl.DataFrame:
+    """WITHHELD: of each horizon the newest decision by ``now`` that has sentiment, for the symbols without a signal."""
+    begun = warehouse.symbol_sentiment.latest(symbols, now)
     found = [empty(WITHHELD)]
-    for horizon in HORIZONS:
+    for horizon in horizons:
         newest = begun.filter(pl.col("horizon") == horizon)["as_of"].max()
         if isinstance(newest, datetime):
-            found.append(_missing(warehouse, settings, symbols, horizon, newest))
+            found.append(_missing(warehouse, settings, symbols, horizon, newest, now))
     return pl.concat(found)
+
+
+def newest_withheld(
+    warehouse: Warehouse, settings: Settings, symbol: str, horizon: Horizon | None, moment: datetime
+) -> str | None:
+    """Why the newest decision by ``moment``, of one horizon or of either, has no signal; None where it has one."""
+    found = without_signal(warehouse, settings, [symbol], moment, [horizon] if horizon else HORIZONS).sort("as_of")
+    if found.is_empty():
+        return None
+    _, of, as_of, reason = found.row(-1)
+    return f"the {of} decision of {as_of.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z has none: {reason}"
 
 
 def in_words(withheld: pl.DataFrame) -> list[str]:
@@ -41,22 +57,17 @@ def in_words(withheld: pl.DataFrame) -> list[str]:
 
 
 def _missing(
-    warehouse: Warehouse, settings: Settings, symbols: Sequence[str], horizon: Horizon, newest: datetime
+    warehouse: Warehouse, settings: Settings, symbols: Sequence[str], horizon: Horizon, newest: datetime, now: datetime
 ) -> pl.DataFrame:
-    session = settings.universe.calendar.session_of(newest)
-    if session is None:
-        return empty(WITHHELD)
-    known_by = newest + settings.decision_lag
-    due = decision_grid(symbols, [session.day], settings.universe.calendar, settings, known_by)
-    due = due.filter((pl.col("horizon") == horizon) & (pl.col("as_of") == newest))
     made = warehouse.signals.decided(symbols, horizon, newest, newest)
+    due = decisions_at(symbols, horizon, newest, settings)
     missing = due.join(made, on=_KEY, how="anti", maintain_order="left")
     if missing.is_empty():
         return empty(WITHHELD)
-    reasons = decision_path(settings, rule_engine(settings))(
-        history_of(warehouse, settings, missing, horizon, known_by)
-    )["withheld"]
-    quarantined = warehouse.quarantine.bars(missing["symbol"].to_list(), session.open, SystemClock().now())
+    span, opened = read_range(missing), missing["session_open"][0]
+    decisions = decisions_at(settings.universe.peers(span.symbols), horizon, newest, settings)
+    history = history_of(warehouse, settings, decisions, span.known_by)
+    reasons = decision_path(settings, rule_engine(settings))(history)["withheld"]
     told = missing.select(_KEY).join(reasons, on=_KEY, how="left", maintain_order="left")
     told = told.with_columns(pl.col("reason").fill_null("it was not made; see the run of trading_signals"))
-    return with_refusals(told, quarantined).select(WITHHELD.keys())
+    return with_refusals(told, warehouse.quarantine.bars(span.symbols, opened, now)).select(WITHHELD.keys())

@@ -30,14 +30,14 @@ def test_the_newest_decision_tells_who_is_missing_and_what_lies_in_quarantine(wo
     world.everything(now, day)
     symbols = ["AAPL", "MSFT", "JPM", "KO"]
     settings = world.pipeline(now).settings
-    assert without_signal(world.warehouse, settings, symbols).is_empty()
+    assert without_signal(world.warehouse, settings, symbols, now).is_empty()
     world.execute(f"delete from market_bars where symbol = 'KO' and bar_end > '{START - timedelta(minutes=20)}'")
     world.execute("delete from signals where symbol in ('KO', 'JPM')")
     refused = pl.DataFrame(
         {"source": ["x"], "reason": ["close_outside_range"], "payload": ['{"symbol": "KO", "c": 1}']}
     )
     world.warehouse.quarantine.write(refused, now)
-    found = {(row[0], row[1]): row[3] for row in without_signal(world.warehouse, settings, symbols).rows()}
+    found = {(row[0], row[1]): row[3] for row in without_signal(world.warehouse, settings, symbols, now).rows()}
     assert set(found) == {("KO", "intraday"), ("JPM", "intraday")}
     assert "1200 s before the decision; at most 900 s is allowed" in found["KO", "intraday"]
     assert found["KO", "intraday"].endswith("(bars of it were quarantined: close_outside_range)")

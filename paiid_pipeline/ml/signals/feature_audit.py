@@ -8,13 +8,13 @@ from random import Random
 
 import polars as pl
 
-from paiid_pipeline.decisions import decision_grid, read_range
+from paiid_pipeline.decisions import decisions_at
 from paiid_pipeline.lookahead.audit import audit
 from paiid_pipeline.lookahead.decision_path import DecisionPath, History, Output, decision_path
+from paiid_pipeline.lookahead.history import history_of
 from paiid_pipeline.ml.signals.dataset import SignalData
 from paiid_pipeline.ml.signals.engines import rule_engine
 from paiid_pipeline.schemas import DECISION_KEY
-from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.features import FEATURES, computed, joined
 from paiid_pipeline.trading_calendar import Horizon
@@ -49,7 +49,10 @@ def leaking_features(
         rows = data.rows.filter(pl.col("as_of") == moment)
         symbols = sorted(rng.sample(rows["symbol"].to_list(), min(rows.height, SYMBOLS)))
         sample = rows.filter(pl.col("symbol").is_in(symbols))
-        history = _history(warehouse, settings, symbols, moment, horizon, now)
+        decisions = decisions_at(symbols, horizon, moment, settings)
+        if decisions.is_empty():
+            raise ValueError(f"the decision of {moment} is not on the grid of {settings.universe.calendar.name}")
+        history = history_of(warehouse, settings, decisions, now, _AFTER)
         path = decision_path(settings, rule_engine(settings))
         found = {**leaking_in(path, history, sample, data.features, columns), **found}
     return found
@@ -62,7 +65,7 @@ def leaking_in(
     names: tuple[str, ...],
     columns: Mapping[str, pl.Expr] = FEATURES,
 ) -> dict[str, str]:
-    """The same of some rows (`DECISION_KEY` and features) whose decisions are in ``history``."""
+    """As `leaking_features`, for some rows (`DECISION_KEY` and features) whose decisions are in ``history``."""
     found = {name: "it cannot be made from what was known then" for name in names if name not in columns}
     asked = [name for name in names if name in columns]
     sample = history.decisions.join(rows, on=DECISION_KEY, how="semi", maintain_order="left")
@@ -79,30 +82,9 @@ def leaking_in(
 
 
 def _features(pipeline: DecisionPath, columns: Mapping[str, pl.Expr]) -> DecisionPath:
-    def made(history: History) -> Output:
+    def path(history: History) -> Output:
         found = pipeline(history)
         inputs = joined(found["technical_indicators"], found["symbol_sentiment"])
         return {"features": computed(inputs, columns), "signals": found["signals"]}
 
-    return made
-
-
-def _history(
-    warehouse: Warehouse, settings: Settings, symbols: list[str], moment: datetime, horizon: Horizon, now: datetime
-) -> History:
-    session = settings.universe.calendar.session_of(moment)
-    days = [session.day] if session else []
-    due = decision_grid(symbols, days, settings.universe.calendar, settings, now)
-    decisions = due.filter((pl.col("horizon") == horizon) & (pl.col("as_of") == moment))
-    if decisions.is_empty():
-        raise ValueError(f"the decision of {moment} is not on the grid of {settings.universe.calendar.name}")
-    span = read_range(decisions)
-    end = min(now, span.last + _AFTER)
-    return History(
-        bars=warehouse.bars.for_decisions(span, horizon, end, now),
-        actions=warehouse.corporate_actions.versions(symbols, now),
-        scores=warehouse.article_sentiment.read(
-            symbols, SentimentAnalyzer.model, span.first - settings.news_lookback, end, now
-        ),
-        decisions=decisions,
-    )
+    return path

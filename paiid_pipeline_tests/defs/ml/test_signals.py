@@ -81,7 +81,7 @@ def fill(world: World, seed: int = 0) -> None:
 def decide(world: World, days: list[date], now: datetime) -> None:
     """Indicators and sentiment of the daily decisions of some days, as the assets make them."""
     settings, warehouse = world.pipeline(now).settings, world.warehouse
-    due = decision_grid(SYMBOLS, days, settings.universe.calendar, settings, now).filter(pl.col("horizon") == "daily")
+    due = decision_grid(SYMBOLS, days, settings, now).filter(pl.col("horizon") == "daily")
     span = read_range(due)
     versions = warehouse.bars.versions(SYMBOLS, "1Day", span.anchor, span.last, now)
     ages = {horizon: each.max_bar_age for horizon, each in settings.lookback.items()}
@@ -252,7 +252,7 @@ def test_each_planted_look_ahead_is_named_and_no_honest_feature_is(learnt: World
     data = make_signal_data(warehouse, settings, TRAINED, "daily", Barriers(), planted)
     moment = data.rows["as_of"].unique().sort()[-20]
     days = [settings.universe.calendar.session_of(moment).day]  # type: ignore[union-attr]
-    due = decision_grid(SYMBOLS, days, settings.universe.calendar, settings, TRAINED)
+    due = decision_grid(SYMBOLS, days, settings, TRAINED)
     history = History(
         warehouse.bars.versions(SYMBOLS, "1Day", moment - DAY * 600, TRAINED, TRAINED),
         warehouse.corporate_actions.versions(SYMBOLS, TRAINED),
