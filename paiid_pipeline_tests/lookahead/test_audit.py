@@ -363,7 +363,7 @@ def real_history(data_dir: Path, names: list[str], calendar: TradingCalendar) ->
     }
     bars = bars.with_columns(**given).select(pl.col(name).cast(kind) for name, kind in STORED_BARS.items())
     days = [session.day for session in calendar.sessions(date(2014, 6, 2), date(2014, 6, 17))]
-    decisions = decision_grid(names, days, load_settings({}), datetime(2020, 1, 1, tzinfo=UTC))
+    decisions = decision_grid(names, days, load_settings({"PAIID_SOURCE": "alpaca"}), datetime(2020, 1, 1, tzinfo=UTC))
     return History(
         bars, empty(STORED_CORPORATE_ACTIONS), posts(data_dir, names), decisions.filter(pl.col("horizon") == "daily")
     )
