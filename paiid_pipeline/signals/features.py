@@ -51,9 +51,9 @@ def features(indicators: pl.DataFrame, sentiment: pl.DataFrame) -> pl.DataFrame:
 def joined(indicators: pl.DataFrame, sentiment: pl.DataFrame) -> pl.DataFrame:
     """Each indicators row with the sentiment of its decision, whose columns get the prefix ``sentiment_``."""
     renamed = {name: f"sentiment_{name}" for name in SYMBOL_SENTIMENT if name not in DECISION_KEY}
-    heard = sentiment.select(SYMBOL_SENTIMENT.keys()).rename(renamed)
+    news = sentiment.select(SYMBOL_SENTIMENT.keys()).rename(renamed)
     return indicators.select(INDICATORS.keys()).join(
-        heard, on=DECISION_KEY, how="left", maintain_order="left", validate="m:1"
+        news, on=DECISION_KEY, how="left", maintain_order="left", validate="m:1"
     )
 
 

@@ -78,7 +78,7 @@ USABLE = pl.all_horizontal(
 
 @dataclass(frozen=True)
 class Prices:
-    """One series of bars, oldest first, adjusted to one footing; finite, prices above 0, volume at least 0.
+    """One series of bars, oldest first, adjusted to one price basis; finite, prices above 0, volume at least 0.
 
     ``traded``: the bar's volume-weighted price, or (high + low + close) / 3 where the vendor gives none.
     """

@@ -124,7 +124,7 @@ def _all_usable(close: Floats) -> bool:
 
 
 def _refuse_overflow(columns: Sequence[Floats], last: Indices) -> None:
-    # What is not finite once stays so to the end of its series: the last bar tells of all before it.
+    # A value that is not finite stays so to the end of its series, so the last bar suffices.
     for name, column in zip(VALUES, columns, strict=True):
         if not np.isfinite(column[last]).all():
             raise ValueError(f"{name} is not finite: a close is too large to compute with; quarantine such bars")
