@@ -1,4 +1,4 @@
-"""`paiid models`: the sentiment models, trained, imported, listed, promoted, and measured by the protocol."""
+"""`paiid models`: train, import, list, promote and cross-validate text models."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def missing_command(_settings: Settings) -> int:
 def train(
     settings: Settings, data: Path | None, base: str | None, seed: int, epochs: int | None, *, only: str | None
 ) -> int:
-    """Make the dataset, train, fit the ensemble, and put each through its gate. Returns the exit code."""
+    """Build the data set, train, fit the ensemble, and put each through its gate. Returns the exit code."""
     choice = Choice(base, seed, epochs)
 
     def run(store: ModelStore) -> None:

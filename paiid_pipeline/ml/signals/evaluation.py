@@ -144,7 +144,7 @@ class EvaluationInputs:
 
 def evaluate_training(
     training: Training,
-    stage: EvaluationInputs,
+    inputs: EvaluationInputs,
     champion: SignalModel | None = None,
     earlier_trials: int = 0,
     log: Callable[[str], None] = lambda _: None,
@@ -156,33 +156,33 @@ def evaluate_training(
     """
     forecasts, seed = training.forecasts, training.plan.seed
     trials = len(training.plan.trials) + earlier_trials
-    options = replace(stage.options, trials=trials, seed=seed)
+    options = replace(inputs.options, trials=trials, seed=seed)
     log("backtesting the model's decisions")
-    signals = _out_of_fold_signals(training, stage)
-    ours = backtest(signals, stage.grid, options)
+    signals = _out_of_fold_signals(training, inputs)
+    ours = backtest(signals, inputs.grid, options)
     log("backtesting the rivals' decisions")
     once = replace(options, draws=1)
-    rules = _decided(stage.rules, stage, forecasts, stage.risk_inputs)
+    rules = _decided(inputs.rules, inputs, forecasts, inputs.risk_inputs)
     rivals = {
-        "rules": _traded(rules, stage, once) if rules.height else _returns(ours).with_columns(value=pl.lit(0.0)),
-        "majority class": _returns(backtest(_majority(forecasts), stage.grid, once)),
+        "rules": _traded(rules, inputs, once) if rules.height else _returns(ours).with_columns(value=pl.lit(0.0)),
+        "majority class": _returns(backtest(_majority(forecasts), inputs.grid, once)),
         "buy and hold": _returns(ours, "buy and hold"),
         "momentum": _returns(ours, "momentum"),
     }
-    mine, block, periods = _returns(ours), block_of(stage.bars), stage.grid.bars_a_year
+    mine, block, periods = _returns(ours), block_of(inputs.bars), inputs.grid.bars_a_year
     comparisons = [compare_returns(name, mine, each, trials, block, periods, seed) for name, each in rivals.items()]
     if champion is not None:
         later = forecasts.filter(pl.col("as_of") > champion.card.trained_to)
         theirs = _traded(
-            _decided(stage.ml(_WithoutAttributions(champion)), stage, later, stage.risk_inputs), stage, once
+            _decided(inputs.ml(_WithoutAttributions(champion)), inputs, later, inputs.risk_inputs), inputs, once
         )
         # From cash, as the champion's backtest starts.
-        same = _traded(signals.join(later, on=DECISION_KEY, how="semi", maintain_order="left"), stage, once)
+        same = _traded(signals.join(later, on=DECISION_KEY, how="semi", maintain_order="left"), inputs, once)
         comparisons.append(compare_returns(CHAMPION, same, theirs, trials, block, periods, seed))
     kinds = sorted({trial.kind for trial in training.plan.trials})
     return SignalEvaluation(
-        kinds={kind: forecast_quality(forecasts, f"logits_{kind}", stage.bars, seed) for kind in kinds},
-        model=forecast_quality(forecasts, "logits", stage.bars, seed),
+        kinds={kind: forecast_quality(forecasts, f"logits_{kind}", inputs.bars, seed) for kind in kinds},
+        model=forecast_quality(forecasts, "logits", inputs.bars, seed),
         comparisons=tuple(comparisons),
         random_share=ours.random_share,
         traded=ours,
@@ -213,30 +213,30 @@ def _scaled(returns: Floats) -> Floats:
     return returns / spread if spread > _NEGLIGIBLE else np.zeros_like(returns)
 
 
-def _out_of_fold_signals(training: Training, stage: EvaluationInputs) -> pl.DataFrame:
+def _out_of_fold_signals(training: Training, inputs: EvaluationInputs) -> pl.DataFrame:
     """`schemas.SIGNALS` of the ML engine for every tested decision, each by the model of its fold."""
     made = empty(SIGNALS)
     for fold, model in enumerate(training.fold_models):
-        earlier = pl.concat([stage.risk_inputs.earlier, made.select(PRIOR_POSITIONS.keys())])
+        earlier = pl.concat([inputs.risk_inputs.earlier, made.select(PRIOR_POSITIONS.keys())])
         rows = training.forecasts.filter(pl.col("fold") == fold)
-        generator = stage.ml(_WithoutAttributions(model))
-        made = pl.concat([made, _decided(generator, stage, rows, replace(stage.risk_inputs, earlier=earlier))])
+        generator = inputs.ml(_WithoutAttributions(model))
+        made = pl.concat([made, _decided(generator, inputs, rows, replace(inputs.risk_inputs, earlier=earlier))])
     if made.is_empty():
         raise ValueError("the engine could decide none of the tested decisions: see what the validator withholds")
     return made
 
 
 def _decided(
-    generator: SignalGenerator, stage: EvaluationInputs, decisions: pl.DataFrame, risk_inputs: RiskInputs
+    generator: SignalGenerator, inputs: EvaluationInputs, decisions: pl.DataFrame, risk_inputs: RiskInputs
 ) -> pl.DataFrame:
-    asked = stage.indicators.join(decisions, on=DECISION_KEY, how="semi", maintain_order="left")
-    return generator.decide(asked, stage.sentiment, risk_inputs)[0]
+    asked = inputs.indicators.join(decisions, on=DECISION_KEY, how="semi", maintain_order="left")
+    return generator.decide(asked, inputs.sentiment, risk_inputs)[0]
 
 
-def _traded(signals: pl.DataFrame, stage: EvaluationInputs, options: Options) -> pl.DataFrame:
+def _traded(signals: pl.DataFrame, inputs: EvaluationInputs, options: Options) -> pl.DataFrame:
     """The returns of signals; empty where none has a bar after it."""
     try:
-        return _returns(backtest(signals, stage.grid, options))
+        return _returns(backtest(signals, inputs.grid, options))
     except ValueError:
         return _RETURNS.clear()
 

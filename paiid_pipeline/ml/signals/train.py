@@ -124,10 +124,10 @@ def train_signal_model(
     """
     horizon: Horizon = data.rows["horizon"][0]
     training = train(data, plan, now, say)
-    stage = _stage(data, trading, warehouse, settings, now, columns)
+    inputs = _evaluation_inputs(data, trading, warehouse, settings, now, columns)
     champion = open_installed(settings).champion(horizon)
     earlier = sum(int(version.metrics.get("trials", 0)) for version in store.registry.versions(SIGNAL_MODEL))
-    evaluation = evaluate_training(training, stage, champion, earlier, say)
+    evaluation = evaluate_training(training, inputs, champion, earlier, say)
     say(f"auditing every feature for look-ahead at {trading.audited} decision times")
     caught = leaking_features(warehouse, settings, data, horizon, now, trading.audited, plan.seed, columns)
     verdict = judge_signals(evaluation, caught)
@@ -138,7 +138,7 @@ def train_signal_model(
     return TrainedSignalModel(version, training, evaluation, shares, verdict, plots)
 
 
-def _stage(
+def _evaluation_inputs(
     data: SignalData,
     trading: TradingCosts,
     warehouse: Warehouse,
