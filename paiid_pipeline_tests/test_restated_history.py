@@ -65,7 +65,7 @@ class Blind:
         rows = pl.concat([frame.cast(BARS) for frame in frames])
         rows = rows.filter((pl.col("bar_start") >= want.start) & (pl.col("bar_end") <= min(want.end, now)))
         silent = tuple(symbol for symbol in want.symbols if symbol not in set(rows["symbol"]))
-        return Fetched(want, rows, pl.DataFrame(schema=REFUSALS), True, (), silent, (), 0, 1, 0, 1)
+        return Fetched(want, rows, pl.DataFrame(schema=REFUSALS), (), silent, (), 0, 1, 0, 1)
 
 
 class Place:
