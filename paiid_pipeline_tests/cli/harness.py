@@ -22,6 +22,12 @@ LIMIT = 180  # seconds: far beyond what is needed, so that a hang fails
 @pytest.fixture
 def home() -> Iterator[Path]:
     """A home whose servers are certainly gone afterwards."""
+    with empty_home() as home:
+        yield home
+
+
+@contextmanager
+def empty_home() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="paiid-cli-") as folder:
         home = Path(folder) / "home"
         yield home
@@ -32,10 +38,31 @@ def home() -> Iterator[Path]:
 @pytest.fixture
 def environment(home: Path, tmp_path: Path) -> dict[str, str]:
     """The settings of a small synthetic exchange, and none of the tester's own."""
-    universe = tmp_path / "universe.toml"
+    return settings(home, tmp_path)
+
+
+def settings(home: Path, folder: Path) -> dict[str, str]:
+    universe = folder / "universe.toml"
     universe.write_text('[segments]\ntech = ["AAPL", "TWX"]\n')
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PAIID_", "DAGSTER_"))}
     return kept | {"PAIID_HOME": str(home), "PAIID_UNIVERSE": str(universe)}
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The settings of a home whose servers run, with an empty warehouse, for commands that only read."""
+    with empty_home() as home:
+        environment = settings(home, tmp_path_factory.mktemp("served"))
+        with started(environment, "with-services", "sh", "-c", "echo ready; read line", until="ready"):
+            yield environment
+
+
+def apply(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give this process the settings of ``environment`` and no others."""
+    for name in [name for name in os.environ if name.startswith("PAIID_")]:
+        monkeypatch.delenv(name)
+    for name in ("PAIID_HOME", "PAIID_UNIVERSE"):
+        monkeypatch.setenv(name, environment[name])
 
 
 def words_of(process: psutil.Process) -> str:

@@ -9,13 +9,29 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from paiid_pipeline_tests.cli.harness import LIMIT, PAIID, environment, home, of_home, run, started
+from paiid_pipeline.cli import main
+from paiid_pipeline_tests.cli.harness import LIMIT, PAIID, apply, environment, home, of_home, run, served, started
 
-__all__ = ["environment", "home"]
+__all__ = ["environment", "home", "served"]
+
+Sql = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def sql(served: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Sql:
+    """`paiid sql …` on the running servers, within this process: exit code, stdout, stderr."""
+    apply(served, monkeypatch)
+
+    def run_here(*words: str) -> tuple[int, str, str]:
+        code = main(["sql", *words])
+        return code, *capsys.readouterr()
+
+    return run_here
 
 
 def test_bare_paiid_prints_help_without_importing_anything_heavy() -> None:
@@ -41,12 +57,20 @@ def test_bare_paiid_prints_help_without_importing_anything_heavy() -> None:
     ],
 )
 def test_a_wrong_setting_is_one_line_with_the_remedy(
-    environment: dict[str, str], home: Path, name: str, value: str, said: str
+    environment: dict[str, str],
+    home: Path,
+    name: str,
+    value: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = run(environment, "demo", **{name: value})
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert done.stderr.count("\n") == 1
+    apply(environment, monkeypatch)
+    monkeypatch.setenv(name, value)
+    assert main(["demo"]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
     assert not home.exists()
 
 
@@ -111,23 +135,23 @@ def test_a_second_command_uses_the_servers_of_the_first(environment: dict[str, s
     assert "stored data of synthetic" in stored.stderr
 
 
-def test_sql_prints_tables_csv_and_json_that_a_person_or_program_can_read(environment: dict[str, str]) -> None:
+def test_sql_prints_tables_csv_and_json_that_a_person_or_program_can_read(sql: Sql) -> None:
     query = (
         "select 'AAPL' as symbol, 0.1::float8 as score, null::int as missing, "
         "timestamptz '2014-06-09 15:00-04' as as_of, '{\"a\": [1, null]}'::jsonb as doc union all "
         "select 'T', -12.5, 3, null, null"
     )
-    shown = run(environment, "sql", query)
-    assert shown.stdout.splitlines() == [
+    _, shown, _ = sql(query)
+    assert shown.splitlines() == [
         "symbol | score | missing | as_of                | doc",
         "-------+-------+---------+----------------------+-----------------",
         'AAPL   |   0.1 |    null | 2014-06-09 19:00:00Z | {"a": [1, null]}',
         "T      | -12.5 |       3 | null                 | null",
         "(2 rows)",
     ]
-    rows = list(csv.DictReader(io.StringIO(run(environment, "sql", query, "--format", "csv").stdout)))
+    rows = list(csv.DictReader(io.StringIO(sql(query, "--format", "csv")[1])))
     assert [(row["symbol"], row["score"], row["missing"]) for row in rows] == [("AAPL", "0.1", ""), ("T", "-12.5", "3")]
-    documents = json.loads(run(environment, "sql", query, "--format", "json").stdout)
+    documents = json.loads(sql(query, "--format", "json")[1])
     assert documents[0] == {
         "symbol": "AAPL",
         "score": 0.1,
@@ -135,16 +159,16 @@ def test_sql_prints_tables_csv_and_json_that_a_person_or_program_can_read(enviro
         "as_of": "2014-06-09T19:00:00+00:00",
         "doc": {"a": [1, None]},
     }
-    wrong = run(environment, "sql", "select nothing")
-    assert wrong.returncode == 1
-    assert 'column "nothing" does not exist' in wrong.stderr
-    assert "Traceback" not in wrong.stderr
+    code, _, error = sql("select nothing")
+    assert code == 1
+    assert 'column "nothing" does not exist' in error
+    assert "Traceback" not in error
 
 
-def test_the_analyst_reads_the_views_and_nothing_else(environment: dict[str, str]) -> None:
+def test_the_analyst_reads_the_views_and_nothing_else(sql: Sql) -> None:
     count = "select session_user as who, count(*) from signals_latest"
-    seen = run(environment, "sql", "--analyst", count, "--format", "csv")
-    assert seen.stdout == "who,count\npaiid_analyst,0\n", seen.stderr
+    _, seen, error = sql("--analyst", count, "--format", "csv")
+    assert seen == "who,count\npaiid_analyst,0\n", error
     for statement in (
         "select * from market_bars",
         "reset role; select * from market_bars",
@@ -152,9 +176,9 @@ def test_the_analyst_reads_the_views_and_nothing_else(environment: dict[str, str
         "set default_transaction_read_only = off; create temporary table mine (a int)",
         "insert into signals select * from signals",
     ):
-        refused = run(environment, "sql", "--analyst", statement)
-        assert refused.returncode == 1, statement
-        assert "permission denied" in refused.stderr or "read-only" in refused.stderr
+        code, _, error = sql("--analyst", statement)
+        assert code == 1, statement
+        assert "permission denied" in error or "read-only" in error
 
 
 def test_nothing_running_is_said_by_url_and_status(environment: dict[str, str]) -> None:
