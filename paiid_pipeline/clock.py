@@ -1,8 +1,4 @@
-"""The only place that asks what time it is.
-
-Every other module takes a ``Clock`` or a moment; a test holds the package to it. All moments are
-timezone-aware and UTC.
-"""
+"""The only module that reads the current time; every other takes a ``Clock`` or a moment. All moments are UTC."""
 
 from __future__ import annotations
 
@@ -14,11 +10,11 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Tells the time, and waits."""
+    """The current moment, and waiting for a later one."""
 
     @property
     def real_time(self) -> bool:
-        """True where a moment on this clock is the wall's own: a receipt time means something only then."""
+        """Whether the clock shows the present: only then is its now a time of receipt."""
         ...
 
     def now(self) -> datetime:
@@ -45,7 +41,7 @@ class SystemClock:
 
 @dataclass(frozen=True)
 class ReplayClock:
-    """A past moment that runs on: ``start`` at wall time ``origin``, ``speed`` seconds a wall second."""
+    """``start`` at wall time ``origin``, running on at ``speed`` seconds a wall second."""
 
     start: datetime
     speed: float = 1.0
@@ -62,7 +58,7 @@ class ReplayClock:
 
 @dataclass
 class FixedClock:
-    """A clock that stands still until it is told otherwise: for a single pass at one moment."""
+    """A clock that stands still, and moves only in ``wait_until``: for a single pass at one moment."""
 
     moment: datetime
     real_time: bool = field(default=False, init=False)
@@ -99,7 +95,8 @@ def parse_clock(spec: str, origin: datetime | None = None) -> Clock:
     if start.tzinfo is None:
         raise ValueError(f"PAIID_CLOCK={spec!r} has no UTC offset, so its moment is ambiguous: {remedy}")
     if not _FIRST_YEAR <= start.year < _LAST_YEAR:
-        raise ValueError(f"PAIID_CLOCK={spec!r}: no exchange's calendar reaches there; {remedy}")
+        years = f"{_FIRST_YEAR} to {_LAST_YEAR - 1}"
+        raise ValueError(f"PAIID_CLOCK={spec!r}: outside the years of the exchanges' calendars, {years}; {remedy}")
     if not 0 < speed <= _FASTEST:
         raise ValueError(f"PAIID_CLOCK={spec!r}: the speed must be above 0 and at most {_FASTEST}; {remedy}")
     return ReplayClock(start.astimezone(UTC), speed, origin or datetime.now(UTC))

@@ -49,7 +49,7 @@ def full_base() -> Path:
         pytest.skip(str(error))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def labelled() -> pl.DataFrame:
     """Two hundred texts whose label is that of the one telling word in them."""
     rng = random.Random(1)
@@ -64,12 +64,12 @@ def labelled() -> pl.DataFrame:
     return with_groups(pl.DataFrame(rows, schema=ROWS))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def key() -> SigningKey:
     return SigningKey(bytes(range(32)))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
     import torch
 

@@ -1,1 +1,1 @@
-"""A local exchange in Alpaca's shapes: made-up or recorded data behind the vendor's HTTP interface."""
+"""A local server with Alpaca's HTTP interface, over synthetic or recorded data."""

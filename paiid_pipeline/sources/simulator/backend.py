@@ -1,4 +1,4 @@
-"""What a simulator's server asks of the data behind it."""
+"""The interface between the simulator's server and its data."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class BarQuery:
 
 
 class Backend(Protocol):
-    """Where a stand-in's data comes from. All answers are limited to what is known at ``now``."""
+    """The data behind a simulator. All answers are limited to what is known at ``now``."""
 
     name: str
 
     def bars(self, query: BarQuery) -> Iterator[pl.DataFrame]:
-        """Bars as frames of BAR_COLUMNS, sorted by symbol and time within and across frames; made as they are taken."""
+        """Bars as frames of BAR_COLUMNS, sorted by symbol and time within and across frames; lazy."""
         ...
 
     def news(self, symbols: Sequence[str], start: datetime, end: datetime, now: datetime) -> list[dict[str, Any]]:

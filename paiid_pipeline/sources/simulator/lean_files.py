@@ -25,7 +25,7 @@ from paiid_pipeline.trading_calendar import TradingCalendar
 _DAY = timedelta(days=1)
 _FORTNIGHT = timedelta(days=14)
 PAID_AFTER = timedelta(days=16)
-"""From the ex-date of a dividend to the day on which it is paid, and by which the vendor is asked for it."""
+"""From the ex-date of a dividend to its payable date, by which the vendor selects it."""
 
 
 @dataclass(frozen=True)

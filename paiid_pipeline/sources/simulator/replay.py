@@ -1,4 +1,4 @@
-"""Recorded data as a stand-in's backend: Parquet and factor files under one folder, read lazily, file by file.
+"""Recorded data as a simulator's backend: Parquet and factor files under one folder, read lazily, file by file.
 
 The folder is laid out like this, and any of it may be missing:
 
@@ -6,11 +6,11 @@ The folder is laid out like this, and any of it may be missing:
   time), open, high, low, close, volume; prices as traded.
 - ``bars/stocknet_daily.parquet``: symbol, date, the same prices adjusted for splits; used for the symbols that the
   raw daily file does not have, with the splits that fall inside the file taken back out.
-- ``bars/factor_files/*.csv``, ``bars/map_files/*.csv``: see ``companies``.
+- ``bars/factor_files/*.csv``, ``bars/map_files/*.csv``: see ``lean_files``.
 - ``news/stocknet_tweets.parquet``: symbol, tweet_id, created_at (UTC), text. One tweet about several symbols is one
   article.
-- ``news/ticker_news_2011.parquet``: symbol, date, title, body. The hour is not known, so an article is out at the end
-  of its New York day.
+- ``news/ticker_news_2011.parquet``: symbol, date, title, body. The hour is not known: an article is published at
+  the end of its New York day.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Replay:
         self._daily = folder / "bars" / "us_equity_daily_raw.parquet"
         self._adjusted = folder / "bars" / "stocknet_daily.parquet"
         self._tweets = folder / "news" / "stocknet_tweets.parquet"
-        self._stories = folder / "news" / "ticker_news_2011.parquet"
+        self._dated_news = folder / "news" / "ticker_news_2011.parquet"
         self._calendar = TradingCalendar("XNYS")
         self._zone = self._calendar.timezone  # loads the calendars now, and not in the first request
         self._companies = Companies(folder / "bars", self._calendar)
@@ -72,12 +72,12 @@ class Replay:
             )
 
     def news(self, symbols: Sequence[str], start: datetime, end: datetime, now: datetime) -> list[dict[str, Any]]:
-        """Tweets and stories that are out by ``now``."""
+        """Tweets and dated news published by ``now``."""
         last = min(end, now)
-        return [*self._tweeted(symbols, start, last), *self._told(symbols, start, last)]
+        return [*self._tweeted(symbols, start, last), *self._dated(symbols, start, last)]
 
     def actions(self, symbols: Sequence[str], start: date, end: date, now: datetime) -> dict[str, list[dict[str, Any]]]:
-        """Splits and dividends, ex by now, of the companies that the symbols name on the last day asked for, and all
+        """Splits and dividends, ex by now, of the companies that the symbols name on the last requested day, and all
         renames from or to one of them."""
         last = min(end, now.astimezone(self._zone).date())
         found: dict[str, list[dict[str, Any]]] = {}
@@ -143,7 +143,7 @@ class Replay:
                 pl.col("text").sort().first().alias("headline"),
                 pl.col("created_at").min().alias("created_at"),
             )
-            .filter(pl.col("symbols").list.set_intersection(_asked_in(self._tweets, symbols)).list.len() > 0)
+            .filter(pl.col("symbols").list.set_intersection(_spelled_in(self._tweets, symbols)).list.len() > 0)
             .collect()
         )
         return [
@@ -151,18 +151,18 @@ class Replay:
             for row in rows.iter_rows(named=True)
         ]
 
-    def _told(self, symbols: Sequence[str], start: datetime, end: datetime) -> list[dict[str, Any]]:
-        if not self._stories.is_file() or end < start:
+    def _dated(self, symbols: Sequence[str], start: datetime, end: datetime) -> list[dict[str, Any]]:
+        if not self._dated_news.is_file() or end < start:
             return []
         out = (pl.col("date").dt.truncate("1d") + timedelta(days=1)).dt.replace_time_zone(_ZONE)
         rows = (
-            pl.scan_parquet(self._stories)
+            pl.scan_parquet(self._dated_news)
             .filter(pl.col("date").is_between(_naive(start) - timedelta(days=3), _naive(end)))
             .with_columns(out.dt.convert_time_zone("UTC").alias("out"))
             .filter(pl.col("out").is_between(start, end) & pl.col("title").is_not_null())
             .group_by("out", "title", "body")
             .agg(pl.col("symbol").unique().sort().alias("symbols"))
-            .filter(pl.col("symbols").list.set_intersection(_asked_in(self._stories, symbols)).list.len() > 0)
+            .filter(pl.col("symbols").list.set_intersection(_spelled_in(self._dated_news, symbols)).list.len() > 0)
             .collect()
         )
         return [
@@ -173,9 +173,9 @@ class Replay:
 
 @lru_cache(maxsize=8)
 def _written(path: Path) -> dict[str, str]:
-    """The symbols of a file as it writes them, by ours; none where it is missing.
+    """The symbols of a file in its own spelling, by canonical symbol; empty where it is missing.
 
-    A scan for a symbol that is not there costs as much as any.
+    Cached, as a scan for an absent symbol costs as much as any.
     """
     if not path.is_file():
         return {}
@@ -183,8 +183,8 @@ def _written(path: Path) -> dict[str, str]:
     return {read_symbol(symbol): symbol for symbol in symbols}
 
 
-def _asked_in(path: Path, symbols: Sequence[str]) -> list[str]:
-    """Some of our symbols as a file writes them."""
+def _spelled_in(path: Path, symbols: Sequence[str]) -> list[str]:
+    """Those of the canonical symbols that a file has, in its own spelling."""
     written = _written(path)
     return [written[symbol] for symbol in symbols if symbol in written]
 

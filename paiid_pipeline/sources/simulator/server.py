@@ -1,8 +1,8 @@
-"""A local server in Alpaca's shapes, over made-up or recorded data.
+"""The simulator's HTTP server: Alpaca's endpoints over synthetic or recorded data.
 
 Run as ``python -m paiid_pipeline.sources.simulator.server``.
 
-It serves only what its clock's now allows: bars that have ended, articles that are out, actions whose day has come.
+It serves only what is known at its clock's now: ended bars, published articles, actions whose day has come.
 A page's ``limit`` counts across symbols, and its token is opaque. It listens on the loopback address alone.
 """
 
@@ -28,7 +28,7 @@ from paiid_pipeline.clock import Clock, SystemClock
 from paiid_pipeline.sources.simulator.backend import BAR_COLUMNS, Backend, BarQuery
 from paiid_pipeline.symbols import is_canonical
 
-_PER_MINUTE = 1_000_000  # what it claims to allow
+_PER_MINUTE = 1_000_000  # the limit in its headers
 
 
 def application(backend: Backend, clock: Clock) -> Starlette:
@@ -75,9 +75,9 @@ class _Api:
         start, end = _moment(request, "start", now - timedelta(days=1)), _moment(request, "end", now)
         after = _bar_token(query.get("page_token"))
         symbols = tuple(symbol for symbol in _symbols(request) if symbol >= after[0])
-        asked = BarQuery(symbols, timeframe, start, end, _asof(query.get("asof"), now), now)
+        wanted = BarQuery(symbols, timeframe, start, end, _asof(query.get("asof"), now), now)
         limit = _limit(request, 10_000)
-        rows = _take(self.backend.bars(asked), after, limit + 1)
+        rows = _take(self.backend.bars(wanted), after, limit + 1)
         page = rows.head(limit)
         token = _token(page["S"][-1], _rfc3339(page["t"][-1])) if rows.height > limit else None
         return {"bars": _by_symbol(page), "next_page_token": token}

@@ -1,7 +1,7 @@
-"""A made-up exchange that never closes: bars, headlines and corporate actions for any symbol and any moment.
+"""A synthetic exchange that never closes: bars, headlines and corporate actions for any symbol and any moment.
 
 Pure, with random access: every value is a function of the symbol and of the moment alone, through a 64-bit integer
-hash (splitmix64), so that any process asked for any range gives the same bits. A day is made whole, as a row of
+hash (splitmix64), so that every process generates the same bits for every range. A day is generated whole, as a row of
 1,440 minutes, and cut afterwards.
 
 The log price at midnight is value noise in octaves of 1 to 1,024 days; within a day it is a Brownian bridge whose
@@ -36,8 +36,10 @@ _SPLIT_BLOCK = 1024  # days: a split forward in the first half, its reverse in t
 _SPLIT_RATIOS = (2.0, 3.0, 4.0, 7.0)
 _DIVIDEND_PERIOD = 91  # days
 
-# What a hash is for: streams that must not meet.
-(_BASE, _OCTAVE, _REGIME, _STEP, _OPEN, _HIGH, _LOW, _VOLUME, _GAP, _HALT, _JUMP, _SPLIT, _DIVIDEND, _STORY) = range(14)
+# Streams of the hash, one a use, so that uses are independent.
+(_BASE, _OCTAVE, _REGIME, _STEP, _OPEN, _HIGH, _LOW, _VOLUME, _GAP, _HALT, _JUMP, _SPLIT, _DIVIDEND, _ARTICLE) = range(
+    14
+)
 
 
 @dataclass(frozen=True)
@@ -242,7 +244,7 @@ def _dividend_phase(keys: U64, days: I64) -> I64:
 
 
 def _price_factor(keys: U64, days: I64) -> F64:
-    """What turns the adjusted price of a day into the raw one: splits divide it, dividends build up and fall away."""
+    """Raw over adjusted price of a day: divided by splits, raised by dividends until their ex-date."""
     ratio, comes, goes = _split_plan(keys, days // _SPLIT_BLOCK)
     split = np.where((days >= comes) & (days < goes), 1.0 / ratio, 1.0)
     due = _dividend_phase(keys, days) / (_DIVIDEND_PERIOD - 1)
@@ -322,7 +324,7 @@ def news(symbols: Sequence[str], first: int, last: int) -> list[dict[str, Any]]:
     for symbol in dict.fromkeys(symbols):
         keys = np.full(days.size, symbol_key(symbol), np.uint64)
         paths, volatility = _path(keys, days), _volatility(keys, days)
-        counts = 2 + (_bits(keys, _STORY, days) % np.uint64(4)).astype(np.int64)
+        counts = 2 + (_bits(keys, _ARTICLE, days) % np.uint64(4)).astype(np.int64)
         for row, day in enumerate(days.tolist()):
             for number in range(int(counts[row])):
                 draw = _Draw.of(symbol, day * 16 + number + 1)
@@ -338,14 +340,14 @@ def news(symbols: Sequence[str], first: int, last: int) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class _Draw:
-    """The 64 bits of one story: fields of twelve bits at an offset."""
+    """The 64 bits of one article: fields of twelve bits at an offset."""
 
     bits: int
 
     @staticmethod
     def of(about: str, index: int) -> _Draw:
         key = np.array([symbol_key(about)], np.uint64)
-        return _Draw(int(_bits(key, _STORY, np.array([index], np.int64))[0]))
+        return _Draw(int(_bits(key, _ARTICLE, np.array([index], np.int64))[0]))
 
     def fraction(self, offset: int) -> float:
         return ((self.bits >> offset) & 0xFFF) / 4096

@@ -1,4 +1,4 @@
-"""The synthetic exchange as a stand-in's backend: cuts the made-up days to what was asked, and to what has happened."""
+"""The synthetic exchange as a simulator's backend: its days cut to the request and to what is known at ``now``."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from paiid_pipeline.sources.simulator.backend import BarQuery
 
 _DAY = timedelta(days=1)
 _MINUTE = timedelta(minutes=1)
-_BLOCK = 64  # days remembered together
-_ROWS = 64  # days of minutes made together
+_BLOCK = 64  # days cached together
+_ROWS = 64  # days of minutes generated together
 
 
 class SyntheticExchange:
@@ -26,7 +26,7 @@ class SyntheticExchange:
     name = "synthetic"
 
     def bars(self, query: BarQuery) -> Iterator[pl.DataFrame]:
-        """Bars that have ended; ``asof`` changes nothing, as no ticker is ever used twice."""
+        """Bars that have ended; ``asof`` has no effect, as no ticker is used twice."""
         step = _DAY if query.timeframe == "1Day" else _MINUTE
         last = min(query.end, query.now - step)
         if last < query.start:
@@ -41,7 +41,7 @@ class SyntheticExchange:
             yield _minutely(query.symbols[begin : begin + together], days, query.start, last)
 
     def news(self, symbols: Sequence[str], start: datetime, end: datetime, now: datetime) -> list[dict[str, Any]]:
-        """Every version that is out by ``now``."""
+        """Every version published by ``now``."""
         last = min(end, now)
         if last < start:
             return []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -16,7 +17,7 @@ from paiid_pipeline.ml.text.recipe import Recipe, fine_tune, split
 from paiid_pipeline.ml.text.training import FineTunedModel, FineTuningConfig, train
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def data(labelled: pl.DataFrame) -> Dataset:
     """Three sources that share texts with one another."""
     base = labelled.drop("group", "fold")
@@ -37,14 +38,14 @@ def data(labelled: pl.DataFrame) -> Dataset:
     return Dataset(grouped, digest(grouped), {}, 0, 0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def recipe(tiny_base: Path) -> Recipe:
     plan = FineTuningConfig("", epochs=2, batch=8, learning_rate=3e-3, train_embeddings=True, averaging=0.5, half=False)
     short = replace(plan, epochs=1)
     return Recipe(str(tiny_base), sentences=20, articles=30, stage_1=plan, student=short, stage_2=short)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def articles(data: Dataset) -> pl.DataFrame:
     """Thirty articles of their own, and three whose bodies are rows of the data."""
     own = pl.DataFrame({"title": [f"title {n}" for n in range(30)]})
@@ -59,36 +60,51 @@ def test_no_group_is_on_both_sides(data: Dataset) -> None:
     assert not set(fit["group"]) & set(held["group"])
 
 
-def test_nothing_that_is_measured_was_trained_on(
-    data: Dataset, articles: pl.DataFrame, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trained_on: dict[str, set[str]] = {}
-    news: set[str] = set()
+@dataclass(frozen=True)
+class Measured:
+    """One report over two folds, with articles, and the groups and articles that each of its trainings was given."""
+
+    report: dict[str, Any]
+    folder: Path
+    trained_on: dict[str, set[str]]
+    news: set[str]
+
+
+@pytest.fixture(scope="module")
+def measured(
+    data: Dataset, articles: pl.DataFrame, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> Measured:
+    made = Measured({}, tmp_path_factory.mktemp("measured"), {}, set())
 
     def watched(
         rows: pl.DataFrame, validation: pl.DataFrame, plan: FineTuningConfig, folder: Path, *rest: object
     ) -> FineTunedModel:
-        name = folder.name if folder.parent == tmp_path else folder.parent.name
-        trained_on.setdefault(name, set()).update(rows["group"], validation["group"])
-        news.update(rows.filter(pl.col("source") == "news")["text"])
+        name = folder.name if folder.parent == made.folder else folder.parent.name
+        made.trained_on.setdefault(name, set()).update(rows["group"], validation["group"])
+        made.news.update(rows.filter(pl.col("source") == "news")["text"])
         return train(rows, validation, plan, folder, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(recipes, "train", watched)
-    cross_validate(data, recipe, tmp_path, folds=(0, 1), articles=articles)
-    assert news, "no article was taught"
-    assert not news & set(data.rows["text"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipes, "train", watched)
+        made.report.update(cross_validate(data, recipe, made.folder, folds=(0, 1), articles=articles))
+    return made
+
+
+def test_nothing_that_is_measured_was_trained_on(data: Dataset, measured: Measured) -> None:
+    assert measured.news, "no article was taught"
+    assert not measured.news & set(data.rows["text"])
     bank = set(data.rows.filter(pl.col("source") == "phrasebank")["group"])
     for fold in (0, 1):
         test = set(data.rows.filter(pl.col("fold") == fold)["group"])
-        assert not trained_on[f"stage-1-{fold}"] & (test | bank)
-        assert not trained_on[f"stage-2-{fold}"] & test
-        assert trained_on[f"stage-2-{fold}"] & bank
+        assert not measured.trained_on[f"stage-1-{fold}"] & (test | bank)
+        assert not measured.trained_on[f"stage-2-{fold}"] & test
+        assert measured.trained_on[f"stage-2-{fold}"] & bank
 
 
 def test_every_fold_and_its_interval_is_reported_and_a_second_call_trains_nothing(
-    data: Dataset, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Dataset, articles: pl.DataFrame, recipe: Recipe, measured: Measured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    report = cross_validate(data, recipe, tmp_path, folds=(0, 1))
+    report = measured.report
     assert set(report["phrase bank, all"]["folds"]) == {"0", "1"}
     whole = report["phrase bank, all"]["all"]
     bank = data.rows.filter((pl.col("source") == "phrasebank") & (pl.col("fold") < 2))
@@ -103,7 +119,7 @@ def test_every_fold_and_its_interval_is_reported_and_a_second_call_trains_nothin
 
     monkeypatch.setattr(cross_validation, "train_stage_1", none)
     monkeypatch.setattr(cross_validation, "train_stage_2", none)
-    assert cross_validate(data, recipe, tmp_path, folds=(0, 1)) == report
+    assert cross_validate(data, recipe, measured.folder, folds=(0, 1), articles=articles) == report
 
 
 def test_one_general_model_serves_every_fold_of_the_phrase_bank(data: Dataset, recipe: Recipe, tmp_path: Path) -> None:

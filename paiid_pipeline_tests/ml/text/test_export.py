@@ -27,12 +27,12 @@ EVERY = [*FILLERS, *(word for group in WORDS.values() for word in group)]
 TEXTS = [(" ".join(RNG.choices(EVERY, k=RNG.randint(1, 30))), RNG.choice([None, "company"])) for _ in range(300)]
 
 
-@pytest.fixture
-def trained(tiny_base: Path, labelled: pl.DataFrame, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def trained(tiny_base: Path, labelled: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan = FineTuningConfig(
         str(tiny_base), epochs=4, batch=8, learning_rate=3e-3, train_embeddings=True, averaging=0.5, half=False
     )
-    return train(labelled, labelled, plan, tmp_path / "trained").folder
+    return train(labelled, labelled, plan, tmp_path_factory.mktemp("export") / "trained").folder
 
 
 def _alone(served: Served, encoded: Sequence[tuple[Any, ...]]) -> np.ndarray:

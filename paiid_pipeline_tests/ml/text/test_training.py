@@ -15,11 +15,17 @@ from paiid_pipeline.ml.text.classifier import average_networks, encode, load_net
 from paiid_pipeline.ml.text.training import CHECKPOINT, FineTuningConfig, Progress, epoch_rows, train
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def plan(tiny_base: Path) -> FineTuningConfig:
     return FineTuningConfig(
         str(tiny_base), epochs=6, batch=8, learning_rate=3e-3, train_embeddings=True, averaging=0.5, half=False
     )
+
+
+@pytest.fixture(scope="module")
+def whole(plan: FineTuningConfig, labelled: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training of the plan that nothing interrupted."""
+    return train(labelled, labelled, plan, tmp_path_factory.mktemp("training") / "whole").folder
 
 
 def _digest(folder: Path) -> str:
@@ -78,10 +84,8 @@ def test_consistency_makes_what_dropout_leaves_out_matter_less(
 
 @pytest.mark.parametrize("killed_at", [50, 75, 110])
 def test_a_killed_training_goes_on_and_ends_with_the_same_bits(
-    plan: FineTuningConfig, labelled: pl.DataFrame, tmp_path: Path, killed_at: int
+    plan: FineTuningConfig, labelled: pl.DataFrame, whole: Path, tmp_path: Path, killed_at: int
 ) -> None:
-    train(labelled, labelled, plan, tmp_path / "whole")
-
     def kill(progress: Progress) -> None:
         if progress.step >= killed_at:
             raise KeyboardInterrupt
@@ -91,7 +95,7 @@ def test_a_killed_training_goes_on_and_ends_with_the_same_bits(
     steps: list[int] = []
     train(labelled, labelled, plan, tmp_path / "killed", lambda p: steps.append(p.step))
     assert steps[0] > 25, "it started from the beginning"
-    assert _digest(tmp_path / "killed") == _digest(tmp_path / "whole")
+    assert _digest(tmp_path / "killed") == _digest(whole)
 
 
 def test_a_checkpoint_of_another_plan_is_not_taken(
