@@ -32,7 +32,8 @@ from paiid_pipeline.signals.generator import ENGINE
 from paiid_pipeline.signals.model_engine import ENGINE as ML
 from paiid_pipeline.trading_calendar import Horizon
 from paiid_pipeline.universe import Universe
-from paiid_pipeline.warehouse import Warehouse, WarehouseError
+from paiid_pipeline.warehouse import WarehouseError
+from paiid_pipeline.wiring import Components
 
 SignalClass = Literal["STRONG_BUY", "BUY", "HOLD", "SELL", "STRONG_SELL"]
 Engine = Literal["rules", "ml"]
@@ -47,8 +48,9 @@ class Service:
         """Raises LookupError with the remedy where an address is not set, ValueError for a faulty universe file."""
         self.settings = settings
         self.universe = settings.universe  # read now, with its calendar: seconds that no request must wait
-        self.clock: Clock = settings.open_clock()
-        self.warehouse = Warehouse(settings.require_postgres(), settings.decision_lag)
+        opened = Components(settings)
+        self.clock: Clock = opened.clock
+        self.warehouse = opened.warehouse
         self.redis = RedisTier(settings.require_redis())
         self.hot = HotResults(MemoryTier(), self.redis, self._load, lambda: self.clock.now().timestamp())
         self._pipeline: MLDataPipeline | None = None
