@@ -1,4 +1,4 @@
-"""What `paiid` writes on the terminal."""
+"""The terminal output of `paiid`."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ def print_out(line: str = "") -> None:
 
 
 def print_err(line: str) -> None:
-    """One line of progress or complaint, on standard error, at once."""
+    """One line of progress or of an error, on standard error, at once."""
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
 
 
 @contextmanager
 def timed(*, quiet: bool = False) -> Iterator[list[str]]:
-    """Tell, once the body is done, what it put into the list, with the seconds that it took; nothing if quiet."""
-    begin, words = time.monotonic(), list[str]()
-    yield words
+    """Print, once the body is done, what it put into the list and the seconds that it took; nothing if quiet."""
+    begin, parts = time.monotonic(), list[str]()
+    yield parts
     if not quiet:
-        print_err(f"  {' '.join(words)} ({time.monotonic() - begin:.1f} s)")
+        print_err(f"  {' '.join(parts)} ({time.monotonic() - begin:.1f} s)")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:

@@ -42,8 +42,8 @@ class SentimentAnalyzer(analyzer.SentimentAnalyzer):
 class CacheManager:
     """Results in Redis by key and kind (market, signals, sentiment or news), each for the TTL of its kind.
 
-    It shares its keys with the hot results that the graph publishes: under a symbol's name stands what the graph
-    says of it. Raises `cache.CacheError` where Redis does not answer, ValueError for another kind.
+    It shares its keys with the hot results of the graph: the key of a symbol holds what the graph publishes. Raises
+    `cache.CacheError` where Redis does not answer, ValueError for another kind.
     """
 
     def __init__(self, settings: Settings | None = None, *, clock: Clock | None = None) -> None:
@@ -86,11 +86,11 @@ class SignalGenerator(generator.SignalGenerator):
     ) -> list[Signal]:
         """The signals of one symbol, oldest first; none of them is stored.
 
-        ``sentiment``: what was read in one text, or `schemas.SYMBOL_SENTIMENT`. For a text the newest decision of
+        ``sentiment``: the scores of one text, or `schemas.SYMBOL_SENTIMENT`. For a text the newest decision of
         each horizon is made again with it as all the news on the symbol, where that decision still holds; for a frame
-        those decisions that it has rows of. Its segment shares the budget, with the sentiment that is stored. The risk
-        manager knows what the graph knows, or ``risk_inputs``. Raises LookupError, with the reasons, where no signal
-        can be made, and for a symbol that is not followed.
+        those decisions that it has rows of. Its peers share the risk budget, on their stored sentiment.
+        ``risk_inputs``: by default what the graph reads. Raises LookupError, with the reasons, where no signal can be
+        made, and for a symbol that is not followed.
         """
         if self._indicators is not None:
             return super().generate_signals(symbol, sentiment, risk_inputs)
@@ -139,12 +139,12 @@ class SignalGenerator(generator.SignalGenerator):
         )
         stored = self._warehouse.symbol_sentiment.read(peers, horizon, moment, moment).filter(~own)
         news = pl.concat([stored, given.select(stored.columns)])
-        signals, withheld = self.decide(indicators, news, risk_inputs or self._book(peers, horizon, moment))
+        signals, withheld = self.decide(indicators, news, risk_inputs or self._risk_inputs(peers, horizon, moment))
         if indicators.filter(own).is_empty():
             return [], [f"{horizon}: no indicators for {moment.isoformat()}"]
         return signals_of(symbol, signals), [f"{horizon}: {why}" for why in withheld.filter(own)["reason"]]
 
-    def _book(self, peers: list[str], horizon: Horizon, moment: datetime) -> RiskInputs:
+    def _risk_inputs(self, peers: list[str], horizon: Horizon, moment: datetime) -> RiskInputs:
         after = moment - risk_lookback(self.rulebook.limits, horizon)
         return RiskInputs(
             self._warehouse.signals.prior_positions(peers, horizon, self.engine, after, moment),

@@ -1,4 +1,4 @@
-"""One way to write a symbol: whatever a vendor or a person calls it, it is spelled the same everywhere inside.
+"""The canonical spelling of symbols, used everywhere inside.
 
 Capitals, and a dot before the class of a share: ``BRK.B`` for BRK/B, BRK-B, $brk.b and NYSE:BRK.B. What a vendor calls
 it is an attribute of the vendor (`sources.base.Vendor.separator`).
@@ -42,7 +42,7 @@ def is_canonical(symbol: str) -> bool:
 
 
 def read_symbol(text: str) -> str:
-    """:func:`canonical_symbol`, or, where there is none, the text in capitals: it is then nobody's symbol."""
+    """:func:`canonical_symbol`, or, where there is none, the text in capitals, which matches no symbol."""
     try:
         return canonical_symbol(text)
     except ValueError:

@@ -25,7 +25,7 @@ def freeze(original: Path, folder: Path) -> Path:
 
 
 def changed(environ: Mapping[str, str] | None = None) -> str:
-    """Words for where the original is no longer what the copy in use was made from; empty where it is, or none is."""
+    """A warning where the original differs from the copy in use; empty where it does not, or none is in use."""
     env = os.environ if environ is None else environ
     if ORIGINAL not in env:
         return ""

@@ -36,7 +36,7 @@ class CacheManager:
         )
 
     def reach(self) -> None:
-        """Raises RedisError where it does not answer, or lets us in no further than the door."""
+        """Raises RedisError where it does not answer, or refuses the password."""
         self._redis.ping()
 
     def cache_results(self, envelopes: Iterable[Envelope]) -> int:

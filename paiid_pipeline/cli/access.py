@@ -1,4 +1,4 @@
-"""Commands that use the servers: those of the `paiid` that runs, or servers of their own for as long as they last."""
+"""Commands that use the servers: those of the `paiid` that runs, or servers of their own while they run."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def run_command(settings: Settings, command: Sequence[str]) -> int:
     if not command:
         print_err("paiid: with-services needs a command, such as `paiid with-services dagster asset list …`")
         return 2
-    settings.universe  # noqa: B018 - what is wrong with it is said before servers are started
+    settings.universe  # noqa: B018 - refused before servers start
     return with_services(settings, command)
 
 
 def api(settings: Settings, port: int | None) -> int:
     """Serve the API beside the servers. Returns the exit code."""
-    settings.universe  # noqa: B018 - what is wrong with it is said before servers are started
+    settings.universe  # noqa: B018 - refused before servers start
     chosen = settings.api_port if port is None else port
     return with_services(settings, [sys.executable, "-m", "paiid_pipeline.api", "--port", str(chosen)])
 
@@ -68,10 +68,10 @@ def with_services(settings: Settings, command: Sequence[str], own: Mapping[str, 
                 running_services(settings, lease, quiet=True) as services,
             ):
                 status = _execute(command, {**services.environment, **own})
-                for _ in lease.wait_for_guests():
+                for _ in lease.wait_for_clients():
                     print_err("waiting for other commands that use these servers")
                 return status
-        except OccupiedError:  # another command was quicker: use its servers
+        except OccupiedError:  # another command took the lock first: use its servers
             continue
 
 
@@ -93,7 +93,7 @@ def sql(settings: Settings, statement: str | None, form: Format, analyst: bool) 
 
 @contextmanager
 def stored(settings: Settings) -> Iterator[Settings]:
-    """The settings under which the stored data was made; its warehouse is up while the body runs."""
+    """The settings that the stored data was made with; its warehouse is up while the body runs."""
     with _warehouse(settings) as environment:
         yield load_settings(merged(environment))
 

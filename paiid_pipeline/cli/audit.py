@@ -25,7 +25,7 @@ def audit(settings: Settings, **options: Any) -> int:
 
 
 def audit_lookahead(settings: Settings, symbols: Sequence[str], sample: int, seed: int, *, as_json: bool) -> int:
-    """Audit decisions of the warehouse and print what came of it. Returns the exit code.
+    """Audit decisions of the warehouse and print the result. Returns the exit code.
 
     0: no difference; 1: at least one, or nothing decided to look at; 2: an unknown symbol.
     """
@@ -34,9 +34,9 @@ def audit_lookahead(settings: Settings, symbols: Sequence[str], sample: int, see
         print_err(f"paiid: {chosen}")
         return 2
     opened = Components(settings)
-    with opened.warehouse as warehouse, timed(quiet=as_json) as words:
+    with opened.warehouse as warehouse, timed(quiet=as_json) as parts:
         report = audited(warehouse, settings, SystemClock().now(), chosen, sample, seed, opened.analyzer())
-        words.append(f"audited {report.decisions} decisions")
+        parts.append(f"audited {report.decisions} decisions")
     if as_json:
         print_out(json.dumps(_document(report, chosen, seed), indent=2, ensure_ascii=False))
     else:
@@ -59,12 +59,12 @@ def _document(report: AuditReport, symbols: Sequence[str], seed: int) -> dict[st
 
 
 def _print(report: AuditReport, symbols: Sequence[str], settings: Settings, seed: int) -> None:
-    everyone = len(settings.universe.symbols)
+    total = len(settings.universe.symbols)
     if not report.decisions:
         print_out("nothing has been decided yet: run `paiid demo` or `paiid up` first")
         return
     print_out(
-        f"{report.decisions} decisions on {len(symbols)} of {everyone} symbols (seed {seed}), "
+        f"{report.decisions} decisions on {len(symbols)} of {total} symbols (seed {seed}), "
         f"each made again from what was known by then: {report.values:,} values compared"
     )
     for name, count in report.rows.items():

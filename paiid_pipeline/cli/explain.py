@@ -1,4 +1,4 @@
-"""`paiid explain`: one signal with everything that it rests on, and when each part of it became known."""
+"""`paiid explain`: one signal with all its inputs, and when each of them became known."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _values(indicators: Row | None) -> list[str]:
     missing = [name for name, value in indicators.items() if value is None]
     width = max(len(name) for name in shown)
     lines = [f"  {name:{width}}  {_text(value)}" for name, value in shown.items()]
-    lines += [f"  no reading: {', '.join(missing)}"] if missing else []
+    lines += [f"  without a value: {', '.join(missing)}"] if missing else []
     return [*lines, f"  inputs {indicators['inputs_hash']}"]
 
 
@@ -168,8 +168,8 @@ def _news(sentiment: Row | None, articles: Sequence[Row]) -> list[str]:
 
 
 def _one_line(headline: str) -> str:
-    words = " ".join(headline.split())
-    return words if len(words) <= _LONGEST_HEADLINE else words[: _LONGEST_HEADLINE - 1] + "…"
+    line = " ".join(headline.split())
+    return line if len(line) <= _LONGEST_HEADLINE else line[: _LONGEST_HEADLINE - 1] + "…"
 
 
 def _iso(value: object) -> str:

@@ -26,11 +26,11 @@ def movement(settings: Settings, data: Path | None, *, as_json: bool) -> int:
         return [result.score for result in analyzer.analyze_batch(texts)]
 
     try:
-        with timed(quiet=as_json) as words:
+        with timed(quiet=as_json) as parts:
             bars, posts = read(folder)
             rows = examples(bars, posts, score)
             report = measure(rows)
-            words.append(f"{rows.height} movements, {posts.height} posts")
+            parts.append(f"{rows.height} movements, {posts.height} posts")
     except ValueError as error:
         print_err(f"paiid models movement: {error}")
         return 2

@@ -1,4 +1,4 @@
-"""Questions to the warehouse: `paiid sql`, and the table of newest signals."""
+"""`paiid sql`, and the table of the newest signals."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run_sql(url: str, statement: str, form: Format, *, analyst_password: str | N
 
 
 def show_signals(url: str, timezone: ZoneInfo) -> int:
-    """Print the newest signal of every symbol and horizon, by engine where there is more than the rules'.
+    """Print the newest signal of every symbol and horizon, with the engine where there are several.
 
     Returns how many there are.
     """
@@ -70,7 +70,7 @@ def _signal_row(row: dict[str, Any], zones: Sequence[ZoneInfo], engines: Sequenc
 
 
 def priced(price: float | None, decimals: int = 2) -> str:
-    """A price in so many decimals, and below 1 in four digits that say something."""
+    """A price with ``decimals`` decimals, and below 1 with four significant digits."""
     if price is None:
         return "n/a"
     return f"{price:,.{decimals}f}" if abs(price) >= 1 else f"{price:.4g}"

@@ -1,4 +1,4 @@
-"""`paiid up` and `paiid demo`: the whole graph once, and then the UI, the daemon and whoever they start."""
+"""`paiid up` and `paiid demo`: the whole graph once, and then the UI, the daemon and the processes that they start."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from paiid_pipeline.console import print_err, print_out, timed
 from paiid_pipeline.local import home as homes
 from paiid_pipeline.local import processes
 from paiid_pipeline.local import stack as starting
-from paiid_pipeline.local.dagster import _Dagster
+from paiid_pipeline.local.dagster import DagsterProcesses
 from paiid_pipeline.local.home import HomeLock
 from paiid_pipeline.local.home_settings import check_inputs
 from paiid_pipeline.local.stack import Services
 from paiid_pipeline.settings import Settings
 
 _RUN_GRACE = 8.0  # seconds that runs in flight get to record that they were interrupted
-
-
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -40,7 +38,7 @@ def demo(settings: Settings) -> int:
     check_inputs(settings)
     with homes.lock(settings.home, "demo") as lease, running_services(settings, lease) as services:
         _pass(settings, services)
-        for _ in lease.wait_for_guests():
+        for _ in lease.wait_for_clients():
             print_err("waiting for other commands that use these servers")
     return 0
 
@@ -54,7 +52,7 @@ def up(settings: Settings) -> int:
                 _pass(settings, services)
             except PassFailedError as error:
                 print_err(f"paiid: {error}\nThe UI starts all the same, to look into it.")
-            _stay(settings, services, lease)
+            _keep_running(settings, services, lease)
     except StoppedError:
         pass
     return 0
@@ -62,7 +60,7 @@ def up(settings: Settings) -> int:
 
 @contextmanager
 def running_services(settings: Settings, lease: HomeLock, *, quiet: bool = False) -> Iterator[Services]:
-    """All that commands need, for as long as the body runs; then everything that we started is stopped."""
+    """The servers that commands need, while the body runs; then everything that was started is stopped."""
     processes.adopt_orphans()
     with _stopping_on_signals():
         begin = time.monotonic()
@@ -79,8 +77,11 @@ def running_services(settings: Settings, lease: HomeLock, *, quiet: bool = False
             yield services
         finally:
             _ignore_signals()
-            with timed(quiet=quiet) as words:
-                words += ["stopped", ", ".join(_stop_guests(services) + services.stop()) or "nothing: it was all yours"]
+            with timed(quiet=quiet) as parts:
+                parts += [
+                    "stopped",
+                    ", ".join(_stop_clients(services) + services.stop()) or "nothing: it was all yours",
+                ]
 
 
 def _pass(settings: Settings, services: Services) -> None:
@@ -96,7 +97,7 @@ def _pass(settings: Settings, services: Services) -> None:
         status = process.wait()
     finally:
         if process.poll() is None:
-            # Asked more than once: an interrupt that strikes inside a task of asyncio ends that task alone.
+            # More than once: an interrupt inside a task of asyncio ends that task alone.
             processes.stop(process, ((signal.SIGTERM, _RUN_GRACE / 4),) * 4)
     if status != 0:
         why, errors = processes.no_space(settings.home), processes.tail(log, since=earlier)
@@ -104,11 +105,11 @@ def _pass(settings: Settings, services: Services) -> None:
     print_err(f"  pass done in {time.monotonic() - begin:.1f} s\n")
     if show_signals(services.environment["PAIID_POSTGRES_URL"], settings.universe.calendar.timezone) == 0:
         print_out("no signal yet")
-    _tell_withheld(settings, services.environment["PAIID_POSTGRES_URL"])
+    _print_withheld(settings, services.environment["PAIID_POSTGRES_URL"])
     print_out('\nmore: paiid sql "select * from signals_latest"')
 
 
-def _tell_withheld(settings: Settings, url: str) -> None:
+def _print_withheld(settings: Settings, url: str) -> None:
     from paiid_pipeline.serving.withheld import in_words, without_signal
     from paiid_pipeline.warehouse import Warehouse
 
@@ -117,8 +118,8 @@ def _tell_withheld(settings: Settings, url: str) -> None:
             print_out(line)
 
 
-def _stay(settings: Settings, services: Services, lease: HomeLock) -> None:
-    with _Dagster(settings, services) as dagster:
+def _keep_running(settings: Settings, services: Services, lease: HomeLock) -> None:
+    with DagsterProcesses(settings, services) as dagster:
         lease.publish(web=dagster.url)
         print_out(f"\nDagster UI  {dagster.url}")
         if dagster.board:
@@ -128,8 +129,8 @@ def _stay(settings: Settings, services: Services, lease: HomeLock) -> None:
         dagster.watch()
 
 
-def _stop_guests(services: Services) -> list[str]:
-    """End whatever we started beside the services, and all that it started; in words, what it was."""
+def _stop_clients(services: Services) -> list[str]:
+    """End all descendants of this process but the services' own; what they were, for a message."""
     kept = [server.process.pid for server in services.databases]
     if services.simulator is not None and services.simulator.child.process is not None:
         kept.append(services.simulator.child.process.pid)
@@ -151,8 +152,8 @@ def _stopping_on_signals() -> Iterator[None]:
         print_err(f"\n{signal.Signals(number).name}: stopping")
         raise StoppedError
 
-    heard = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, stop) for number in heard}  # nohup's wish is respected
+    handled = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in handled}  # nohup stays in force
     try:
         yield
     finally:
@@ -161,6 +162,6 @@ def _stopping_on_signals() -> Iterator[None]:
 
 
 def _ignore_signals() -> None:
-    # A second Ctrl-C must not cut the stopping short: every step of it has its own limit.
+    # A second Ctrl-C must not interrupt the shutdown: every step of it has its own time limit.
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -20,14 +20,8 @@ from paiid_pipeline.local.stack import Services, answers, free_port
 from paiid_pipeline.settings import Settings
 
 LOCATION = "paiid_pipeline.definitions"
-
-
 _MOST_RESTARTS = 3
-
-
 _RESTART_WINDOW = 600.0  # seconds
-
-
 _UI_LIMIT = 120.0  # seconds
 
 
@@ -35,7 +29,7 @@ class LostError(RuntimeError):
     """A process that the others need has ended, and is not started again."""
 
 
-class _Dagster:
+class DagsterProcesses:
     """One code server, and the webserver and daemon that share it."""
 
     def __init__(self, settings: Settings, services: Services) -> None:
@@ -53,9 +47,9 @@ class _Dagster:
             print_err(f"port {settings.web_port} is taken: the UI moves to {port} (PAIID_WEB_PORT chooses another)")
         self.url = f"http://{HOST}:{port}"
 
-        def child(name: str, module: str, *words: str) -> Child:
+        def child(name: str, module: str, *arguments: str) -> Child:
             log = settings.home / "logs" / f"{name.replace(' ', '-')}.log"
-            return Child(name, [sys.executable, "-m", module, *words], log, services.child_environment())
+            return Child(name, [sys.executable, "-m", module, *arguments], log, services.child_environment())
 
         self._code_server = child(
             "code server", "dagster", "api", "grpc", "--socket", str(self._socket),
@@ -72,9 +66,9 @@ class _Dagster:
             self._api = child("API", "paiid_pipeline.api", "--port", str(api_port))
         self._daemon = child("dagster-daemon", "dagster._daemon", "run", "--workspace", str(workspace))
 
-    def __enter__(self) -> _Dagster:
-        with timed() as words:
-            words += ["Dagster", f"at {self.url}"]
+    def __enter__(self) -> DagsterProcesses:
+        with timed() as parts:
+            parts += ["Dagster", f"at {self.url}"]
             self._code_server.start()
             self._wait(self._socket.exists, self._code_server)
             self._webserver.start()
@@ -151,23 +145,23 @@ _LOOKS_A_WARNING = 20  # of half a second
 
 
 class _Warnings:
-    """What goes wrong slowly: logs that grow, a disk that fills, a universe file that is edited."""
+    """What goes wrong over time: logs that grow, a disk that fills, a universe file that is edited."""
 
     def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
         self._home = home
         self._environment = environment
-        self._said: set[str] = set()
+        self._reported: set[str] = set()
 
     def look(self) -> None:
-        """Turn logs over, and tell what has gone wrong since the last look."""
+        """Rotate logs, and print each warning once, as long as its cause lasts."""
         for log in (self._home / "logs").glob("*.log"):
-            processes.turn_over(log)
+            processes.rotate(log)
         full = processes.no_space(self._home)
         wrong = {"disk": f"paiid{full}" if full else "", "universe": universe_snapshot.changed(self._environment)}
-        for name, words in wrong.items():
-            if words and name not in self._said:
-                print_err(words)
-        self._said = {name for name, words in wrong.items() if words}
+        for name, warning in wrong.items():
+            if warning and name not in self._reported:
+                print_err(warning)
+        self._reported = {name for name, warning in wrong.items() if warning}
 
 
 def _too_often(name: str) -> str:

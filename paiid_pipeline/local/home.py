@@ -1,7 +1,7 @@
 """The folder that holds a machine's data, and who has its servers running.
 
-The owner of a home holds an exclusive lock, which the kernel lets go when it ends in any way; what it
-started stands in ``run/state.json``. Other commands attach to the owner's servers and hold a shared lock
+The owner of a home holds an exclusive lock, which the kernel releases when it ends in any way; what it
+started is in ``run/state.json``. Other commands attach to the owner's servers and hold a shared lock
 meanwhile, so that a short-lived owner can wait for them.
 """
 
@@ -48,7 +48,7 @@ class OccupiedError(RuntimeError):
 
 
 class HomeLock:
-    """The right to run servers in a home, for as long as it is held."""
+    """The exclusive lock on a home, held by the process that runs its servers."""
 
     def __init__(self, home: Path, command: str) -> None:
         self.home = home
@@ -56,7 +56,7 @@ class HomeLock:
         self.publish()
 
     def publish(self, *, profile: str = "", web: str = "", environment: Mapping[str, str] | None = None) -> None:
-        """Tell other commands what runs; what is not given stays as it was."""
+        """Update the state that other commands read; what is not given stays as it was."""
         self._state = replace(
             self._state,
             profile=profile or self._state.profile,
@@ -65,7 +65,7 @@ class HomeLock:
         )
         write_text(_state_path(self.home), json.dumps(asdict(self._state)), private=True)
 
-    def wait_for_guests(self) -> Iterator[None]:
+    def wait_for_clients(self) -> Iterator[None]:
         """Yield once where other commands use our servers, then return when they are done."""
         with _open_lock(self.home / "run" / "attached.lock") as file:
             if not _try_lock(file, fcntl.LOCK_EX):
@@ -91,7 +91,7 @@ def lock(home: Path, command: str) -> Iterator[HomeLock]:
 
 @contextmanager
 def share(home: Path) -> Iterator[State | None]:
-    """The state of the home's owner, held up while the body runs; None where nobody owns it.
+    """The state of the home's owner, which stays up while the body runs; None where nobody owns it.
 
     Waits while the owner is still starting.
     """
@@ -111,7 +111,7 @@ def share(home: Path) -> Iterator[State | None]:
 
 
 def running(home: Path) -> State | None:
-    """The owner of the home, or None where it has none. Its pid is 0 while it is about to say who it is, or to end."""
+    """The owner of the home, or None where it has none. Its pid is 0 before it has written its state."""
     if not (home / "paiid.lock").exists():
         return None
     with _open_lock(home / "paiid.lock") as file:

@@ -1,7 +1,7 @@
 """Processes that live no longer than the one that started them.
 
-Three nets, each for what the one before lets through: `stop` ends a process and all that it started; a
-process whose parent is killed is told so by the kernel (Linux); and every process carries a marker in its
+Three mechanisms, each for what the one before misses: `stop` ends a process and all that it started; a
+process whose parent is killed gets a signal from the kernel (Linux); and every process carries a marker in its
 environment, by which the next start finds what a killed supervisor left behind (`sweep`).
 """
 
@@ -25,7 +25,7 @@ MARKER = "_PAIID_SUPERVISED_FROM"
 """Environment variable naming the home of the `paiid` that started a process."""
 
 LOG_LIMIT = 20_000_000
-"""Bytes beyond which a log is begun anew; the one before is kept as ``….old``."""
+"""Bytes beyond which a log is rotated; the one before is kept as ``….old``."""
 LITTLE_SPACE = 100_000_000
 """Bytes free on a disk below which it counts as full: PostgreSQL may ask for a few files of 16 MB at once."""
 _PR_SET_PDEATHSIG = 1
@@ -57,7 +57,7 @@ def spawn(
     that stays. Raises OSError where the command cannot be started.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    turn_over(log)
+    rotate(log)
     with log.open("ab") as output:
         process = subprocess.Popen(  # noqa: S603
             [str(word) for word in command],
@@ -130,7 +130,7 @@ def stop(process: subprocess.Popen[bytes], steps: Iterable[tuple[signal.Signals,
 def tie_to_parent(number: signal.Signals) -> Callable[[], None] | None:
     """What a child must do before its program starts to be sent ``number`` when our thread ends (Linux).
 
-    It also hears SIGTERM, whatever we hold back or ignore: signals that are ignored stay so in what is started.
+    It also receives SIGTERM, whatever this process blocks or ignores: a child inherits which signals are ignored.
     """
     if sys.platform != "linux":
         return None
@@ -164,8 +164,8 @@ def kill(processes: Sequence[psutil.Process], grace: float = 0.0) -> None:
     psutil.wait_procs(processes, timeout=10)
 
 
-def turn_over(log: Path) -> bool:
-    """Begin a log anew where it has grown beyond the limit, also while a process is writing to it; whether it was.
+def rotate(log: Path) -> bool:
+    """Truncate a log beyond the limit, also while a process writes to it, keeping the old as ``….old``; whether it did.
 
     What is written in the moment between the copy and the cut is lost.
     """
@@ -187,7 +187,7 @@ def tail(log: Path, lines: int = 15, since: int = 0) -> str:
     try:
         with log.open("rb") as file:
             size = log.stat().st_size
-            file.seek(max(since if since <= size else 0, size - 200 * lines))  # smaller: it was turned over
+            file.seek(max(since if since <= size else 0, size - 200 * lines))  # smaller: it was rotated
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return ""
@@ -206,7 +206,7 @@ def sweep(home: Path) -> list[str]:
 
 
 def adopt_orphans() -> None:
-    """Let processes whose parents end become children of this one, so that none is lost sight of (Linux)."""
+    """Let processes whose parents end become children of this one, so that `descendants` finds them (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 

@@ -163,10 +163,10 @@ def _start(
                 port.write_text(f"{server.port}\n")
                 return server
         server.stop()
-        said = log.read_bytes()[seen:].decode(errors="replace")
+        output = log.read_bytes()[seen:].decode(errors="replace")
         # Somebody may have taken the port between our looking and the server's binding.
-        if attempt == _PORT_TRIES or "already in use" not in said:
-            tail = "\n".join(said.splitlines()[-15:])
+        if attempt == _PORT_TRIES or "already in use" not in output:
+            tail = "\n".join(output.splitlines()[-15:])
             raise RuntimeError(f"{server.name} did not start{processes.no_space(home)}; the end of {log}:\n{tail}")
     raise AssertionError("unreachable")
 
@@ -292,15 +292,15 @@ def _system_user() -> pwd.struct_passwd:
     program = shutil.which("useradd") or "/usr/sbin/useradd"
     command = [program, "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", OWNER]
     try:
-        said = subprocess.run(command, capture_output=True, text=True, check=False).stderr.strip()  # noqa: S603
+        failure = subprocess.run(command, capture_output=True, text=True, check=False).stderr.strip()  # noqa: S603
     except FileNotFoundError:
-        said = "there is no useradd"
+        failure = "there is no useradd"
     try:
         return pwd.getpwnam(OWNER)  # whoever made it: two first starts may race
     except KeyError:
         raise RuntimeError(
             f"PostgreSQL does not run as root, and the system user {OWNER!r} could not be made "
-            f"({said}): run as another user, or set PAIID_POSTGRES_URL and PAIID_REDIS_URL"
+            f"({failure}): run as another user, or set PAIID_POSTGRES_URL and PAIID_REDIS_URL"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""What every command needs running: the databases, brought up to date, and the stand-in exchange."""
+"""What every command needs running: the databases, migrated, and the simulated exchange."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 """The folder with ``dagster.yaml``."""
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-_STAND_IN_LIMIT = 120.0  # seconds
+_SIMULATOR_LIMIT = 120.0  # seconds
 
 
 @dataclass
@@ -78,7 +78,7 @@ class SimulatorProcess:
 
     def wait(self) -> None:
         """Return when it answers. Raises RuntimeError with the end of its log where it does not."""
-        deadline = time.monotonic() + _STAND_IN_LIMIT
+        deadline = time.monotonic() + _SIMULATOR_LIMIT
         while time.monotonic() < deadline and not self.child.ended():
             if answers(f"{self.url}/health"):
                 return
@@ -92,22 +92,22 @@ class SimulatorProcess:
 
 
 def start(settings: Settings, *, quiet: bool = False) -> Services:
-    """Start what is missing, create the databases and bring the warehouse up to date, telling how it goes.
+    """Start what is missing, create the databases and migrate the warehouse, printing progress.
 
     The caller holds the home's lock, and stops the services also where this raises (RuntimeError,
     ConnectionError or PermissionError, with the remedy).
     """
     services = Services(settings.home, profile_of(settings), chosen(settings) | first_partition(settings))
     try:
-        _start_stand_in(settings, services)
+        _start_simulator(settings, services)
         _start_postgres(settings, services, quiet=quiet)
         _prepare_databases(settings, services)
         _start_redis(settings, services, quiet=quiet)
         _prepare_dagster(settings, services)
         _migrate(services, quiet=quiet)
         if services.simulator is not None:
-            with timed(quiet=quiet) as words:
-                words += [services.simulator.child.name, f"on {services.simulator.url}"]
+            with timed(quiet=quiet) as parts:
+                parts += [services.simulator.child.name, f"on {services.simulator.url}"]
                 services.simulator.wait()
     except BaseException:
         services.stop()
@@ -116,7 +116,7 @@ def start(settings: Settings, *, quiet: bool = False) -> Services:
 
 
 def start_warehouse(settings: Settings) -> Services:
-    """Start PostgreSQL alone, where it is ours, for a command that only asks it something."""
+    """Start PostgreSQL alone, where it is ours, for a command that only queries it."""
     services = Services(settings.home, profile_of(settings), chosen(settings))
     try:
         _start_postgres(settings, services, quiet=True)
@@ -162,7 +162,7 @@ def free_port(wanted: int) -> int:
     raise RuntimeError(f"no port from {wanted} up is free on {HOST}")
 
 
-def _start_stand_in(settings: Settings, services: Services) -> None:
+def _start_simulator(settings: Settings, services: Services) -> None:
     if settings.source not in SIMULATED or settings.source_url is not None:
         return
     log = settings.home / "logs" / "exchange.log"
@@ -178,10 +178,10 @@ def _start_postgres(settings: Settings, services: Services, *, quiet: bool) -> N
         check_reachable(warehouse)
         dagster = own or with_database(warehouse, f"{_database(warehouse)}_dagster")
     else:
-        with timed(quiet=quiet) as words:
+        with timed(quiet=quiet) as parts:
             server = start_postgres(settings.home)
             services.databases.append(server)
-            words += ["PostgreSQL 18", f"on {HOST}:{server.port}"]
+            parts += ["PostgreSQL 18", f"on {HOST}:{server.port}"]
             warehouse = server.url(f"paiid_{services.profile}")
             ensure_database(server.url("postgres"), _database(warehouse))
         dagster = own or server.url(f"dagster_{services.profile}")
@@ -215,10 +215,10 @@ def _start_redis(settings: Settings, services: Services, *, quiet: bool) -> None
             raise ConnectionError(f"no Redis at {without_password(url)}: {error}: check PAIID_REDIS_URL") from None
         services.environment["PAIID_REDIS_URL"] = url
         return
-    with timed(quiet=quiet) as words:
+    with timed(quiet=quiet) as parts:
         server = start_redis(settings.home)
         services.databases.append(server)
-        words += ["Redis 6.2", f"on {HOST}:{server.port}"]
+        parts += ["Redis 6.2", f"on {HOST}:{server.port}"]
     number = redis_database(settings.home, services.profile)
     services.environment["PAIID_REDIS_URL"] = server.url(number)
 
@@ -238,8 +238,8 @@ def _prepare_dagster(settings: Settings, services: Services) -> None:
 def _migrate(services: Services, *, quiet: bool) -> None:
     from paiid_pipeline.warehouse.migrate import migrate
 
-    with timed(quiet=quiet) as words:
-        words += ["warehouse", f"({services.profile})"]
+    with timed(quiet=quiet) as parts:
+        parts += ["warehouse", f"({services.profile})"]
         url, password = services.environment["PAIID_POSTGRES_URL"], services.environment.get("PAIID_ANALYST_PASSWORD")
         try:
             migrate(url, print_err)

@@ -1,4 +1,4 @@
-"""The sentiment on one symbol on demand, for any look-back: from the cache, or from what the graph has stored."""
+"""The sentiment of one symbol on demand, over any look-back: from the cache, or from the warehouse."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOMENTS = ("as_of", "newest_published_at", "price_at")
 
 @dataclass(frozen=True)
 class SentimentAnalysis:
-    """The decayed mean of what the articles of the last days say of a symbol, and where its price stands.
+    """The time-decayed mean sentiment of a symbol's articles in a look-back window, and its newest price.
 
     The numbers are those of `schemas.SYMBOL_SENTIMENT` at ``as_of``, the moment of asking; without articles
     score, confidence, disagreement and novelty are None. ``price`` is the newest close known, raw, and
@@ -52,7 +52,7 @@ class SentimentAnalysis:
 
 
 class MLDataPipeline:
-    """Answers for applications: what the graph would say, from what the graph has stored. Only its cache is written."""
+    """Sentiment on demand, computed as the graph does from what it has stored. Only the cache is written."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class MLDataPipeline:
         cache: CacheManager | None = None,
         analyzer: SentimentAnalyzer | None = None,
     ) -> None:
-        """Whatever is not given is opened as the settings, and without those the environment, say."""
+        """Whatever is not given is opened from the settings, by default those of the environment."""
         opened = Components(settings)
         self._settings = opened.settings
         self._clock = clock or opened.clock
@@ -139,7 +139,7 @@ class MLDataPipeline:
         return newest.row(-1, named=True) if newest.height else None
 
     def _scores(self, symbol: str, start: datetime, now: datetime) -> pl.DataFrame:
-        """The ensemble's score of every article on the symbol, in the wording known now."""
+        """The ensemble's score of every article on the symbol, in the version known now."""
         end, version = now + timedelta(microseconds=1), ["article_id", "content_hash"]
         news = self._warehouse.news.read([symbol], start, end, now)
         stored = self._warehouse.article_sentiment.read([symbol], self._analyzer.model, start, end, now)

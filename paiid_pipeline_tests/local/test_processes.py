@@ -146,7 +146,7 @@ def test_a_log_is_turned_over_while_a_process_writes_to_it(tmp_path: Path, monke
     assert process.stdout is not None
     assert process.stdin is not None
     assert process.stdout.readline() == b"ready\n"
-    assert processes.turn_over(log)
+    assert processes.rotate(log)
     process.stdin.write(b"\n")
     process.stdin.close()
     assert process.stdout.readline() == b"done\n"
@@ -154,7 +154,7 @@ def test_a_log_is_turned_over_while_a_process_writes_to_it(tmp_path: Path, monke
     _close(process)
     assert log.read_bytes() == b"after\n"
     assert log.with_name("log.old").stat().st_size == 2001
-    assert not processes.turn_over(log)
+    assert not processes.rotate(log)
 
 
 @pytest.mark.parametrize(("little", "words"), [(1, ""), (10**18, "is full")])
