@@ -76,9 +76,9 @@ def test_a_process_is_told_when_its_parent_is_killed(tmp_path: Path) -> None:
     parent = f"""
         import os, signal, sys
         from pathlib import Path
-        from paiid_pipeline import supervisor
+        from paiid_pipeline.local import processes
         command = [sys.executable, "-c", {WAITING!r}]
-        child = supervisor.spawn(command, log=Path({str(tmp_path / "child")!r}), read_output=True)
+        child = processes.spawn(command, log=Path({str(tmp_path / "child")!r}), read_output=True)
         child.stdout.readline()
         print(child.pid, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
