@@ -1,4 +1,4 @@
-"""Schedules that keep to the trading session and never overlap themselves."""
+"""When a refresh is requested: within the trading session, and never while its previous run is active."""
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
@@ -29,20 +29,6 @@ DECIDES = "signals_refresh"
 RunConfig = Callable[[datetime, TradingCalendar], Mapping[str, Any]]
 
 
-def refresh_job(name: str, *assets: dg.AssetsDefinition, minutes: float, description: str) -> Any:
-    """A job over assets of one kind of partition, ahead of others in the queue, given up and retried after ``minutes``.
-
-    A worker that hangs holds its cadence up for no longer, so this is of the order of the TTL of what it publishes.
-    """
-    return dg.define_asset_job(
-        name,
-        selection=dg.AssetSelection.assets(*assets),
-        executor_def=dg.in_process_executor,
-        tags={CADENCE_TAG: name, "dagster/priority": "10", "dagster/max_runtime": str(int(minutes * 60))},
-        description=description,
-    )
-
-
 def active_run(instance: dg.DagsterInstance, job_name: str) -> str | None:
     """The id of a run of the job that has not ended."""
     runs = instance.get_runs(dg.RunsFilter(job_name=job_name, statuses=ACTIVE), limit=1)
@@ -61,57 +47,6 @@ def closed(pipeline: PipelineResource) -> str:
     now, calendar = pipeline.clock.now(), pipeline.calendar
     session = calendar.latest_session(now)
     return f"{calendar.name} is closed at {now:%Y-%m-%d %H:%M}Z: its last session ended {session.close:%Y-%m-%d %H:%M}Z"
-
-
-def cadence(
-    job: Any, cron: str, *, by_segment: bool, config: RunConfig | None = None, decides: bool = False
-) -> dg.ScheduleDefinition:
-    """A schedule of ``job`` for the session's partition; with ``decides``, that of the newest decision time."""
-
-    @dg.schedule(
-        job=job,
-        cron_schedule=cron,
-        name=f"{job.name}_schedule",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-        execution_timezone="UTC",
-        description=f"{job.description} Skips outside the session, and while its previous run is active.",
-    )
-    def tick(context: dg.ScheduleEvaluationContext, pipeline: PipelineResource) -> Outcome:
-        return request(context.instance, pipeline, job.name, by_segment=by_segment, config=config, decides=decides)
-
-    return tick
-
-
-def landing(
-    name: str,
-    asset: dg.AssetsDefinition,
-    job: Any,
-    description: str,
-    ask: Callable[[dg.DagsterInstance, PipelineResource], Outcome],
-) -> dg.SensorDefinition:
-    """A sensor that asks for a run of ``job`` once ``asset`` has been made.
-
-    Its cursor is the storage id of the newest materialization that a run was asked for after: what lands while
-    nothing can be asked for, be it that the last run is still active or the session over, is acted on afterwards.
-    """
-
-    @dg.sensor(
-        name=name,
-        job=job,
-        minimum_interval_seconds=5,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description=description,
-    )
-    def landed(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SensorResult | dg.SkipReason:
-        newest = context.instance.fetch_materializations(asset.key, limit=1).records
-        if not newest or newest[0].storage_id <= int(context.cursor or 0):
-            return dg.SkipReason(f"{asset.key.to_user_string()} has not been made since")
-        outcome = ask(context.instance, pipeline)
-        if isinstance(outcome, dg.SkipReason):
-            return outcome
-        return dg.SensorResult(run_requests=[outcome], cursor=str(newest[0].storage_id))
-
-    return landed
 
 
 def request(

@@ -36,8 +36,8 @@ def trading_signals(
     """STRONG_BUY, BUY, HOLD, SELL or STRONG_SELL per symbol and decision time, with reasons, stops and size.
 
     The rule engine weighs the indicators and the sentiment of the same decision time, the risk manager
-    says how much to stake, and the validator looks at the outcome. Beside it, where a signal model is
-    installed, the ML engine does the same on what that model says. Append-only: a signal is never changed,
+    sets the position size, and the validator checks the outcome. Beside it, where a signal model is
+    installed, the ML engine does the same on the predictions of that model. Append-only: a signal is never changed,
     and the same inputs never make a second one. What cannot be decided is withheld and counted, never
     published as HOLD; nor is what has no indicators, or no sentiment since its news were not asked for.
     """

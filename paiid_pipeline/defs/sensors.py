@@ -1,3 +1,5 @@
+"""Sensors: news that landed, articles that were scored, hot keys near the end of their freshness, the universe file."""
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -5,11 +7,13 @@ from datetime import datetime, timedelta
 import dagster as dg
 import orjson
 
+from paiid_pipeline import universe_snapshot
 from paiid_pipeline.clock import SystemClock
-from paiid_pipeline.defs.cadence import RunConfig, request
-from paiid_pipeline.defs.ingestion.automation import market_refresh, news_refresh, prices_and_signals
+from paiid_pipeline.defs.ingestion.assets import news_articles
+from paiid_pipeline.defs.operations.assets import retention_job
 from paiid_pipeline.defs.resources import PipelineResource
-from paiid_pipeline.defs.signals.automation import newest_decision, signals_refresh
+from paiid_pipeline.defs.schedules import MARKET, NEWS, SCORING, SENTIMENT, SIGNALS, Cadence, Refresh
+from paiid_pipeline.defs.sentiment.assets import article_sentiment
 from paiid_pipeline.settings import CacheKind
 from paiid_pipeline.sources import provided
 
@@ -32,32 +36,11 @@ Keys = Mapping[str, str | None]
 """Of some symbols, when the freshness of their key ends (ISO); None for one that is missing."""
 
 
-@dataclass(frozen=True)
-class _Refresh:
-    """The job that publishes a kind, its schedule's period, and what its run needs."""
-
-    job_name: str
-    every: timedelta
-    by_segment: bool = True
-    config: RunConfig | None = None
-    decides: bool = False
-
-    def next_tick(self, now: datetime) -> timedelta:
-        """How long until the schedule's next tick; its cron divides the hour, so that its ticks divide the epoch."""
-        return self.every - timedelta(seconds=now.timestamp() % self.every.total_seconds())
-
-
-_SIGNALS = _Refresh(signals_refresh.name, timedelta(minutes=5), config=newest_decision, decides=True)
-_REFRESH: dict[CacheKind, _Refresh] = {
-    "market": _Refresh(market_refresh.name, timedelta(minutes=1), config=prices_and_signals),
-    "signals": _SIGNALS,
-    "sentiment": _SIGNALS,
-    "news": _Refresh(news_refresh.name, timedelta(minutes=30), by_segment=False),
-}
+_REFRESH: dict[CacheKind, Cadence] = {"market": MARKET, "signals": SIGNALS, "sentiment": SIGNALS, "news": NEWS}
 
 
 @dg.sensor(
-    jobs=[market_refresh, signals_refresh, news_refresh],
+    jobs=[MARKET.job, SIGNALS.job, NEWS.job],
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Refreshes hot keys that are missing or soon lose their freshness and that no schedule is refreshing.",
@@ -70,13 +53,13 @@ def keys_expiring(context: dg.SensorEvaluationContext, pipeline: PipelineResourc
     reasons: list[str] = []
     for kind, keys in expiring.items():
         job = _REFRESH[kind]
-        new = memory.new(job.job_name, kind, keys, now)
-        if not new or job.job_name in {one.job_name for one in requests}:
+        new = memory.new(job.job.name, kind, keys, now)
+        if not new or job.job.name in {one.job_name for one in requests}:
             continue
-        outcome = _outcome(context.instance, pipeline, job, memory.asked_at.get(job.job_name, ""))
+        outcome = _outcome(context.instance, pipeline, job, memory.asked_at.get(job.job.name, ""))
         if isinstance(outcome, dg.RunRequest):
-            mended = {kind: keys for kind, keys in expiring.items() if _REFRESH[kind].job_name == job.job_name}
-            memory = memory.asked(job.job_name, mended, now)
+            mended = {kind: keys for kind, keys in expiring.items() if _REFRESH[kind].job.name == job.job.name}
+            memory = memory.asked(job.job.name, mended, now)
             requests.append(outcome)
         else:
             reasons.append(f"{len(new)} keys of {kind} are missing or about to expire, but {outcome.skip_message}")
@@ -85,14 +68,14 @@ def keys_expiring(context: dg.SensorEvaluationContext, pipeline: PipelineResourc
 
 
 def _outcome(
-    instance: dg.DagsterInstance, pipeline: PipelineResource, job: _Refresh, asked: str
+    instance: dg.DagsterInstance, pipeline: PipelineResource, job: Cadence, asked: str
 ) -> dg.RunRequest | dg.SkipReason:
     """A run of the job, unless one has just been asked for or its schedule is about to tick (on the wall's clock)."""
     if asked > (pipeline.clock.now() - PATIENCE).isoformat():
-        return dg.SkipReason(f"{job.job_name} was asked for at {asked}")
+        return dg.SkipReason(f"{job.job.name} was asked for at {asked}")
     if (wait := job.next_tick(SystemClock().now())) < NEAR:
-        return dg.SkipReason(f"the schedule of {job.job_name} ticks in {wait.total_seconds():.0f} s")
-    return request(instance, pipeline, job.job_name, by_segment=job.by_segment, config=job.config, decides=job.decides)
+        return dg.SkipReason(f"the schedule of {job.job.name} ticks in {wait.total_seconds():.0f} s")
+    return job.request(instance, pipeline)
 
 
 def _expiring(pipeline: PipelineResource, kind: CacheKind, lead: timedelta) -> Keys:
@@ -139,3 +122,55 @@ class _Memory:
     def asked(self, job: str, keys: Mapping[CacheKind, Keys], now: datetime) -> "_Memory":
         """With a request for a job that publishes ``keys``."""
         return _Memory({**self.asked_at, job: now.isoformat()}, {**self.keys, **keys})
+
+
+def landing(
+    name: str,
+    asset: dg.AssetsDefinition,
+    refresh: Refresh,
+    description: str,
+) -> dg.SensorDefinition:
+    """A sensor that requests a run of ``refresh`` once ``asset`` has been materialized.
+
+    Its cursor is the storage id of the newest materialization that a run was requested after: what lands while none
+    can be requested, as the last run is still active or the session is over, is acted on afterwards.
+    """
+
+    @dg.sensor(
+        name=name,
+        job=refresh.job,
+        minimum_interval_seconds=5,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=description,
+    )
+    def landed(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.SensorResult | dg.SkipReason:
+        newest = context.instance.fetch_materializations(asset.key, limit=1).records
+        if not newest or newest[0].storage_id <= int(context.cursor or 0):
+            return dg.SkipReason(f"{asset.key.to_user_string()} has not been made since")
+        outcome = refresh.request(context.instance, pipeline)
+        if isinstance(outcome, dg.SkipReason):
+            return outcome
+        return dg.SensorResult(run_requests=[outcome], cursor=str(newest[0].storage_id))
+
+    return landed
+
+
+news_landed = landing("news_landed", news_articles, SCORING, "Scores news as soon as it lands.")
+articles_scored = landing(
+    "articles_scored",
+    article_sentiment,
+    SENTIMENT,
+    "Publishes news and sentiment as soon as articles are scored.",
+)
+
+
+@dg.sensor(
+    job=retention_job,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Fails, and starts nothing, while the universe file differs from the one read at the start.",
+)
+def universe_file() -> dg.SkipReason:
+    if words := universe_snapshot.changed():
+        raise dg.Failure(words)
+    return dg.SkipReason("the universe in use is that of the file")
