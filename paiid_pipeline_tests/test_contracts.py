@@ -8,8 +8,10 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Mapping
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 PROJECT = Path(__file__).parents[1]
@@ -56,6 +58,13 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> str:
     done = subprocess.run([program, "--no-cache"], cwd=copy, env=environment, capture_output=True, text=True)
     assert done.returncode == 1, done.stdout + done.stderr
     return done.stdout
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    """Imports inside functions count as well."""
+    graph = grimp.build_graph("paiid_pipeline")
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    TopologicalSorter(imports).prepare()
 
 
 def test_every_contract_has_an_import_planted_against_it() -> None:

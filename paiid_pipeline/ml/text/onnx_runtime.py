@@ -80,7 +80,7 @@ def _graph(folder: Path, about: Mapping[str, Any]) -> bytes:
         return stored
     import onnx
 
-    from paiid_pipeline.ml.text.quantisation import make_weights_unsigned
+    from paiid_pipeline.ml.text.portable_graph import make_weights_unsigned
 
     graph = onnx.load_from_string(stored)
     make_weights_unsigned(graph)

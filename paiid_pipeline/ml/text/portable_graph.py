@@ -102,3 +102,13 @@ def add_constant(graph: onnx.ModelProto, name: str, value: Any) -> None:
     from onnx import numpy_helper
 
     graph.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+
+
+def make_weights_unsigned(graph: onnx.ModelProto) -> None:
+    """Shift in place every int8 constant (weights and zero points) by 128 to uint8."""
+    from onnx import TensorProto, numpy_helper
+
+    for each in graph.graph.initializer:
+        if each.data_type == TensorProto.INT8:
+            signed = numpy_helper.to_array(each)
+            each.CopyFrom(numpy_helper.from_array(signed.view(np.uint8) ^ np.uint8(128), each.name))

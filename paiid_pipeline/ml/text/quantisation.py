@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from paiid_pipeline.ml.text.classifier import Encoded
 from paiid_pipeline.ml.text.onnx_runtime import inputs, session
-from paiid_pipeline.ml.text.portable_graph import add_constant
+from paiid_pipeline.ml.text.portable_graph import add_constant, make_weights_unsigned
 
 if TYPE_CHECKING:
     import onnx
@@ -67,16 +67,6 @@ def quantise(graph: onnx.ModelProto, calibration: Sequence[Encoded]) -> None:
         made += _product_nodes(graph, node, source, constants[node.input[1]], biases.get(node.output[0], ""))
     _replace(graph, made)
     make_weights_unsigned(graph)
-
-
-def make_weights_unsigned(graph: onnx.ModelProto) -> None:
-    """Shift in place every int8 constant (weights and zero points) by 128 to uint8."""
-    from onnx import TensorProto, numpy_helper
-
-    for each in graph.graph.initializer:
-        if each.data_type == TensorProto.INT8:
-            signed = numpy_helper.to_array(each)
-            each.CopyFrom(numpy_helper.from_array(signed.view(np.uint8) ^ np.uint8(128), each.name))
 
 
 def _is_product(node: onnx.NodeProto, constants: dict[str, Floats]) -> bool:

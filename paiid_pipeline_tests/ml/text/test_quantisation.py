@@ -9,7 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from paiid_pipeline.ml.text import quantisation
 from paiid_pipeline.ml.text.onnx_runtime import INPUTS, inputs, session
-from paiid_pipeline.ml.text.quantisation import make_weights_unsigned, quantise
+from paiid_pipeline.ml.text.portable_graph import make_weights_unsigned
+from paiid_pipeline.ml.text.quantisation import quantise
 
 RNG = np.random.default_rng(4)
 CHANNELS, WORDS = 64, 200
