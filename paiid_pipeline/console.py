@@ -30,7 +30,7 @@ def timed(*, quiet: bool = False) -> Iterator[list[str]]:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
-    """Lines of an aligned table; ``right`` says which columns are aligned to the right."""
+    """Lines of an aligned table; ``right``: which columns are aligned to the right."""
     widths = [max(len(row[index]) for row in [header, *rows]) for index in range(len(header))]
 
     def line(row: Sequence[str]) -> str:

@@ -84,7 +84,7 @@ def pending(decisions: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_refusals(withheld: pl.DataFrame, quarantined: pl.DataFrame) -> pl.DataFrame:
-    """WITHHELD, with the rules beside each reason that refused bars of its symbol. ``quarantined``: `schemas.HALTS`."""
+    """WITHHELD, each reason with the rules that quarantined bars of its symbol. ``quarantined``: QUARANTINED_BARS."""
     refused = quarantined.group_by("symbol").agg(pl.col("reason").unique().sort().str.join(", ").alias("refused"))
     named = pl.format("{} (bars of it were quarantined: {})", "reason", "refused")
     placed = withheld.join(refused, on="symbol", how="left", maintain_order="left")

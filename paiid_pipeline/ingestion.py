@@ -15,7 +15,7 @@ from paiid_pipeline.schemas import BARS, CORPORATE_ACTIONS, MOMENT, REFUSALS
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.sources import DataRequest, Fetched, Source, fetch, provided
 from paiid_pipeline.sources.fetch import DataKind
-from paiid_pipeline.technicals.adjustment import REBASED, on_one_footing
+from paiid_pipeline.technicals.adjustment import REBASED, on_one_price_basis
 from paiid_pipeline.technicals.corporate_actions import CASH, SHARES, WITHDRAWN, judged
 from paiid_pipeline.technicals.rebasing import rebased
 from paiid_pipeline.trading_calendar import TradingCalendar
@@ -30,7 +30,7 @@ RECHECK: dict[DataKind, timedelta] = {
 """How far behind its newest coverage a refresh asks again, so that late rows and restatements are seen."""
 
 OVERLAP = timedelta(days=35)
-"""The same for daily bars of a source that tells of no corporate actions, ahead too: how a split of its shows."""
+"""The same for daily bars of a source without corporate actions, ahead too: how its splits show."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ class Ingestion:
 
         Rows and the coverage they stand for are committed together; a span that was not fetched to its
         end, and one in which a symbol had no bar, stay uncovered and are asked for again by the next refresh.
-        Where a source that tells of no corporate actions has put its history on another footing, all that was known
-        of the symbol's bars is void from that moment on, and is fetched again at once.
+        Where a source without corporate actions has restated its history on another price basis, the stored bars of
+        the symbol are void from that moment on, and are fetched again at once.
         """
         fetched: list[Fetched] = []
         written, quarantined = WriteResult(0, 0, 0), 0
@@ -153,14 +153,14 @@ class Ingestion:
         return IngestionResult(tuple(fetched), written, quarantined)
 
     def _void_restated(self, came: Sequence[Fetched], received_at: datetime, log: Callable[[str], None]) -> list[str]:
-        """The symbols whose daily bars came on another footing than they are stored on, which is now stored too."""
+        """The symbols whose daily bars have another price basis than those stored. The new basis is stored."""
         daily = pl.concat([pl.DataFrame(schema=BARS), *(one.rows for one in came if one.wanted.kind == "1Day")])
         if daily.is_empty() or "actions" in self.source.provides:
             return []
         symbols = daily["symbol"].unique().sort().to_list()
         first, last = daily.select(pl.col("bar_end").min().alias("first"), pl.col("bar_end").max().alias("last")).row(0)
         known = self.warehouse.bars.read(symbols, "1Day", first - timedelta(microseconds=1), last, received_at)
-        known = on_one_footing(known, self.warehouse.corporate_actions.read(symbols, received_at))
+        known = on_one_price_basis(known, self.warehouse.corporate_actions.read(symbols, received_at))
         found = rebased(known, daily.unique(["symbol", "bar_start"], keep="last"))
         if found.is_empty():
             return []
@@ -180,10 +180,10 @@ class Ingestion:
         return restated
 
     def _with_withdrawn(self, one: Fetched, received_at: datetime) -> Fetched:
-        """What came, and a row that says so for each stored action that the source does not tell of any more.
+        """``one``, and a WITHDRAWN row for each stored action that the source no longer delivers.
 
-        An action is withdrawn where a complete answer over a span that holds its ex-date lacks it; one that came and
-        was refused is not.
+        An action is withdrawn where a complete response over a span that holds its ex-date lacks it; a quarantined
+        one is not.
         """
         want, symbols = one.wanted, [s for s in one.wanted.symbols if s not in one.failed_symbols]
         stored = self.warehouse.corporate_actions.read(symbols, received_at)
@@ -200,10 +200,12 @@ class Ingestion:
         if gone.is_empty():
             return one
         nothing = pl.lit(None, pl.Float64)
-        said = gone.with_columns(kind=pl.lit(WITHDRAWN), ratio=nothing, amount=nothing).select(CORPORATE_ACTIONS.keys())
+        withdrawn = gone.with_columns(kind=pl.lit(WITHDRAWN), ratio=nothing, amount=nothing).select(
+            CORPORATE_ACTIONS.keys()
+        )
         return replace(
             one,
-            rows=pl.concat([one.rows, said]),
+            rows=pl.concat([one.rows, withdrawn]),
             refusals=pl.concat([one.refusals, _refusals("withdrawn", gone.select(CORPORATE_ACTIONS.keys()))]),
         )
 
@@ -235,7 +237,7 @@ class Ingestion:
         # An action is known at the start of its day at the earliest; asking hourly finds one announced late.
         actions_end = min(calendar.day_start(day + timedelta(days=1)), _whole_hour(now))
         if "actions" not in provided(self.settings) and closes:
-            # Asked for hourly too: that its history has another footing shows in no other way.
+            # Requested hourly too: a new price basis of its history shows in no other way.
             closes.append(max(closes[-1], min(actions_end, _whole_hour(now - delay))))
         bars = [RequiredRange("1Day", start, closes[-1], day)] if closes else []
         return [*bars, RequiredRange("actions", start, actions_end, day)]

@@ -30,7 +30,7 @@ _RECENT = timedelta(days=14)
 class SentimentAnalyzer(analyzer.SentimentAnalyzer):
     """Scores texts with every model that is installed where the settings say, for the names of their universe.
 
-    Without one it is VADER alone; each result names the members that are missing, and ``route.unavailable`` says why.
+    Without one it is VADER alone; each result names the missing members, and ``route.unavailable`` the reasons.
     """
 
     def __init__(self, settings: Settings | None = None, *, budget_ms: float | None = None) -> None:

@@ -92,7 +92,7 @@ ARTICLE_STANDINGS: Schema = {
     "symbol": pl.String,
     "article_id": pl.String,
     "published_at": MOMENT,
-    "standing": pl.String,  # counts | copy | replaced | withdrawn: as all that is known now says
+    "standing": pl.String,  # counts | copy | replaced | withdrawn: by all that is known now
     "instead": pl.String,  # the article because of which it does not count
 }
 

@@ -121,7 +121,7 @@ def _zoned(text: str) -> datetime:
 class Settings(BaseSettings):
     """Where things are and how the pipeline behaves. Build it with :func:`load_settings`.
 
-    A field's variable is its name in capitals after ``PAIID_``, unless it says otherwise; its description is what the
+    A field's variable is its name in capitals after ``PAIID_``, unless its alias differs; its description is what the
     variable must hold. A field of type SecretStr is a secret.
     """
 
@@ -282,7 +282,7 @@ class Settings(BaseSettings):
 class _Variables(PydanticBaseSettingsSource):
     """Each setting from its variable, and a secret from the file that the variable with ``_FILE`` names, too.
 
-    An empty variable is one that is not set. What cannot be read as text stands as the error that says why.
+    An empty variable is one that is not set. What cannot be read as text is kept as its error.
     """
 
     def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:

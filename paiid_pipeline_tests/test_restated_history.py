@@ -1,4 +1,4 @@
-"""A source without corporate actions that puts its history on another footing: the stored one is void from then on."""
+"""A source without corporate actions that restates its history on another price basis: the stored one is then void."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from paiid_pipeline.ingestion import Ingestion, IngestionResult
 from paiid_pipeline.schemas import BARS, REFUSALS
 from paiid_pipeline.settings import load_settings
 from paiid_pipeline.sources import WITHOUT_ACTIONS, DataRequest, Fetched, Source
-from paiid_pipeline.technicals.adjustment import on_one_footing
+from paiid_pipeline.technicals.adjustment import on_one_price_basis
 from paiid_pipeline.technicals.decision_indicators import decide_indicators
 from paiid_pipeline.trading_calendar import TradingCalendar
 from paiid_pipeline.warehouse import Warehouse, migrate
@@ -31,7 +31,7 @@ SYMBOLS = ("CTRL", "SPLT")
 
 
 class Blind:
-    """A vendor like Tradier. SPLT splits by ``ratio`` on EX; from ``adjusted_at`` on it shows all on one footing."""
+    """A vendor like Tradier. SPLT splits by ``ratio`` on EX; from ``adjusted_at`` on all is on one price basis."""
 
     def __init__(self, ratio: float, adjusted_at: datetime) -> None:
         self.ratio, self.adjusted_at = ratio, adjusted_at
@@ -111,7 +111,7 @@ def test_it_is_seen_in_the_morning_and_fetched_again_before_the_close(
     assert place.decided(BEFORE.date()) == earlier
 
 
-def test_no_window_holds_two_footings_whatever_is_decided_and_when(
+def test_no_window_holds_two_price_bases_whatever_is_decided_and_when(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The vendor restates two days late: until then the gap is waited out, from then on nothing old is read."""
@@ -127,7 +127,7 @@ def test_no_window_holds_two_footings_whatever_is_decided_and_when(
     now = datetime(2014, 7, 1, tzinfo=UTC)
     stored = place.warehouse.bars.versions(["SPLT"], "1Day", BEFORE - timedelta(days=900), now, now)
     actions = place.warehouse.corporate_actions.read(["SPLT"], now)
-    visible = on_one_footing(stored, actions)
+    visible = on_one_price_basis(stored, actions)
     assert visible["close"].max() < 200 < stored["close"].max()  # type: ignore[operator]
     assert stored.height > visible.height
 

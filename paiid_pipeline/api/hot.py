@@ -1,4 +1,4 @@
-"""The hot routes, as bare ASGI: the stored bytes, with headers that say how fresh they are."""
+"""The hot routes, as bare ASGI: the stored bytes, with headers of their freshness."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class HotRoutes:
     """``GET /api/{market|news|signals}/{SYMBOL}`` and, of sentiment too, ``?symbols=A,B``; all else goes to ``app``.
 
     One symbol is answered with its envelope, several with an object of envelopes by symbol, null where a symbol has
-    none. ``Age`` counts from publication, ``Cache-Control`` ends with freshness, ``X-Cache`` names the tier; what is
-    stale says so in ``X-Stale-Seconds`` and may not be kept.
+    none. ``Age`` counts from publication, ``Cache-Control`` ends with freshness, ``X-Cache`` names the tier; a stale
+    response has ``X-Stale-Seconds`` and may not be cached.
     """
 
     def __init__(self, app: ASGIApp, hot: HotResults, spelled: Callable[[str], str], clock: Clock) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from paiid_pipeline.arrays import Floats, Indices, Mask
-from paiid_pipeline.technicals.adjustment import adjust, on_one_footing, owned
+from paiid_pipeline.technicals.adjustment import adjust, on_one_price_basis, owned
 
 HISTORY = timedelta(days=400)
 """Bars before the first decision, for the momentum benchmark."""
@@ -83,7 +83,7 @@ def price_panel(bars: pl.DataFrame, actions: pl.DataFrame) -> PricePanel:
         raise ValueError(f"bars of {bars['timeframe'].unique().sort().to_list()}: a grid holds one timeframe")
     priced = ("open", "close", "high", "low")
     usable = (
-        on_one_footing(owned(bars, actions), actions)
+        on_one_price_basis(owned(bars, actions), actions)
         .filter(pl.col(name).is_finite() & (pl.col(name) > 0) for name in priced if name != "open")
         .with_columns(open=pl.when(pl.col("open").is_finite() & (pl.col("open") > 0)).then("open"))
         .sort("symbol", "bar_start")

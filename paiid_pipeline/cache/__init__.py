@@ -1,4 +1,4 @@
-"""Hot results in Redis: the final bytes, in an envelope that says how fresh they are."""
+"""Hot results in Redis: the final bytes, in an envelope with their freshness."""
 
 from redis import RedisError as CacheError
 

@@ -42,7 +42,7 @@ class MemoryTier:
     """Values by key, the least recently used dropped first. Not for several threads at once.
 
     A value is held for at most ``longest`` seconds, so that what another process publishes is seen no later than that;
-    a fresh one never past its freshness, a stale one never past its end. ``None`` as a value says that there is none.
+    a fresh one at most until it is stale, a stale one until it expires. ``None`` caches the absence of a value.
     """
 
     def __init__(self, max_bytes: int = 64 * 2**20, longest: float = 1.0) -> None:

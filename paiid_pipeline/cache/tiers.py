@@ -30,10 +30,9 @@ class Answer:
 class HotResults:
     """Reads hot results by kind and symbol through three tiers. For one event loop.
 
-    A fresh value is answered from the nearest tier that has one. Where none has, the warehouse is asked, once for all
-    who wait for the same symbol, and what it says fresh is put into Redis for the others. What is stale is answered
-    as stale, and never past its ``expires_at``. While Redis does not answer, the warehouse does; while the warehouse
-    does not, Redis does.
+    A fresh value is returned from the nearest tier that has one. Where none has, the warehouse is queried, once for
+    all concurrent requests of a symbol, and its fresh values are put into Redis. A stale value is returned marked so,
+    and never past its ``expires_at``. While Redis is down, the warehouse is read; while the warehouse is down, Redis.
     """
 
     def __init__(self, memory: MemoryTier, redis: RedisTier, load: Load, now: Callable[[], float]) -> None:

@@ -22,7 +22,7 @@ def score(settings: Settings, text: str | None, symbol: str | None, *, budget_ms
 
     Returns the exit code: 2 for what is no symbol.
     """
-    settings.universe  # noqa: B018 - what is wrong with it is said before standard input is read
+    settings.universe  # noqa: B018 - its errors are raised before standard input is read
     text = sys.stdin.read() if text is None else text
     try:
         symbol = canonical_symbol(symbol) if symbol is not None else None

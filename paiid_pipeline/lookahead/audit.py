@@ -1,4 +1,4 @@
-"""The proof that no decision looked ahead: what it says does not change when all that came later is taken away.
+"""Audit against look-ahead: no decision changes when all rows that became known later are removed.
 
 One check finds every leak. For each decision of a sample, all rows that were not known by then are physically removed,
 the decision is made again, and every value must have the same bits as in a recomputation from all that is
@@ -139,32 +139,32 @@ def too_early(bars: pl.DataFrame) -> AuditReport:
 
 
 def audit_scores(scores: pl.DataFrame, article_versions: pl.DataFrame, analyzer: SentimentAnalyzer) -> AuditReport:
-    """Score the texts behind some stored scores again, each in the wording it names, and compare.
+    """Score the article versions of some stored scores again, and compare.
 
     ``scores``: `schemas.STORED_ARTICLE_SENTIMENT` of the ensemble; ``article_versions``: `schemas.STORED_NEWS`, all
-    versions of their articles. A score that was known before its wording was is a difference. One by models other
+    versions of their articles. A score known before its version was is a difference. One by models other
     than ``analyzer`` has, version for version, is not compared but noted. One by the same models on another kind of
     processor is compared within ``BOUND`` or, counted apart, ``EDGE``.
     """
     report = AuditReport()
-    wording = ["article_id", "content_hash"]
-    first = article_versions.sort("known_at").unique(wording, keep="first", maintain_order=True)
-    heard = scores.join(first.select(*wording, worded="known_at"), on=wording, how="left", maintain_order="left")
-    for row in heard.filter(pl.col("worded").is_null() | (pl.col("worded") > pl.col("known_at"))).iter_rows(named=True):
-        since = UNKNOWN if row["worded"] is None else row["worded"].isoformat()
+    version = ["article_id", "content_hash"]
+    first = article_versions.sort("known_at").unique(version, keep="first", maintain_order=True)
+    dated = scores.join(first.select(*version, since="known_at"), on=version, how="left", maintain_order="left")
+    for row in dated.filter(pl.col("since").is_null() | (pl.col("since") > pl.col("known_at"))).iter_rows(named=True):
+        since = UNKNOWN if row["since"] is None else row["since"].isoformat()
         of = (row["symbol"], row["article_id"], row["known_at"].isoformat())
-        against = "is when its wording became known, which cannot come later"
+        against = "is when its version became known, which cannot come later"
         report.differences.append(
             Difference("article_sentiment", "known_at", *of, row["known_at"].isoformat(), against, since)
         )
-    # That a wording has dropped a symbol is no score: there is no text to read again.
+    # A version that dropped a symbol has no score to recompute.
     scores = scores.filter(~pl.col("flags").list.contains("dropped"))
     models = pl.col("model_version").str.replace_all(ARITHMETIC, "")
     ours = scores.filter(models == re.sub(ARITHMETIC, "", analyzer.model_version))
     if others := scores.height - ours.height:
         _note(report, "article_sentiment: scored by models that are not installed here", others)
-    again = analyzer.score_articles(first.join(ours, on=wording, how="semi"))
-    made = {(row["symbol"], *(row[name] for name in wording)): row for row in again.iter_rows(named=True)
+    again = analyzer.score_articles(first.join(ours, on=version, how="semi"))
+    made = {(row["symbol"], *(row[name] for name in version)): row for row in again.iter_rows(named=True)
             if row["model"] == analyzer.model}  # fmt: skip
     for row in ours.iter_rows(named=True):
         stored = {name: row[name] for name in ARTICLE_SENTIMENT if name != "fingerprint" or row[name] is not None}
@@ -270,7 +270,7 @@ def _compare(
 
 
 def _bits(value: Any) -> str:
-    """A text that tells all of a value: every bit of a float, and of JSON what it says and not its layout."""
+    """A value as text: every bit of a float, and JSON without its layout."""
     if isinstance(value, str) and value[:1] in ("[", "{"):
         try:
             return json.dumps(json.loads(value), sort_keys=True, ensure_ascii=False)

@@ -40,7 +40,7 @@ def _in_range_sql(name: str) -> str:
 
 @dataclass(frozen=True)
 class BarRule:
-    """One rule in four wordings."""
+    """One rule in four forms."""
 
     name: str
     """In words: shown by the asset check."""

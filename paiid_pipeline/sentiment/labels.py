@@ -51,7 +51,7 @@ def columns_of(id2label: Mapping[int, str] | Mapping[str, str]) -> tuple[int, in
     except ValueError as error:
         raise ValueError(
             f"the model's labels {list(id2label.values())} cannot be mapped by name ({error}): set id2label in its "
-            'config.json to what its card says, such as {"0": "neutral", "1": "positive", "2": "negative"}'
+            'config.json to that of its model card, such as {"0": "neutral", "1": "positive", "2": "negative"}'
         ) from None
     if len(id2label) != len(LABELS) or sorted(places.values()) != [0, 1, 2]:
         raise ValueError(

@@ -15,7 +15,7 @@ from paiid_pipeline.sentiment.aggregate import counted
 from paiid_pipeline.settings import Settings
 from paiid_pipeline.signals.generator import ENGINE
 from paiid_pipeline.signals.model_engine import ENGINE as ML
-from paiid_pipeline.technicals.adjustment import REBASED, on_one_footing
+from paiid_pipeline.technicals.adjustment import REBASED, on_one_price_basis
 from paiid_pipeline.trading_calendar import HORIZONS, TIMEFRAME, Horizon
 from paiid_pipeline.warehouse import Warehouse
 
@@ -60,7 +60,7 @@ def explained(warehouse: Warehouse, settings: Settings, signal: Row) -> dict[str
     span = read_range(decision)
     versions = warehouse.bars.versions([symbol], TIMEFRAME[horizon], span.anchor, as_of, span.known_by)
     known = warehouse.corporate_actions.read([symbol], span.known_by)
-    bars = on_one_footing(versions, known).unique("bar_start", keep="last", maintain_order=True)
+    bars = on_one_price_basis(versions, known).unique("bar_start", keep="last", maintain_order=True)
     in_effect = (pl.col("effective_at") <= decision["session_open"][0]) | (pl.col("kind") == REBASED)
     actions = known.filter(in_effect & (pl.col("effective_at") > span.anchor))
     indicators = warehouse.indicators.read([symbol], horizon, as_of, as_of).to_dicts()

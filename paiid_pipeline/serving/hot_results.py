@@ -22,7 +22,7 @@ NEWS_SHOWN = 20
 _MINUTE = timedelta(minutes=1)
 """Until a bar is over there is none newer to ask for."""
 MAKING = timedelta(seconds=30)
-"""How long it may take from when a decision has settled until it is published: a busy worker's start and run."""
+"""Longest time from the end of the decision lag to publication: a busy worker's start and run."""
 
 Row = Mapping[str, Any]
 
@@ -101,7 +101,7 @@ def _news(symbols: Sequence[str], warehouse: Warehouse, now: datetime, _feed_del
 def _by_symbol(
     kind: CacheKind, rows: Sequence[Row], now: datetime, holds_until: Callable[[str, Row], datetime]
 ) -> list[Envelope]:
-    """One envelope a symbol, with what each horizon says; dated by the newest of them.
+    """One envelope a symbol, with the row of each horizon; dated by the newest of them.
 
     Beside the newest stand only horizons that still hold, and it is fresh for as long as all of them do.
     """

@@ -48,7 +48,7 @@ class SentimentAnalysis:
     price: float | None
     price_at: datetime | None
     cached: bool = False
-    """Whether it comes from the cache, and is as old as ``as_of`` says."""
+    """Whether it comes from the cache, computed at ``as_of``."""
 
 
 class MLDataPipeline:

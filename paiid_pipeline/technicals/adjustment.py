@@ -31,7 +31,7 @@ def owned(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str] = ("sym
     return dated.filter(pl.col("_since").is_null() | ours).drop("_since")
 
 
-def on_one_footing(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str] = ("symbol",)) -> pl.DataFrame:
+def on_one_price_basis(bars: pl.DataFrame, actions: pl.DataFrame, keys: Sequence[str] = ("symbol",)) -> pl.DataFrame:
     """``bars`` without those known before their source rebased its history (``REBASED``); as :func:`owned`."""
     changes = actions.filter(pl.col("kind") == REBASED)
     if changes.is_empty():

@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from paiid_pipeline.arrays import Indices
-from paiid_pipeline.technicals.adjustment import REBASED, adjust, on_one_footing, owned
+from paiid_pipeline.technicals.adjustment import REBASED, adjust, on_one_price_basis, owned
 from paiid_pipeline.technicals.corporate_actions import counted
 from paiid_pipeline.technicals.derived import USABLE
 from paiid_pipeline.technicals.minute_bars import session_minutes
@@ -72,7 +72,7 @@ def take_snapshots(
     offsets = np.searchsorted(rows["series"].to_numpy(), np.arange(epochs.height + 1)).astype(np.int64)
     prefix = _prefixes(rows, offsets, epochs, decisions, moments, symbols)
     known = known_actions.filter(pl.col("known_at") <= moments["known_by"][0])
-    minutes = session_minutes(on_one_footing(versions, known), decisions).join(symbols, on="symbol").drop("symbol")
+    minutes = session_minutes(on_one_price_basis(versions, known), decisions).join(symbols, on="symbol").drop("symbol")
     return Snapshots(rows, offsets, prefix, minutes)
 
 
@@ -187,7 +187,7 @@ def _adjusted(rows: pl.DataFrame, epochs: pl.DataFrame, known: pl.DataFrame, ses
         .unique(["series", "action_id"], keep="last", maintain_order=True)
         .filter((pl.col("effective_at") <= session_open) | (pl.col("kind") == REBASED))
     )
-    rows = on_one_footing(owned(rows, applied, keys=["series"]), applied, keys=["series"])
+    rows = on_one_price_basis(owned(rows, applied, keys=["series"]), applied, keys=["series"])
     events = counted(applied, rows.filter(pl.col("eligible") <= pl.col("start")), keys=["series"])
     adjusted = adjust(rows.select("series", "bar_end", *_READ), events, keys=["series"])
     return rows.with_columns(adjusted.select(pl.col("close").alias("price"), *_READ[1:]))

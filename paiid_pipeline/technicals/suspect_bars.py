@@ -175,7 +175,7 @@ def _judge_gaps(bars: dict[str, Floats], verdict: _Verdict) -> None:
 
 
 def _jumps(prices: Floats, verdict: _Verdict) -> Iterator[tuple[int, int, int]]:
-    """Jumps that the bars after them do not settle: the bar, the last one before that is trusted, and how many bars
+    """Jumps that the bars after them do not resolve: the bar, the last one before that is trusted, and how many bars
     have stayed since. Of those that have come back the bars in between are left out. ``prices``: (2, bars)."""
     trusted, bar, count = 0, 1, prices.shape[1]
     while bar < count:
@@ -229,8 +229,8 @@ def _judge_ranges(bars: dict[str, Floats], verdict: _Verdict, ends: pl.Series) -
                 "waiting for later bars to confirm it"
             )
             return
-        settled = {name: instead for name, instead in by_minutes.items() if instead is not None and out[name][bar]}
-        verdict.changed |= {(bar, name): float(instead) for name, instead in (wrong | settled).items()}
+        confirmed = {name: instead for name, instead in by_minutes.items() if instead is not None and out[name][bar]}
+        verdict.changed |= {(bar, name): float(instead) for name, instead in (wrong | confirmed).items()}
 
 
 def _by_minutes(bars: dict[str, Floats], at: int, bottom: float, top: float) -> dict[str, float | None]:

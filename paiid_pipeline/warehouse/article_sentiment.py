@@ -18,9 +18,9 @@ from paiid_pipeline.warehouse.upserts import between, extent, lock_keys, stage
 _OBSERVED = """
     %(live)s AND NOT v.nominal OR EXISTS (
         SELECT FROM symbol_sentiment d
-        WHERE d.symbol = i.symbol AND d.as_of >= v.known_at - %(settle)s AND d.as_of <= %(scored_at)s
+        WHERE d.symbol = i.symbol AND d.as_of >= v.known_at - %(decision_lag)s AND d.as_of <= %(scored_at)s
           AND (%(lookback)s IS NULL OR d.as_of < i.published_at + %(lookback)s)
-          AND d.as_of >= %(low)s - %(settle)s)"""
+          AND d.as_of >= %(low)s - %(decision_lag)s)"""
 """Whether a score i of an article version v is known when it is made, instead of when the version is."""
 _INSTANT = "interval '1 microsecond'"
 _COLUMNS = ", ".join(ARTICLE_SENTIMENT.columns)
@@ -81,7 +81,7 @@ class ArticleSentiment(TableStore):
             return sorted({symbol for (symbol,) in cursor.fetchall()})
 
     def _parameters(self, scored_at: datetime, live: bool, lookback: timedelta | None) -> dict[str, object]:
-        return {"scored_at": scored_at, "live": live, "settle": self._decision_lag, "lookback": lookback}
+        return {"scored_at": scored_at, "live": live, "decision_lag": self._decision_lag, "lookback": lookback}
 
 
 def _add(cursor: Cursor, height: int, parameters: dict[str, object]) -> WriteResult:

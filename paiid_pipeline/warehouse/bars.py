@@ -45,7 +45,7 @@ class Bars(BitemporalStore):
         """All versions known by ``known_by`` that decisions of one horizon may read of the bars that end by ``end``.
 
         For daily decisions also the minutes of each session, from `minute_bars.BACK` before the first decision on,
-        whose daily bar is questionable: minutes settle which price is right.
+        whose daily bar is suspect: the minutes decide which price is right.
         """
         with self._transaction() as cursor:
             versions = _versions(cursor, span.symbols, TIMEFRAME[horizon], span.anchor, end, known_by)

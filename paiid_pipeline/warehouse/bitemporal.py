@@ -187,7 +187,7 @@ def _parameters(raw: _Raw, frame: pl.DataFrame, receipt: _Receipt) -> dict[str, 
         "received_at": receipt.at,
         "live": receipt.live,
         "delay": receipt.feed_delay,
-        "settle": receipt.decision_lag,
+        "decision_lag": receipt.decision_lag,
         "watching": _WATCHING,
         "asof": receipt.asof,
     }
@@ -246,7 +246,7 @@ def _find_receipts(cursor: Cursor, raw: _Raw, parameters: Mapping[str, Any]) -> 
         WHERE c.spans @> ({raw.position})
            OR (c.covered_to IS NULL OR {raw.position} >= c.covered_to)
           AND (%(live)s AND c.covered_to BETWEEN %(received_at)s - %(watching)s AND %(received_at)s + %(watching)s
-               OR i.{raw.moment} + %(delay)s <= c.decided + %(settle)s)
+               OR i.{raw.moment} + %(delay)s <= c.decided + %(decision_lag)s)
         {_edited(raw.table)}
         """,
         parameters,

@@ -220,7 +220,7 @@ def test_an_event_under_two_ids_moves_a_stop_once(second: pl.DataFrame) -> None:
         assert (size(*rows, risk_inputs=risk_inputs)[1]["position_fraction"] == 0) == stopped
 
 
-def test_a_history_put_on_another_footing_is_no_stop() -> None:
+def test_a_history_put_on_another_price_basis_is_no_stop() -> None:
     day, common = timedelta(days=1), {"horizon": "daily", "atr_percent": 0.02}
     rows = [
         row(valid_until=T + day, **common),

@@ -107,7 +107,7 @@ def test_a_low_that_minutes_traded_at_is_kept_at_once(low: float) -> None:
         minutes(BAD - 1),
         minutes().clear(),
     ],
-    ids=["a print in one minute", "half a session", "known later", "another footing", "another session", "none"],
+    ids=["a print in one minute", "half a session", "known later", "another price basis", "another session", "none"],
 )
 def test_minutes_that_prove_nothing_leave_the_bar_to_later_bars(said: pl.DataFrame) -> None:
     with_them, without = (decide(bars({BAD: {"low": 13.19}}), *more) for more in ((said,), ()))

@@ -1,4 +1,4 @@
-"""Bars that come at a constant ratio to those stored are another footing; corrections and dividends are none."""
+"""Bars that come at a constant ratio to those stored are another price basis; corrections and dividends are none."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def daily(ratio: float = 1.0, count: int = 20, level: float = 80.0, digits: int 
 
 @pytest.mark.parametrize("ratio", [2.0, 4.0, 1.5, 1.1, 0.1, 0.05, 100.0])
 @pytest.mark.parametrize("level", [80.0, 2500.0])
-def test_a_constant_ratio_is_another_footing(ratio: float, level: float) -> None:
+def test_a_constant_ratio_is_another_price_basis(ratio: float, level: float) -> None:
     found = rebased(daily(level=level), daily(ratio, level=level))
     assert found["symbol"].to_list() == ["S0"]
     assert found["ratio"][0] == pytest.approx(ratio, rel=0.01)
@@ -75,7 +75,7 @@ def test_what_is_none(stored: pl.DataFrame, came: pl.DataFrame) -> None:
 
 @settings(max_examples=30)
 @given(ratio=st.sampled_from([2.0, 3.0, 1.5, 0.2]), seed=st.integers(0, 9), noise=st.floats(0.05, 0.5))
-def test_prices_at_odds_are_no_footing(ratio: float, seed: int, noise: float) -> None:
+def test_prices_at_odds_are_no_price_basis(ratio: float, seed: int, noise: float) -> None:
     factors = np.exp(np.random.default_rng(seed).normal(0, noise, 20))
     came = daily(ratio).with_columns(pl.col("open", "high", "low", "close") * pl.Series(factors))
     assert rebased(daily(), came).is_empty()

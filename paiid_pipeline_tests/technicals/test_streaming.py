@@ -110,7 +110,7 @@ def test_without_vwap_and_without_bars() -> None:
     assert stream.update(bars).equals(indicator_panel(bars, ["symbol"]))
 
 
-def test_what_follows_a_split_is_read_on_the_footing_that_it_is_given() -> None:
+def test_what_follows_a_split_is_read_on_the_price_basis_that_it_is_given() -> None:
     """A symbol that is forgotten and told its adjusted history stands where one stands that never knew another."""
     bars = series("A", "walk", 400, np.random.default_rng(6), 0.0)
     prices = ("close", "high", "low", "vwap")

@@ -41,7 +41,7 @@ def _check_labels(path: Path) -> None:
     labels = _object(path).get("id2label") or {"0": "LABEL_0"}
     if not isinstance(labels, dict) or not all(isinstance(name, str) for name in labels.values()):
         raise ValueError(
-            f"{path}: id2label is {json.dumps(labels)[:100]}, not names by place: write it as its card says, such as "
+            f"{path}: id2label is {json.dumps(labels)[:100]}, not names by place: write that of its card, such as "
             f"{_SEVERAL}"
         )
     try:

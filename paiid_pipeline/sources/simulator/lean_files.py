@@ -120,7 +120,7 @@ class Companies:
     def of(self, ticker: str, day: date) -> Company:
         """The company that the ticker names on ``day``.
 
-        Where no map file says, it is a company of that one ticker, for as long as no map file gives the ticker to
+        Where no map file has it, it is a company of that one ticker, for as long as no map file gives the ticker to
         another; its factor file counts only where it has no map file, or it would be that other company's.
         """
         for company in self._mapped:
