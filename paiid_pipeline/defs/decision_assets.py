@@ -8,7 +8,8 @@ import dagster as dg
 import polars as pl
 
 from paiid_pipeline.decisions import NEWS_PATIENCE, decision_grid, pending, read_range, unasked
-from paiid_pipeline.defs.factories import counted, partition_metadata
+from paiid_pipeline.defs.factories import partition_metadata
+from paiid_pipeline.defs.metadata import counted
 from paiid_pipeline.defs.partitions import selected_slice
 from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.schemas import DECISION_KEY, DECISIONS, WITHHELD, empty
@@ -107,7 +108,7 @@ class DecisionReport:
         """Of how many rows a condition is true."""
         return self._rows.filter(condition).height
 
-    def counts(self, column: str) -> dg.MetadataValue:
+    def counts(self, column: str) -> dg.TableMetadataValue:
         """How often each value of a column was made."""
         return counted(self._rows, column)
 

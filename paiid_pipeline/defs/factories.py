@@ -120,12 +120,3 @@ def by_partition(
 
 def _type_name(kind: pl.DataType) -> str:
     return "Datetime, UTC" if isinstance(kind, pl.Datetime) else str(kind)
-
-
-def counted(frame: pl.DataFrame, column: str = "reason") -> dg.MetadataValue:
-    """How often each value of a column occurs, as a Markdown table; said plainly where there is none."""
-    if frame.is_empty():
-        return dg.MetadataValue.md("none")
-    counts = frame.group_by(column).agg(pl.len().alias("rows")).sort("rows", column, descending=[True, False])
-    lines = [f"| {value} | {rows} |" for value, rows in counts.head(50).iter_rows()]
-    return dg.MetadataValue.md("\n".join([f"| {column} | rows |", "| --- | --- |", *lines]))

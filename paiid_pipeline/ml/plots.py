@@ -51,12 +51,12 @@ def reliability_plot(curves: Mapping[str, Evaluation]) -> bytes:
     return png(drawn)
 
 
-def figure() -> tuple[Any, Any]:
-    """An empty figure and its axes."""
+def figure(width: float = 4.8) -> tuple[Any, Any]:
+    """An empty figure of a width in inches, and its axes."""
     # Without pyplot a figure needs no display and is garbage-collected.
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.8, 4.0), dpi=80, layout="constrained")
+    figure = Figure(figsize=(width, 4.0), dpi=80, layout="constrained")
     return figure, figure.subplots()
 
 

@@ -146,7 +146,14 @@ class World:
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> Mapping[str, Any]:
     """What an asset reported."""
     (event, *_) = result.asset_materializations_for_node(asset)
-    return {name: value.value for name, value in event.metadata.items()}
+    return {name: _content(value) for name, value in event.metadata.items()}
+
+
+def _content(value: dg.MetadataValue[Any]) -> Any:
+    """The content of a metadata value; of a table, its records."""
+    if isinstance(value, dg.TableMetadataValue):
+        return [dict(record.data) for record in value.records]
+    return value.value
 
 
 def frame_rows(frame: pl.DataFrame) -> list[tuple[Any, ...]]:

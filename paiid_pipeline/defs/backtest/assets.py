@@ -9,9 +9,9 @@ from pydantic import Field
 from paiid_pipeline.backtest.accounts import Costs
 from paiid_pipeline.backtest.prices import HISTORY, price_panel
 from paiid_pipeline.backtest.simulation import Options, backtest
+from paiid_pipeline.defs.backtest.report import report
 from paiid_pipeline.defs.factories import OWNERS
 from paiid_pipeline.defs.ingestion.assets import market_bars
-from paiid_pipeline.defs.markdown import report
 from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.signals.assets import trading_signals
 from paiid_pipeline.schemas import EPOCH

@@ -1,6 +1,7 @@
 import dagster as dg
 
-from paiid_pipeline.defs.factories import counted, partition_metadata, partitioned
+from paiid_pipeline.defs.factories import partition_metadata, partitioned
+from paiid_pipeline.defs.metadata import bullets, counted
 from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected_slice
 from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.ingestion import IngestionResult
@@ -54,7 +55,7 @@ def _report(got: IngestionResult) -> dict[str, dg.MetadataValue | int | str]:
         "quarantined": got.quarantined,
         "refused": counted(got.refusals),
         "symbols without data": ", ".join(got.silent) or "none",
-        "errors": dg.MetadataValue.md("\n".join(f"- {error}" for error in got.errors) or "none"),
+        "errors": bullets(got.errors),
         "requests": got.requests,
         "retries": got.retries,
     }

@@ -13,7 +13,7 @@ from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.defs.cadence import CADENCE_TAG, active_run
 from paiid_pipeline.defs.factories import OWNERS
 from paiid_pipeline.defs.ingestion.assets import market_bars
-from paiid_pipeline.defs.markdown import markdown, picture
+from paiid_pipeline.defs.metadata import bullets, picture, table
 from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.row_checks import row_check_result
 from paiid_pipeline.defs.sentiment.assets import symbol_sentiment
@@ -111,7 +111,7 @@ def _described(data: SignalData) -> dict[str, Any]:
         "first": dg.MetadataValue.timestamp(first),
         "last": dg.MetadataValue.timestamp(last),
         "last outcome known at": dg.MetadataValue.timestamp(known),
-        "label balance": dg.MetadataValue.md(markdown(pl.DataFrame([data.balance()]))),
+        "label balance": table(pl.DataFrame([data.balance()])),
         "features": len(data.features),
         "barriers": str(data.barriers),
         "sha256": data.sha256,
@@ -177,7 +177,7 @@ def _promotion(trained: TrainedSignalModel) -> dg.AssetCheckResult:
         check_name="promotion",
         severity=dg.AssetCheckSeverity.WARN,
         description=_outcome(trained),
-        metadata={"version": trained.version.version, "why": _list(verdict.reasons)},
+        metadata={"version": trained.version.version, "why": bullets(verdict.reasons, empty="nothing")},
     )
 
 
@@ -193,10 +193,10 @@ def _reported(trained: TrainedSignalModel) -> dict[str, Any]:
     qualities = [("chosen", evaluation.model), *evaluation.kinds.items()]
     return {
         "verdict": _outcome(trained),
-        "why": _list(trained.verdict.reasons),
-        "forecasts": dg.MetadataValue.md(markdown(pl.DataFrame([{"model": n, **vars(each)} for n, each in qualities]))),
-        "rivals": dg.MetadataValue.md(markdown(pl.DataFrame([vars(each) for each in evaluation.comparisons]))),
-        "traded": dg.MetadataValue.md(markdown(evaluation.traded.summary)),
+        "why": bullets(trained.verdict.reasons, empty="nothing"),
+        "forecasts": table(pl.DataFrame([{"model": n, **vars(each)} for n, each in qualities])),
+        "rivals": table(pl.DataFrame([vars(each) for each in evaluation.comparisons])),
+        "traded": table(evaluation.traded.summary),
         **{name: picture(name, image) for name, image in trained.plots.items()},
         "chosen": str(training.plan.trials[training.chosen[-1]]),
         "trials": len(training.plan.trials),
@@ -207,10 +207,6 @@ def _reported(trained: TrainedSignalModel) -> dict[str, Any]:
         "digest": trained.version.digest,
         "MLflow run": trained.version.run_id,
     }
-
-
-def _list(lines: tuple[str, ...]) -> dg.MarkdownMetadataValue:
-    return dg.MetadataValue.md("\n".join(f"- {line}" for line in lines) or "nothing")
 
 
 @dg.asset(
@@ -256,9 +252,9 @@ def _watched(found: ModelDrift) -> dict[str, Any]:
     return {
         "model": found.version,
         "trained at": dg.MetadataValue.timestamp(found.trained_at),
-        "why": _list(drift.reasons),
-        "features": dg.MetadataValue.md(markdown(drift.features)),
-        "drifted": _list(drift.drifted),
+        "why": bullets(drift.reasons, empty="nothing"),
+        "features": table(drift.features),
+        "drifted": bullets(drift.drifted, empty="nothing"),
         "recent decisions": drift.decisions,
         "calibration error": drift.ece if drift.ece is not None else "too few outcomes since training",
         "calibration error in training": drift.ece_before,

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from paiid_pipeline.defs.cadence import CADENCE_TAG
 from paiid_pipeline.defs.factories import OWNERS
-from paiid_pipeline.defs.markdown import markdown, picture
+from paiid_pipeline.defs.metadata import bullets, picture, table
 from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.row_checks import row_check_result
 from paiid_pipeline.ml.model_metrics import performance
@@ -127,7 +127,7 @@ def promotion(asset: dg.AssetsDefinition, model: str) -> dg.AssetChecksDefinitio
             passed=verdict.promote,
             severity=dg.AssetCheckSeverity.WARN,
             description=f"version {newest} {'is' if verdict.promote else 'is not'} the champion",
-            metadata={"version": newest, "why": dg.MetadataValue.md("\n".join(f"- {r}" for r in verdict.reasons))},
+            metadata={"version": newest, "why": bullets(verdict.reasons)},
         )
 
     return gate
@@ -149,7 +149,7 @@ def _metadata(made: Registered) -> Mapping[str, Any]:
     version = made.version
     return {
         "version": version.version,
-        "measured": dg.MetadataValue.md(markdown(pl.DataFrame(summary(made.measured)))),
+        "measured": table(pl.DataFrame(summary(made.measured))),
         **{name: picture(name, image) for name, image in made.plots.items()},
         **made.facts,
         "held-out texts": int(version.metrics["rows"]),

@@ -13,8 +13,9 @@ from paiid_pipeline.defs.decision_assets import (
     pending_decisions,
     without_news,
 )
-from paiid_pipeline.defs.factories import counted, partition_metadata, partitioned
+from paiid_pipeline.defs.factories import partition_metadata, partitioned
 from paiid_pipeline.defs.ingestion.assets import news_articles
+from paiid_pipeline.defs.metadata import counted
 from paiid_pipeline.defs.partitions import DATE, DATE_BY_SEGMENT, selected_slice
 from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.schemas import SYMBOL_SENTIMENT

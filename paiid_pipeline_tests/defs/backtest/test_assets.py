@@ -6,13 +6,11 @@ from base64 import b64decode
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import dagster as dg
 import polars as pl
 
 from paiid_pipeline.defs.backtest import assets
-from paiid_pipeline.defs.ml.charts import line_chart
 from paiid_pipeline.schemas import CORPORATE_ACTIONS
 from paiid_pipeline_tests.defs.world import START, World, defs, metadata
 
@@ -38,14 +36,11 @@ def test_a_backtest_of_stored_signals_reports_numbers_and_plots_and_is_checked(w
     assert reported["decisions executed"] + reported["decisions pending"] == stored.height
     assert reported["decisions executed"] >= 12
     assert reported["symbols"] == 4
-    assert [line.split(" | ")[:2] for line in reported["summary"].splitlines()[2:]] == [
-        [f"| {strategy}", level] for strategy in ("signals", "buy and hold", "momentum") for level in ("0", "5", "10")
+    assert [(row["strategy"], row["commission_bp"]) for row in reported["summary"]] == [
+        (strategy, level) for strategy in ("signals", "buy and hold", "momentum") for level in (0.0, 5.0, 10.0)
     ]
     for plot in ("equity", "drawdown", "turnover"):
-        image = ElementTree.fromstring(b64decode(reported[plot].split("base64,")[1].rstrip(")")))  # noqa: S314
-        lines = image.findall("{http://www.w3.org/2000/svg}polyline")
-        assert len(lines) == 3, plot
-        assert len(lines[0].attrib["points"].split()) >= 3, plot
+        assert b64decode(reported[plot].split("base64,")[1].rstrip(")")).startswith(b"\x89PNG"), plot
     (evaluation,) = result.get_asset_check_evaluations()
     assert evaluation.passed
     assert evaluation.metadata["largest gap"].value < 1e-12
@@ -91,13 +86,3 @@ def test_without_signals_or_without_later_bars_the_run_fails_and_says_why(world:
 def reason(result: dg.ExecuteInProcessResult) -> str:
     assert not result.success
     return str(result.failure_data_for_node("backtest"))
-
-
-def test_a_chart_escapes_its_words_and_keeps_the_ends_of_a_long_line() -> None:
-    image = line_chart("A & B <b>", {"x": [float(n) for n in range(5000)], "flat": [1.0]}, "then", "now")
-    tree = ElementTree.fromstring(b64decode(image.split("base64,")[1].rstrip(")")))  # noqa: S314
-    flat, line = (path.attrib["points"].split() for path in tree.findall("{http://www.w3.org/2000/svg}polyline"))
-    assert len(flat) == 1
-    assert len(line) <= 402
-    assert (line[0], line[-1]) == ("62.0,236.0", "708.0,30.0")
-    assert pl.Series([word.text for word in tree.iter("{http://www.w3.org/2000/svg}text")]).is_in(["A & B <b>"]).any()
