@@ -230,6 +230,11 @@ class Settings(BaseSettings):
         return DECISION_LAG + timedelta(minutes=math.ceil(self.feed_delay / timedelta(minutes=1)))
 
     @property
+    def max_bar_age(self) -> dict[Horizon, timedelta]:
+        """The greatest age of the newest bar of a decision, by horizon."""
+        return {horizon: lookback.max_bar_age for horizon, lookback in self.lookback.items()}
+
+    @property
     def news_lookback(self) -> timedelta:
         """How far back a decision reads articles."""
         return timedelta(days=self.news_lookback_days)

@@ -50,16 +50,14 @@ def test_a_late_feed_puts_decisions_off_and_leaves_none_without_its_newest_bar(
          for end, p in zip(ends, (100 + rng.normal(0, 1, 270)).tolist(), strict=True)],
         schema=STORED_BARS, orient="row",
     )  # fmt: skip
-    ages = {name: lookback.max_bar_age for name, lookback in settings.lookback.items()}
-    read, withheld = decide_indicators(bars, empty(STORED_CORPORATE_ACTIONS), decision, ages)
+    read, withheld = decide_indicators(bars, empty(STORED_CORPORATE_ACTIONS), decision, settings.max_bar_age)
     assert withheld.is_empty()
     assert (read["bar_end"][0], read["bars"][0]) == (moment, 270)
     # The refresh of the minute that finds the bar comes before the decision, and nothing that is known later counts.
     assert delay <= settings.decision_lag - DECISION_LAG < delay + timedelta(minutes=1)
     late = bars.with_columns(known_at=pl.col("known_at") + timedelta(minutes=1) + DECISION_LAG)
-    assert decide_indicators(late, empty(STORED_CORPORATE_ACTIONS), decision, ages)[0]["bar_end"].to_list() in (
-        [], [moment - step]
-    )  # fmt: skip
+    read, _ = decide_indicators(late, empty(STORED_CORPORATE_ACTIONS), decision, settings.max_bar_age)
+    assert read["bar_end"].to_list() in ([], [moment - step])
     until = rule_engine(settings)._validity(horizon, moment)
     assert until - CALENDAR.next_decision(horizon, moment) == settings.decision_lag - DECISION_LAG
 

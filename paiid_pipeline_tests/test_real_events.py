@@ -103,8 +103,7 @@ class Desk:
         return self.decided(*self.read(symbol, day, horizon, number))
 
     def decided(self, bars: pl.DataFrame, actions: pl.DataFrame, decisions: pl.DataFrame) -> dict[str, Any]:
-        ages = {horizon: lookback.max_bar_age for horizon, lookback in self.settings.lookback.items()}
-        indicators, withheld = decide_indicators(bars, actions, decisions, ages)
+        indicators, withheld = decide_indicators(bars, actions, decisions, self.settings.max_bar_age)
         signals, refused = rule_engine(self.settings).decide(indicators, empty(SYMBOL_SENTIMENT))
         reasons = pl.concat([withheld, refused])["reason"].to_list()
         if reasons or signals.is_empty():

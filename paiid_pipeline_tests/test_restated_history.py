@@ -88,8 +88,7 @@ class Place:
         due = decision_grid(SYMBOLS, [day], self.settings, now).filter(pl.col("horizon") == "daily")
         bars = self.warehouse.bars.versions(SYMBOLS, "1Day", due["anchor"][0], due["as_of"][0], now)
         actions = self.warehouse.corporate_actions.versions(SYMBOLS, now)
-        ages = {horizon: lookback.max_bar_age for horizon, lookback in self.settings.lookback.items()}
-        read, withheld = decide_indicators(bars, actions, due, ages, WITHOUT_ACTIONS)
+        read, withheld = decide_indicators(bars, actions, due, self.settings.max_bar_age, WITHOUT_ACTIONS)
         return {row["symbol"]: row for row in read.to_dicts()}, dict(withheld.select("symbol", "reason").rows())
 
 

@@ -71,11 +71,10 @@ class SignalEngine(Protocol):
 def decision_path(settings: Settings, engine: SignalEngine) -> DecisionPath:
     """The pure part of the path, as the assets wire it: indicators, sentiment, model features, the engine's signals
     and the decisions that are withheld."""
-    ages = {horizon: lookback.max_bar_age for horizon, lookback in settings.lookback.items()}
 
     def decide(history: History) -> Output:
         indicators, withheld = decide_indicators(
-            history.bars, history.actions, history.decisions, ages, WITHOUT_ACTIONS
+            history.bars, history.actions, history.decisions, settings.max_bar_age, WITHOUT_ACTIONS
         )
         sentiment = aggregate(history.scores, history.decisions, settings.news_lookback, settings.news_half_life)
         risk_inputs = RiskInputs(history.prior_positions, history.actions, history.quarantined)

@@ -18,7 +18,7 @@ def _bars(pipeline: PipelineResource, part: PartitionSlice) -> pl.DataFrame:
 def _no_bar(pipeline: PipelineResource, part: PartitionSlice) -> bool:
     """Whether decisions are due of which no symbol can have a bar."""
     opening = pipeline.calendar.sessions(part.days[0], part.days[-1])[0].open
-    patience = pipeline.settings.feed_delay + pipeline.settings.lookback["intraday"].max_bar_age
+    patience = pipeline.settings.feed_delay + pipeline.settings.max_bar_age["intraday"]
     return pipeline.clock.now() > opening + patience
 
 

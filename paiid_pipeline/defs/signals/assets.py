@@ -43,7 +43,7 @@ def trading_signals(
     """
     warehouse, generator, ml = pipeline.warehouse, pipeline.rule_engine(), pipeline.ml_engine()
     limits = generator.rulebook.limits
-    made, unfit = DecisionReport("signals", SIGNALS), 0
+    made, ml_withheld = DecisionReport("signals", SIGNALS), 0
     for decisions in pending_decisions(context, config, pipeline, "signals"):
         span, horizon = read_range(decisions), decisions["horizon"][0]
         due = decisions.select(KEY)
@@ -54,24 +54,30 @@ def trading_signals(
         after = span.first - risk_lookback(limits, horizon)
         actions = warehouse.corporate_actions.versions(peers, span.known_by)
         quarantined = warehouse.quarantine.bars(peers, after, span.last)
-        said = []
+        outcomes = []
         for engine in (generator, ml):
             earlier = warehouse.signals.prior_positions(peers, horizon, engine.engine, after, span.last)
-            said.append(engine.decide(indicators, sentiment, RiskInputs(earlier, actions, quarantined)))
-        rows = pl.concat(rows for rows, _ in said).join(due, on=KEY, how="semi")
-        decided = rows.filter(pl.col("engine") == generator.engine)
-        unread = _unread(pipeline, decisions.join(known, on=KEY, how="anti", maintain_order="left"))
-        unheard = _not_made(due.join(sentiment, on=KEY, how="anti", maintain_order="left"), "sentiment")
-        withheld = _withheld(due, decided, [said[0][1], without_news(pipeline, decisions), unread, unheard])
+            outcomes.append(engine.decide(indicators, sentiment, RiskInputs(earlier, actions, quarantined)))
+        (by_rules, withheld_by_rules), (by_model, withheld_by_model) = outcomes
+        rows = pl.concat([by_rules, by_model]).join(due, on=KEY, how="semi")
+        without_indicators = decisions.join(known, on=KEY, how="anti", maintain_order="left")
+        without_sentiment = due.join(sentiment, on=KEY, how="anti", maintain_order="left")
+        causes = [
+            withheld_by_rules,
+            without_news(pipeline, decisions),
+            _why_no_indicators(pipeline, without_indicators),
+            _not_made(without_sentiment, "sentiment"),
+        ]
+        withheld = _withheld(due, by_rules, causes)
         made.add(decisions, rows, warehouse.signals.write(rows, context.run.run_id), withheld)
-        unfit += said[1][1].join(due, on=KEY, how="semi").height
+        ml_withheld += withheld_by_model.join(due, on=KEY, how="semi").height
     return dg.MaterializeResult(
         metadata={
             **made.report(context, pipeline),
             "signals": made.counts("signal"),
             "staked on": made.count(pl.col("position_fraction") > 0),
             "engines": made.counts("engine"),
-            "withheld by ml": unfit,
+            "withheld by ml": ml_withheld,
             **no_news_source(pipeline),
             "rules": generator.rulebook.version,
             "signal models": ", ".join(ml.versions) or ml.why_none or "none had been trained by these decisions",
@@ -79,8 +85,8 @@ def trading_signals(
     )
 
 
-def _unread(pipeline: PipelineResource, lacking: pl.DataFrame) -> pl.DataFrame:
-    """WITHHELD: why decisions have no indicators: what they are withheld for, or that they were not made."""
+def _why_no_indicators(pipeline: PipelineResource, lacking: pl.DataFrame) -> pl.DataFrame:
+    """WITHHELD: why decisions have no indicators: the reason they are withheld, or that they are not computed yet."""
     if lacking.is_empty():
         return empty(WITHHELD)
     made, withheld = read_indicators(pipeline, lacking)
@@ -94,7 +100,7 @@ def _not_made(lacking: pl.DataFrame, what: str) -> pl.DataFrame:
 
 
 def _withheld(due: pl.DataFrame, decided: pl.DataFrame, causes: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """WITHHELD: every decision due that was not made, with the first cause that names it."""
+    """WITHHELD: every decision due without a signal, with its first reason in the order of ``causes``."""
     open_ = due.join(decided, on=KEY, how="anti", maintain_order="left")
     first = pl.concat(causes).unique(KEY, keep="first", maintain_order=True)
     return open_.join(first, on=KEY, how="left", maintain_order="left").select(WITHHELD.keys())

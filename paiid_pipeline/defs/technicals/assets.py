@@ -39,5 +39,4 @@ def read_indicators(pipeline: PipelineResource, decisions: pl.DataFrame) -> tupl
     warehouse, span = pipeline.warehouse, read_range(decisions)
     bars = warehouse.bars.for_decisions(span, decisions["horizon"][0], span.last, span.known_by)
     actions = warehouse.corporate_actions.versions(span.symbols, span.known_by)
-    max_age = {horizon: lookback.max_bar_age for horizon, lookback in pipeline.settings.lookback.items()}
-    return decide_indicators(bars, actions, decisions, max_age, WITHOUT_ACTIONS)
+    return decide_indicators(bars, actions, decisions, pipeline.settings.max_bar_age, WITHOUT_ACTIONS)

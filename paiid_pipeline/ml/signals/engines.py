@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import polars as pl
@@ -85,7 +84,6 @@ class MlEngine:
 def engine_arguments(settings: Settings) -> dict[str, Any]:
     """The arguments of a signal engine: rules, segments, validity and staleness limits."""
     universe = settings.universe
-    ages: dict[str, timedelta] = {name: lookback.max_bar_age for name, lookback in settings.lookback.items()}
     return {
         "rulebook": load_rules(settings.rules_path),
         "segments": {symbol: segment for segment, members in universe.segments.items() for symbol in members},
@@ -93,5 +91,5 @@ def engine_arguments(settings: Settings) -> dict[str, Any]:
         "validity": lambda horizon, moment: (
             universe.calendar.next_decision(horizon, moment) + settings.decision_lag - DECISION_LAG
         ),
-        "max_bar_age": ages,
+        "max_bar_age": settings.max_bar_age,
     }

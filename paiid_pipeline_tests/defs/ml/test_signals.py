@@ -84,8 +84,8 @@ def decide(world: World, days: list[date], now: datetime) -> None:
     due = decision_grid(SYMBOLS, days, settings, now).filter(pl.col("horizon") == "daily")
     span = read_range(due)
     versions = warehouse.bars.versions(SYMBOLS, "1Day", span.anchor, span.last, now)
-    ages = {horizon: each.max_bar_age for horizon, each in settings.lookback.items()}
-    made, withheld = decide_indicators(versions, warehouse.corporate_actions.versions(SYMBOLS, now), due, ages)
+    actions = warehouse.corporate_actions.versions(SYMBOLS, now)
+    made, withheld = decide_indicators(versions, actions, due, settings.max_bar_age)
     assert withheld.is_empty(), withheld
     warehouse.indicators.write(made)
     silent = aggregate(empty(STORED_ARTICLE_SENTIMENT), due, settings.news_lookback, settings.news_half_life)
