@@ -14,7 +14,7 @@ class Clock(Protocol):
 
     @property
     def real_time(self) -> bool:
-        """Whether the clock shows the present: only then is its now a time of receipt."""
+        """Whether the clock is the wall clock: only then is its now a time of receipt."""
         ...
 
     def now(self) -> datetime:
@@ -58,7 +58,7 @@ class ReplayClock:
 
 @dataclass
 class FixedClock:
-    """A clock that stands still, and moves only in ``wait_until``: for a single pass at one moment."""
+    """A clock at a fixed moment, moved by ``wait_until`` alone: for a single pass."""
 
     moment: datetime
     real_time: bool = field(default=False, init=False)

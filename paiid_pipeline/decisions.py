@@ -13,7 +13,7 @@ from paiid_pipeline.settings import TTL, Settings
 from paiid_pipeline.trading_calendar import HORIZONS, INTRADAY_STEP, Horizon, TradingCalendar
 
 NEWS_PATIENCE = TTL["news"] + INTRADAY_STEP
-"""A decision is withheld where the source of news was last asked earlier before it than this: a refresh, and a step."""
+"""A decision is withheld where news were last fetched longer before it than this: a refresh, and a step."""
 
 
 def decision_grid(symbols: Sequence[str], days: Iterable[date], settings: Settings, now: datetime) -> pl.DataFrame:
@@ -58,9 +58,9 @@ def news_window(day: date, calendar: TradingCalendar, lookback: timedelta) -> tu
 def unasked(
     what: str, decisions: pl.DataFrame, gaps: pl.DataFrame, back: timedelta, patience: timedelta
 ) -> pl.DataFrame:
-    """WITHHELD: the decisions for T with a gap in what a source was asked between T - back and T - patience, and why.
+    """WITHHELD: the decisions for T with a gap in a source's coverage between T - back and T - patience, and why.
 
-    ``decisions``: DECISIONS; ``gaps``: symbol, gap_start, gap_end (exclusive): what was not asked of ``what``.
+    ``decisions``: DECISIONS; ``gaps``: symbol, gap_start, gap_end (exclusive): the gaps in the coverage of ``what``.
     """
     placed = decisions.select("symbol", "horizon", "as_of").join(gaps, on="symbol", maintain_order="left_right")
     start, needed = pl.col("as_of") - back, pl.col("as_of") - patience
@@ -103,7 +103,7 @@ class ReadRange:
 
 
 def read_range(decisions: pl.DataFrame) -> ReadRange:
-    """The reach of a frame of at least one decision."""
+    """The range of a frame of at least one decision."""
     row = decisions.select(
         pl.col("anchor").min(),
         first=pl.col("as_of").min(),

@@ -48,7 +48,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Indicator(Column):
-    """A computed column. ``function`` is TA-Lib's in capitals, or of `derived.FUNCTIONS` or `indicators.READINGS`."""
+    """A computed column. ``function``: TA-Lib's in capitals, of `derived.FUNCTIONS` or `indicators.ROW_FUNCTIONS`."""
 
     function: str
     inputs: tuple[str, ...]

@@ -27,7 +27,7 @@ RECHECK: dict[DataKind, timedelta] = {
     "news": timedelta(hours=1),
     "actions": timedelta(days=35),
 }
-"""How far behind its newest coverage a refresh asks again, so that late rows and restatements are seen."""
+"""How far behind its newest coverage a refresh fetches again, so that late rows and restatements are seen."""
 
 OVERLAP = timedelta(days=35)
 """The same for daily bars of a source without corporate actions, ahead too: how its splits show."""
@@ -49,7 +49,7 @@ class RequiredRange:
 
 @dataclass(frozen=True)
 class IngestionResult:
-    """What one refresh fetched and what became of it."""
+    """What one refresh fetched, wrote and quarantined."""
 
     fetched: tuple[Fetched, ...]
     written: WriteResult
@@ -70,12 +70,12 @@ class IngestionResult:
 
     @property
     def failed(self) -> bool:
-        """True where nothing that was asked for could be fetched, for any symbol."""
+        """True where nothing that was requested could be fetched, for any symbol."""
         return bool(self.fetched) and all(set(one.failed_symbols) >= set(one.wanted.symbols) for one in self.fetched)
 
     @property
-    def silent(self) -> list[str]:
-        """Symbols that were asked for and answered with nothing, with the kind."""
+    def symbols_without_data(self) -> list[str]:
+        """Symbols that were requested and have no rows, with the kind."""
         return sorted({f"{symbol} ({one.wanted.kind})" for one in self.fetched for symbol in one.symbols_without_data})
 
     @property
@@ -100,7 +100,7 @@ class Ingestion:
     def needed_market(self, days: Iterable[date]) -> list[RequiredRange]:
         """Bars and corporate actions that the decisions of the sessions ``days`` may use, as far as they exist.
 
-        Minute bars are asked for session by session, so that pre- and post-market bars do not come at all.
+        Minute bars are requested session by session, so that no pre- and post-market bars are returned.
         """
         now = self.clock.now()
         needed: list[RequiredRange] = []
@@ -120,7 +120,7 @@ class Ingestion:
         """Fetch what the warehouse lacks of ``needed`` for ``symbols``, and store it.
 
         Rows and the coverage they stand for are committed together; a span that was not fetched to its
-        end, and one in which a symbol had no bar, stay uncovered and are asked for again by the next refresh.
+        end, and one in which a symbol had no bar, stay uncovered and are requested again by the next refresh.
         Where a source without corporate actions has restated its history on another price basis, the stored bars of
         the symbol are void from that moment on, and are fetched again at once.
         """
@@ -128,13 +128,13 @@ class Ingestion:
         written, quarantined = WriteResult(0, 0, 0), 0
         restated: list[str] = []
         # Day by day: what one day's companies leave missing, another day's may have under the same tickers. Actions
-        # first: the bars of a ticker that has changed hands are to be asked for anew.
+        # first: the bars of a ticker that has changed hands are to be fetched anew.
         for _, needs in groupby(needed, key=lambda need: (need.asof, need.kind == "actions")):
             followed = [symbol for symbol in symbols if symbol not in restated]
             wanted = [w for need in needs if need.kind in self.source.provides for w in self._wanted(need, followed)]
             if not wanted:
                 continue
-            log(f"{self.source.name}: {len(wanted)} spans to fetch: " + "; ".join(map(_said, wanted[:12])))
+            log(f"{self.source.name}: {len(wanted)} spans to fetch: " + "; ".join(map(_described, wanted[:12])))
             came = fetch(self.source, wanted, self.calendar, self.clock.now())
             received_at = self.clock.now()
             restated += self._void_restated(came, received_at, log)
@@ -210,7 +210,7 @@ class Ingestion:
         )
 
     def _impossible(self, one: Fetched) -> pl.DataFrame:
-        """REFUSALS: of the actions that came, those that the stored prices contradict. No decision counts them."""
+        """REFUSALS: of the actions fetched, those that the stored prices contradict. No decision counts them."""
         actions, week = one.rows, timedelta(days=10)
         first, last = (moment for moment in (actions["effective_at"].min(), actions["effective_at"].max()))
         assert isinstance(first, datetime)  # noqa: S101
@@ -278,7 +278,7 @@ class Ingestion:
 
 
 def _without(one: Fetched, symbols: Sequence[str]) -> Fetched:
-    """What came for the other symbols."""
+    """``one`` without the bars of ``symbols``."""
     if not symbols or one.wanted.kind not in ("1Min", "1Day"):
         return one
     others = tuple(symbol for symbol in one.wanted.symbols if symbol not in symbols)
@@ -296,7 +296,7 @@ def _refusals(reason: str, rows: pl.DataFrame) -> pl.DataFrame:
 def _merged(spans: list[RequiredRange]) -> list[RequiredRange]:
     """The spans that are not empty, by day and kind, with touching and overlapping ones joined."""
     merged: list[RequiredRange] = []
-    for span in sorted((s for s in spans if s.start < s.end), key=_turn):
+    for span in sorted((s for s in spans if s.start < s.end), key=_request_order):
         last = merged[-1] if merged else None
         if last and (last.kind, last.asof) == (span.kind, span.asof) and span.start <= last.end:
             merged[-1] = RequiredRange(span.kind, last.start, max(last.end, span.end), span.asof)
@@ -305,12 +305,12 @@ def _merged(spans: list[RequiredRange]) -> list[RequiredRange]:
     return merged
 
 
-def _turn(span: RequiredRange) -> tuple[date, bool, DataKind, datetime]:
-    """When it is asked for, of all that is needed."""
+def _request_order(span: RequiredRange) -> tuple[date, bool, DataKind, datetime]:
+    """The sort key of requests."""
     return span.asof or date.min, span.kind != "actions", span.kind, span.start
 
 
-def _said(want: DataRequest) -> str:
+def _described(want: DataRequest) -> str:
     return f"{want.kind} {len(want.symbols)} symbols {want.start:%Y-%m-%d %H:%M} to {want.end:%Y-%m-%d %H:%M}Z"
 
 

@@ -1,4 +1,4 @@
-"""What applications call, ready to use: each class opens what it needs as the settings say."""
+"""The classes for applications; each opens what it needs from the settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from paiid_pipeline.warehouse import Warehouse
 from paiid_pipeline.wiring import Components
 
 _RECENT = timedelta(days=14)
-"""No exchange is closed for longer: further back lies no decision that still holds."""
+"""Longer than any exchange is closed: no decision before that still holds."""
 
 
 class SentimentAnalyzer(analyzer.SentimentAnalyzer):

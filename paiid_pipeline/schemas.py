@@ -18,7 +18,7 @@ MOMENT = pl.Datetime("us", "UTC")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 """Before every stored moment."""
 DataKind = Literal["1Min", "1Day", "news", "actions"]
-"""What a source is asked for: bars of a timeframe, news, corporate actions."""
+"""The kinds of data of a source: bars of a timeframe, news, corporate actions."""
 ColumnType = pl.DataType | type[pl.DataType]
 Schema = dict[str, ColumnType]
 

@@ -189,7 +189,7 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: Any, **__: Any
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment that the settings are made from, and nothing else: no files that happen to lie around."""
+        """The environment that the settings are made from, and nothing else: no dotenv file."""
         return (_Variables(settings_cls, cast(InitSettingsSource, init_settings).init_kwargs["environ"]),)
 
     @field_validator("home")
@@ -246,7 +246,7 @@ class Settings(BaseSettings):
 
     @property
     def models_dir(self) -> Path:
-        """Where the installed models lie, each in a folder of its name."""
+        """Where models are installed, each in a folder of its name."""
         return self.models or self.home / "models"
 
     @property

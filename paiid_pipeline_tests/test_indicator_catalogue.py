@@ -13,7 +13,7 @@ from paiid_pipeline.indicator_catalogue import COLUMNS, Feature, Indicator
 from paiid_pipeline.quality.rows import broken
 from paiid_pipeline.signals.features import FEATURES, computed, model_features
 from paiid_pipeline.technicals.derived import FUNCTIONS, INTERMEDIATE, MEASURED, Prices, measures
-from paiid_pipeline.technicals.indicators import READINGS
+from paiid_pipeline.technicals.indicators import ROW_FUNCTIONS
 from paiid_pipeline.warehouse import migrate
 
 WILLIAMS_R = Indicator(
@@ -40,7 +40,7 @@ def test_an_entry_makes_column_comment_check_feature_and_values() -> None:
 
 def test_every_function_exists_and_every_feature_has_its_own_place() -> None:
     for name in (*(entry.function for entry in catalogue.indicators()), *(step[0] for step in INTERMEDIATE.values())):
-        assert name in FUNCTIONS or name in READINGS or hasattr(talib, name), name
+        assert name in FUNCTIONS or name in ROW_FUNCTIONS or hasattr(talib, name), name
     assert [feature.place for feature in model_features()] == list(range(1, len(FEATURES) + 1))
 
 

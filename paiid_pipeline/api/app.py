@@ -38,7 +38,7 @@ from paiid_pipeline.wiring import Components
 SignalClass = Literal["STRONG_BUY", "BUY", "HOLD", "SELL", "STRONG_SELL"]
 Engine = Literal["rules", "ml"]
 HOSTS = ["127.0.0.1", "localhost", "[::1]"]
-"""Only names of this machine: a page of another site cannot reach a server that asks nobody who they are."""
+"""Names of this machine only: against DNS rebinding, since the API has no authentication."""
 
 
 class Service:
@@ -81,11 +81,11 @@ class Service:
 
 
 def create_app(settings: Settings) -> ASGIApp:
-    """The application of the settings. Raises LookupError with the remedy where it has nothing to answer from."""
+    """The application of the settings. Raises LookupError with the remedy where a setting is missing."""
     if settings.environment != "dev":
         raise LookupError(
-            f"PAIID_ENV={settings.environment}: the API does not ask yet who calls it, and so starts in dev alone; "
-            "put it behind a proxy that does, or set PAIID_ENV=dev"
+            f"PAIID_ENV={settings.environment}: the API has no authentication yet, and so starts in dev alone; "
+            "put it behind a proxy that has, or set PAIID_ENV=dev"
         )
     service = Service(settings)
 

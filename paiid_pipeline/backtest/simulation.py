@@ -61,7 +61,7 @@ def signed_weights(placed: pl.DataFrame) -> pl.Series:
 def target_weights_of(placed: pl.DataFrame, weights: pl.Series, grid: PricePanel, hold: int = 1) -> Floats:
     """What share of the equity to hold in each symbol from the open of each bar: (bars, symbols).
 
-    NaN lets a position be. A decision stands for ``hold`` bars; where none has followed by then, because
+    NaN leaves a position as it is. A decision holds for ``hold`` bars; where none has followed by then, because
     it was withheld, the position is closed.
     """
     target_weights = np.zeros((len(grid.starts), len(grid.symbols)))
@@ -120,7 +120,7 @@ class Options:
     decision_lag: timedelta = timedelta(seconds=15)
     """How long after its moment a decision is known."""
     hold: int = 1
-    """For how many bars a decision stands: those between two decisions."""
+    """The holding period in bars: those between two decisions."""
     trials: int = 1
     """Number of variants tried, this one included: what the deflated Sharpe ratio corrects for."""
     ahead: Sequence[int] = (1, 5, 20)

@@ -1,4 +1,4 @@
-"""The first tier: final bytes in this process, bounded by how much they weigh."""
+"""The first tier: final bytes in this process, bounded in bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 import orjson
 
 _ENTRY_BYTES = 200
-"""What an entry weighs beside its value: key, times, and its place in the table."""
+"""Bytes of an entry beside its value: key, times, and its place in the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class MemoryTier:
         self._max_bytes, self._longest, self.bytes = max_bytes, longest, 0
 
     def get(self, key: str, now: float) -> tuple[bool, Stored | None]:
-        """Whether something is held for ``key`` at ``now``, and what."""
+        """Whether there is an entry for ``key`` at ``now``, and its value."""
         entry = self._entries.get(key)
         if entry is None:
             return False, None
@@ -61,7 +61,7 @@ class MemoryTier:
         return True, entry[1]
 
     def put(self, key: str, stored: Stored | None, now: float) -> None:
-        """Hold a value, or that there is none."""
+        """Cache a value, or the absence of one."""
         self.drop(key)
         until = now + self._longest
         if stored is not None:
@@ -75,7 +75,7 @@ class MemoryTier:
             self.bytes -= _weight(oldest, value)
 
     def drop(self, key: str) -> None:
-        """Forget a key."""
+        """Remove a key."""
         entry = self._entries.pop(key, None)
         if entry is not None:
             self.bytes -= _weight(key, entry[1])

@@ -1,4 +1,4 @@
-"""The second tier: Redis, asked without waiting long, and left alone for a moment after it failed."""
+"""The second tier: Redis, with a short timeout and a circuit breaker."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 TIMEOUT_SECONDS = 0.05
-"""Longer than any answer of a Redis that is well takes, and short beside a request."""
+"""Longer than a healthy Redis takes to respond, and short beside a request."""
 OPEN_SECONDS = 0.5
-"""After a failure Redis is not asked for so long: a black hole costs one request a timeout, and not each."""
+"""How long the breaker stays open after a failure, so that a timeout costs one request, not each."""
 
 
 class UnavailableError(RuntimeError):
-    """The tier does not answer, or is not asked since it did not answer just now."""
+    """The tier does not respond, or its breaker is open."""
 
 
 class RedisTier:
@@ -55,7 +55,7 @@ class RedisTier:
             raise self._failed(error) from None
 
     async def ping(self) -> None:
-        """Whether it answers now."""
+        """Whether it responds now."""
         self._check()
         try:
             await self._redis.ping()
@@ -63,7 +63,7 @@ class RedisTier:
             raise self._failed(error) from None
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._redis.aclose()
 
     def _check(self) -> None:

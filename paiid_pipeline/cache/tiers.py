@@ -20,7 +20,7 @@ Load = Callable[[CacheKind, Sequence[str]], Awaitable[Mapping[str, bytes]]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is known of a symbol: bytes to send, from where, and whether they are past their freshness."""
+    """The hot result of a symbol: bytes to send, their tier, and whether they are stale."""
 
     stored: Stored
     tier: Tier
@@ -41,7 +41,7 @@ class HotResults:
         self._loading: dict[str, asyncio.Future[Answer | None]] = {}
 
     async def get(self, kind: CacheKind, symbols: Sequence[str]) -> dict[str, Answer | None]:
-        """By symbol what is known of it, or None. Raises UnavailableError where no tier can say."""
+        """The hot result of each symbol, None where it has none. Raises UnavailableError where no tier is up."""
         now, found, waited = self._now(), dict[str, Answer | None](), dict[str, asyncio.Future[Answer | None]]()
         missing: list[str] = []
         for symbol in dict.fromkeys(symbols):
@@ -55,7 +55,7 @@ class HotResults:
                 missing.append(symbol)
                 waited[symbol] = self._loading[key] = asyncio.get_running_loop().create_future()
         if missing:
-            # A task of its own: a client that goes away must not take the answer from the others who wait for it.
+            # A task of its own: one request that is cancelled must not cancel the others that wait for it.
             task = asyncio.create_task(self._fill(kind, missing))
             await asyncio.shield(task)
         for symbol, future in waited.items():
@@ -63,16 +63,16 @@ class HotResults:
         return found
 
     async def _fill(self, kind: CacheKind, symbols: Sequence[str]) -> None:
-        """Answer the futures of some symbols, by a value or by the error."""
+        """Resolve the futures of some symbols, by a value or by the error."""
         futures = {symbol: self._loading[cache_key(kind, symbol)] for symbol in symbols}
         try:
             found = await self._from_below(kind, symbols)
             for symbol, future in futures.items():
                 future.set_result(found.get(symbol))
-        except Exception as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
+        except Exception as error:  # noqa: BLE001 - every waiting request must get it, whatever it is
             for future in futures.values():
                 future.set_exception(error)
-                future.exception()  # seen: nobody may be waiting any more
+                future.exception()  # retrieved: no request may be waiting any more
         finally:
             for symbol in symbols:
                 self._loading.pop(cache_key(kind, symbol), None)
@@ -89,7 +89,7 @@ class HotResults:
         except Exception as error:
             stale = [symbol for symbol in others if symbol in cached]
             if len(stale) < len(others):
-                raise UnavailableError(f"neither Redis nor the warehouse can say: {error}") from error
+                raise UnavailableError(f"neither Redis nor the warehouse responds: {error}") from error
         else:
             await self._publish(kind, loaded, now, redis_answers=failure is None)
         for symbol in others:
@@ -105,7 +105,7 @@ class HotResults:
     async def _from_redis(
         self, kind: CacheKind, symbols: Sequence[str], now: float
     ) -> tuple[dict[str, Stored], UnavailableError | None]:
-        """What Redis has of this kind and symbol and has not expired; what is no envelope of theirs counts as none."""
+        """The values of this kind and symbols in Redis that have not expired; an invalid envelope counts as none."""
         try:
             values = await self._redis.get([cache_key(kind, symbol) for symbol in symbols])
         except UnavailableError as error:
@@ -131,6 +131,6 @@ class HotResults:
 
 
 def _newer(one: Stored | None, other: Stored | None) -> Stored | None:
-    """Of a value from the warehouse and one from Redis that which is fresh for longer."""
+    """Of a value from the warehouse and one from Redis, the one fresh for longer."""
     known = [stored for stored in (one, other) if stored is not None]
     return max(known, key=lambda stored: stored.fresh_until, default=None)

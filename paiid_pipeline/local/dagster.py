@@ -36,7 +36,7 @@ class DagsterProcesses:
         self._services = services
         self._home = settings.home
         self._server_starts: dict[str, list[float]] = {}
-        # Whoever may connect to a code server may run code: a socket in a folder of ours lets in only us.
+        # A code server runs code for any client: only our user can enter the folder of its socket.
         self._socket = Path(tempfile.mkdtemp(prefix="paiid-")) / "code.sock"
         self._workspace = workspace = settings.home / "run" / "workspace.yaml"
         _remove_socket(workspace)  # a killed `paiid up` could not
@@ -60,7 +60,7 @@ class DagsterProcesses:
             "--host", HOST, "--port", str(port), "--dagster-log-level", "warning",
         )  # fmt: skip
         self.board: str | None = None
-        if settings.environment == "dev":  # elsewhere it would have to ask who calls
+        if settings.environment == "dev":  # elsewhere it would need authentication
             api_port = free_port(settings.api_port)
             self.board = f"http://{HOST}:{api_port}"
             self._api = child("API", "paiid_pipeline.api", "--port", str(api_port))

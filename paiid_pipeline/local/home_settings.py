@@ -31,9 +31,9 @@ def chosen(settings: Settings) -> dict[str, str]:
 
 
 def first_partition(settings: Settings) -> dict[str, str]:
-    """The variable of the first partition: the day asked for, else the oldest session of the home's first pass.
+    """The variable of the first partition: the day requested, else the oldest session of the home's first pass.
 
-    A grid that began earlier would show as missing, for ever, what nobody asked for. Empty for a replay, which has
+    A grid that began earlier would show partitions as missing that nobody requested. Empty for a replay, which has
     the weeks around its start, and in a home that already has the partitions of before.
     """
     if settings.clock.startswith("replay:") or "first_day" in settings.model_fields_set:
@@ -51,7 +51,7 @@ def first_partition(settings: Settings) -> dict[str, str]:
 
 
 def extend_back(settings: Settings, first: date) -> dict[str, str]:
-    """As `first_partition`, which is from now on no later than ``first``: what was asked for is in the grid.
+    """As `first_partition`, which is from now on no later than ``first``: what was requested is in the grid.
 
     Raises SettingsError for a day before any partition.
     """

@@ -329,7 +329,7 @@ def _make_folder(folder: Path, account: Account | None) -> None:
 
 
 def secret(home: Path, name: str) -> str:
-    """A password of this home, made at the first asking; only our own user can read its file."""
+    """A password of this home, made at first use; only our own user can read its file."""
     folder = home / "secrets"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = folder / name

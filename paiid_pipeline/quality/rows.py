@@ -1,4 +1,4 @@
-"""Row rules of every table, and which rows break them; those of bars lie in `quality.bars`.
+"""Row rules of every table, and which rows break them; those of bars are in `quality.bars`.
 
 Each rule is stated once, with its tolerance, for decisions and asset checks alike. A row that breaks one
 withholds the decision of its own symbol only; see :func:`fault`.

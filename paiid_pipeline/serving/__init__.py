@@ -1,1 +1,1 @@
-"""What is answered to applications, read-only: hot results, explanations, sentiment on demand."""
+"""Read-only results for applications: hot results, explanations, sentiment on demand."""

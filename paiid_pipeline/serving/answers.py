@@ -1,4 +1,4 @@
-"""Answers to applications about one symbol or many, in the form of the system whose clients switch to this one."""
+"""Responses on one symbol or many, in the format of the predecessor system, whose clients switch to this one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sentiment_label(score: float | None) -> str:
 
 
 def sentiment_answer(analysis: SentimentAnalysis, indicators: Row | None, news: Sequence[Row] | None) -> dict[str, Any]:
-    """``indicators``: the newest of any horizon; ``news``: the newest articles, where they were asked for."""
+    """``indicators``: the newest of any horizon; ``news``: the newest articles, where requested."""
     answer = {
         "symbol": analysis.symbol,
         "sentiment_score": analysis.score or 0.0,

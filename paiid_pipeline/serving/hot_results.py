@@ -20,7 +20,7 @@ NEWS_WINDOW = timedelta(days=3)
 NEWS_SHOWN = 20
 """How far back the newest articles of a symbol reach, and how many of them are shown."""
 _MINUTE = timedelta(minutes=1)
-"""Until a bar is over there is none newer to ask for."""
+"""The length of a minute bar: before its end there is no newer one."""
 MAKING = timedelta(seconds=30)
 """Longest time from the end of the decision lag to publication: a busy worker's start and run."""
 
@@ -40,10 +40,11 @@ def envelopes(
 
 
 def replaced_after(feed_delay: timedelta) -> timedelta:
-    """How long past its ``valid_until`` a signal holds: until the next one is published by a pipeline that is well.
+    """How long past its ``valid_until`` a signal holds: until the next one is published by a healthy pipeline.
 
     ``valid_until`` is the next decision's time, put off by the whole minutes of the feed's delay. That decision is
-    asked for by the first tick of its cadence after its bars are there, settles, and is published within ``MAKING``.
+    requested by the first tick of its cadence after its bars are there, waits for the decision lag, and is published
+    within ``MAKING``.
     """
     minutes, steps = (span * math.ceil(feed_delay / span) for span in (_MINUTE, INTRADAY_STEP))
     return steps - minutes + DECISION_LAG + MAKING
@@ -53,7 +54,7 @@ def _market(symbols: Sequence[str], warehouse: Warehouse, now: datetime, feed_de
     minute = warehouse.bars.newest(symbols, "1Min", now, now)
     daily = warehouse.bars.newest(symbols, "1Day", now, now)
     newest = pl.concat([minute, daily]).sort("symbol", "bar_end").unique("symbol", keep="last", maintain_order=True)
-    # Of any symbol: one that did not trade is asked for again, and its last price is still its last.
+    # Of any symbol: one that did not trade is requested again, and its last price still holds.
     answered = max(warehouse.coverage.covered_to("1Min", "1Day").values(), default=None)
     until = None if answered is None else answered + _MINUTE + feed_delay + TTL["market"]
     return [
@@ -86,7 +87,7 @@ def _sentiment(symbols: Sequence[str], warehouse: Warehouse, now: datetime, feed
 
 
 def _news(symbols: Sequence[str], warehouse: Warehouse, now: datetime, _feed_delay: timedelta) -> list[Envelope]:
-    """Of each symbol that the source has answered about: an empty list of articles is news, too."""
+    """One envelope a symbol with coverage, its list of articles possibly empty."""
     articles: dict[str, list[dict[str, Any]]] = {symbol: [] for symbol in symbols}
     for row in warehouse.news.newest(symbols, NEWS_SHOWN, now - NEWS_WINDOW, now).iter_rows(named=True):
         articles[row["symbol"]].append(_without(row, "symbol", "content_hash", "known_at", "nominal"))

@@ -29,7 +29,7 @@ _MOMENTS = ("as_of", "newest_published_at", "price_at")
 class SentimentAnalysis:
     """The time-decayed mean sentiment of a symbol's articles in a look-back window, and its newest price.
 
-    The numbers are those of `schemas.SYMBOL_SENTIMENT` at ``as_of``, the moment of asking; without articles
+    The numbers are those of `schemas.SYMBOL_SENTIMENT` at ``as_of``, the moment of the request; without articles
     score, confidence, disagreement and novelty are None. ``price`` is the newest close known, raw, and
     ``price_at`` when its bar ended.
     """

@@ -192,7 +192,7 @@ def _reads(table: Section, level: bool) -> str:
         remedy = "it is a word: give scores" if level else "it is a number: give points"
         raise table.refusal("reads", f"{remedy} instead of {'points' if level else 'scores'}")
     if reads not in known:
-        raise table.refusal("reads", f"unknown reading: {did_you_mean(reads, [*known, *other])}")
+        raise table.refusal("reads", f"unknown input: {did_you_mean(reads, [*known, *other])}")
     return reads
 
 

@@ -35,7 +35,7 @@ class DataRequest:
 
 @dataclass(frozen=True)
 class Query:
-    """One paginated request for some of the symbols request."""
+    """One paginated request for some of the requested symbols."""
 
     path: str
     params: Mapping[str, str]
@@ -102,7 +102,7 @@ class Vendor(Protocol):
         ...
 
     def queries(self, request: DataRequest, calendar: TradingCalendar, now: datetime) -> list[Query]:
-        """The requests that fetch what is request."""
+        """The queries that answer ``request``."""
         ...
 
     def params(self, query: Query, token: str | None) -> Mapping[str, str]:

@@ -19,7 +19,7 @@ from paiid_pipeline.indicator_catalogue import MINIMUM_BARS
 from paiid_pipeline.quality import rows as quality
 from paiid_pipeline.schemas import DECISIONS, INDICATORS, WITHHELD, empty
 from paiid_pipeline.technicals.derived import Prices, in_words
-from paiid_pipeline.technicals.indicators import VALUES, VERSION, series_values, with_readings
+from paiid_pipeline.technicals.indicators import VALUES, VERSION, series_values, with_row_functions
 from paiid_pipeline.technicals.panel import COMPUTED, PREVIOUS, computed, prices_of
 from paiid_pipeline.technicals.point_in_time import ONE_HISTORY, Snapshots, take_snapshots
 from paiid_pipeline.technicals.suspect_bars import doubts
@@ -99,7 +99,7 @@ def _values(decisions: pl.DataFrame, snapshots: Snapshots) -> pl.DataFrame:
         version=pl.lit(VERSION),
         doubt=pl.Series(in_doubt, dtype=pl.String),
     )
-    return in_words(with_readings(frame))
+    return in_words(with_row_functions(frame))
 
 
 def _reads(snapshots: Snapshots, series: Indices, bars: Indices) -> list[pl.Series]:

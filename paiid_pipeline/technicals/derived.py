@@ -18,7 +18,7 @@ import polars as pl
 
 from paiid_pipeline.arrays import Floats, Indices, Mask
 from paiid_pipeline.indicator_catalogue import MINIMUM_BARS, Indicator, indicators
-from paiid_pipeline.technicals.indicators import READINGS, VALUES, unit_of
+from paiid_pipeline.technicals.indicators import ROW_FUNCTIONS, VALUES, unit_of
 
 PIVOT_BARS = 5
 """A pivot is the extreme of this many bars on either side of it."""
@@ -41,7 +41,7 @@ running sum carries on: it is summed anew."""
 _Step = tuple[str, tuple[str, ...], tuple[float, ...]]
 """A function, the columns it reads, and its parameters."""
 
-MEASURED = tuple(entry for entry in indicators() if entry.name not in VALUES and entry.function not in READINGS)
+MEASURED = tuple(entry for entry in indicators() if entry.name not in VALUES and entry.function not in ROW_FUNCTIONS)
 """The indicators that are computed here, in the order of :func:`measures`."""
 
 INTERMEDIATE: Mapping[str, _Step] = {
@@ -61,7 +61,7 @@ def _steps(entries: Sequence[Indicator]) -> dict[str, _Step]:
 
 
 RUNNING: Mapping[str, _Step] = {name: step for name, step in _steps(MEASURED).items() if step[0].isupper()}
-"""Columns of TA-Lib, which remember more than a window of bars; each reads only what stands before it."""
+"""Columns of TA-Lib, which remember more than a window of bars; each reads only those before it."""
 
 PEAKS = ("peak_volume", "peak_value", "peak_return")
 """Of :func:`inputs`: the largest so far, in the order of ``Carried.peaks``."""

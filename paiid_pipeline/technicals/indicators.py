@@ -187,7 +187,7 @@ def _band_cross() -> pl.Expr:
     return pl.when(_FLAT).then(pl.lit("none")).otherwise(crossing)
 
 
-READINGS: Mapping[str, pl.Expr] = {
+ROW_FUNCTIONS: Mapping[str, pl.Expr] = {
     "macd_cross": _macd_cross(),
     "percent_b": pl.when(~_FLAT).then((pl.col("price") - pl.col("bb_lower")) / _WIDTH),
     "bandwidth": _BANDWIDTH,
@@ -198,12 +198,12 @@ READINGS: Mapping[str, pl.Expr] = {
 crossovers at the bar, %B, bandwidth and position. Flat bands have no %B, position or crossing."""
 
 
-def with_readings(frame: pl.DataFrame) -> pl.DataFrame:
-    """``frame`` with the indicators of ``READINGS``.
+def with_row_functions(frame: pl.DataFrame) -> pl.DataFrame:
+    """``frame`` with the indicators of ``ROW_FUNCTIONS``.
 
     ``frame`` has ``VALUES``, ``price`` (the adjusted close) and ``previous_`` + each of price, macd_histogram,
     bb_upper and bb_lower at the bar before.
     """
     return frame.with_columns(
-        READINGS[entry.function].alias(entry.name) for entry in catalogued() if entry.function in READINGS
+        ROW_FUNCTIONS[entry.function].alias(entry.name) for entry in catalogued() if entry.function in ROW_FUNCTIONS
     )

@@ -16,7 +16,7 @@ from paiid_pipeline.technicals.indicators import (
     defined_rsi,
     series_offsets,
     series_values,
-    with_readings,
+    with_row_functions,
 )
 
 COMPUTED = (*VALUES, *(entry.name for entry in MEASURED))
@@ -78,7 +78,7 @@ def joined(rows: pl.DataFrame, sound: pl.DataFrame, values: Floats, before: Floa
         values, before = (np.where(np.isinf(read), np.nan, read) for read in (values, before))
     columns = zip((*COMPUTED, *earlier), [*values, *before], strict=True)
     named = [pl.Series(name, column, nan_to_null=True) for name, column in columns]
-    read = in_words(with_readings(sound.select("close", price="close").with_columns(*named)))
+    read = in_words(with_row_functions(sound.select("close", price="close").with_columns(*named)))
     counts = pl.Series(ready)
     found = read.drop("close", *earlier).with_columns(
         pl.when(counts).then(name).alias(name) for name in _WITHOUT_VALUES

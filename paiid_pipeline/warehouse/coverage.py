@@ -14,7 +14,7 @@ from paiid_pipeline.warehouse.connections import ConnectionPool
 
 @dataclass(frozen=True)
 class CoveredRange:
-    """A span [start, end) of one kind of data about some symbols, as asked of one source.
+    """A span [start, end) of one kind of data about some symbols, from one source.
 
     It holds a bar whose last microsecond it holds, so a bar that ends at ``end`` is within; an article
     by its ``updated_at``, a corporate action by its ``effective_at``.
@@ -28,20 +28,20 @@ class CoveredRange:
 
 
 class Coverage:
-    """The spans answered, one multirange a source, kind and symbol. Every method is one transaction."""
+    """The spans covered, one multirange a source, kind and symbol. Every method is one transaction."""
 
     def __init__(self, connections: ConnectionPool) -> None:
         self._connections = connections
 
     def add(self, spans: Sequence[CoveredRange]) -> None:
-        """Store that spans have been asked for and answered in full. Raises ValueError for one that ends too early."""
+        """Store spans as covered. Raises ValueError for one that ends too early."""
         with self._connections.transaction("coverage") as cursor:
             cover(cursor, spans)
 
     def missing(
         self, source: str, kind: DataKind, symbols: Sequence[str], start: datetime, end: datetime
     ) -> list[CoveredRange]:
-        """The parts of [start, end) that a source has not answered, by time; symbols with the same gap together."""
+        """The gaps of a source's coverage in [start, end), by time; symbols with the same gap together."""
         if start >= end:
             return []
         with self._connections.transaction("coverage") as cursor:
@@ -60,7 +60,7 @@ class Coverage:
             return [CoveredRange(source, kind, tuple(group), first, last) for first, last, group in cursor.fetchall()]
 
     def covered_to(self, *kinds: DataKind) -> dict[str, datetime]:
-        """Of each symbol that was asked for the end of the newest span answered, of any of some kinds."""
+        """The end of the newest covered span of each symbol with coverage, of any of some kinds."""
         with self._connections.transaction("coverage") as cursor:
             cursor.execute(
                 "SELECT symbol, max(upper(spans)) FROM coverage"

@@ -185,7 +185,7 @@ def test_a_page_of_another_site_reaches_nothing(client: httpx.Client) -> None:
 @pytest.mark.parametrize("environment", ["staging", "prod"])
 def test_only_dev_answers_without_asking_who_calls(variables: dict[str, str], environment: str) -> None:
     settings = load_settings({**variables, "PAIID_ENV": environment, "PAIID_MODEL_KEY": "ab" * 32})
-    with pytest.raises(LookupError, match=f"PAIID_ENV={environment}.*does not ask yet who calls"):
+    with pytest.raises(LookupError, match=f"PAIID_ENV={environment}.*has no authentication yet"):
         create_app(settings)
 
 

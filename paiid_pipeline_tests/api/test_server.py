@@ -37,4 +37,4 @@ def test_a_taken_port_is_named_with_the_remedy() -> None:
 def test_elsewhere_than_in_dev_it_does_not_start() -> None:
     code, line = refused("--port", "0", **NOWHERE, PAIID_ENV="prod", PAIID_MODEL_KEY="ab" * 32)
     assert code == 2
-    assert line.startswith("paiid: PAIID_ENV=prod: the API does not ask yet who calls it")
+    assert line.startswith("paiid: PAIID_ENV=prod: the API has no authentication yet")

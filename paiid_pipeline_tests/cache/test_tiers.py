@@ -151,7 +151,7 @@ def test_a_black_hole_costs_a_timeout_and_no_error() -> None:
     assert price(found["AAPL"]) == (93.7, "warehouse", False)
 
 
-def test_without_the_warehouse_redis_answers_stale_too_and_else_it_is_said(redis_url: str) -> None:
+def test_without_the_warehouse_redis_answers_stale_too_and_else_it_raises(redis_url: str) -> None:
     last = LastTier(there=False)
     CacheManager.connect(redis_url).cache_results([envelope()])
 

@@ -22,7 +22,7 @@ def paiid(home: Path, *arguments: str, text: str = "") -> subprocess.CompletedPr
     )  # fmt: skip
 
 
-def test_a_text_is_scored_and_what_is_missing_is_said(tmp_path: Path) -> None:
+def test_a_text_is_scored_and_what_is_missing_is_reported(tmp_path: Path) -> None:
     made = paiid(tmp_path, "score", "Great profit for Apple, but awful fraud at Coke", "--symbol", "KO", "--json")
     found = json.loads(made.stdout)
     assert made.returncode == 0

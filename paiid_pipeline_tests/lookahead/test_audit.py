@@ -277,9 +277,9 @@ class Elsewhere:
     def __init__(self, kind: str, off: float = 0.0) -> None:
         self.version, self._off = f"abc/onnx@{kind}", off
 
-    def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
+    def score(self, inputs: Sequence[TextInput]) -> list[Prediction]:
         shares = (0.38 + self._off, 0.2, 0.42 - self._off)
-        return [Prediction(shares, max(shares)) for _ in readings]
+        return [Prediction(shares, max(shares)) for _ in inputs]
 
 
 def analyzer_of(member: SentimentModel) -> SentimentAnalyzer:

@@ -31,13 +31,13 @@ class Scripted:
     version: str = "7"
     cost_ms: float = 10.0
 
-    def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
-        return [self.says.get(r.entity or "", self.says["*"]) for r in readings]
+    def score(self, inputs: Sequence[TextInput]) -> list[Prediction]:
+        return [self.says.get(r.entity or "", self.says["*"]) for r in inputs]
 
 
 class Broken(Scripted):
-    def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
-        raise ModelError(f"cannot score {len(readings)}")
+    def score(self, inputs: Sequence[TextInput]) -> list[Prediction]:
+        raise ModelError(f"cannot score {len(inputs)}")
 
 
 GLAD, SAD = Prediction((0.1, 0.2, 0.7), 0.7), Prediction((0.8, 0.1, 0.1), 0.8)
@@ -146,8 +146,8 @@ def test_the_formula_with_two_members() -> None:
 
 def test_why_a_member_failed_is_told_in_one_line_without_personal_data() -> None:
     class Talkative(Scripted):
-        def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
-            raise ModelError(f"cannot read {len(readings)}\n  'mail ann@example.com' " + "x" * 10_000)
+        def score(self, inputs: Sequence[TextInput]) -> list[Prediction]:
+            raise ModelError(f"cannot read {len(inputs)}\n  'mail ann@example.com' " + "x" * 10_000)
 
     failed: dict[str, Failure] = {}
     with_members(Talkative("finbert", {})).analyze_batch(["Up", "Down"], failed=failed)
@@ -181,8 +181,8 @@ NAN, INF = float("nan"), float("inf")
 )
 def test_what_is_no_prediction_is_missing_for_its_text_alone(prediction: Prediction) -> None:
     class Odd(Scripted):
-        def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
-            return [prediction if "odd" in reading.text else GLAD for reading in readings]
+        def score(self, inputs: Sequence[TextInput]) -> list[Prediction]:
+            return [prediction if "odd" in each.text else GLAD for each in inputs]
 
     failed: dict[str, Failure] = {}
     analyzer = with_members(Odd("finbert", {}))
@@ -200,10 +200,10 @@ def test_what_is_no_prediction_is_missing_for_its_text_alone(prediction: Predict
 @pytest.mark.parametrize("error", [ModelError("no"), ValueError("bad"), IndexError("out"), MemoryError("full")])
 def test_a_text_on_which_a_member_fails_costs_the_others_nothing(error: Exception) -> None:
     class Touchy(Scripted):
-        def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
-            if any("odd" in reading.text for reading in readings):
+        def score(self, inputs: Sequence[TextInput]) -> list[Prediction]:
+            if any("odd" in each.text for each in inputs):
                 raise error
-            return [GLAD for _ in readings]
+            return [GLAD for _ in inputs]
 
     analyzer = with_members(Touchy("custom_bert", {}))
     odd, plain = analyzer.analyze_batch(["An odd loss", "A great profit"])
@@ -214,16 +214,16 @@ def test_a_text_on_which_a_member_fails_costs_the_others_nothing(error: Exceptio
 @pytest.mark.parametrize("answers", [[], [GLAD] * 3])
 def test_a_member_that_answers_for_another_number_of_texts_is_missing(answers: list[Prediction]) -> None:
     class Short(Scripted):
-        def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
-            return answers[: len(readings) + 1]
+        def score(self, inputs: Sequence[TextInput]) -> list[Prediction]:
+            return answers[: len(inputs) + 1]
 
     assert all("missing:finbert" in one.flags for one in with_members(Short("finbert", {})).analyze_batch(["a", "b"]))
 
 
 def test_where_no_member_predicts_the_score_counts_for_nothing() -> None:
     class Blind(Vader):
-        def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
-            return [Prediction((NAN, NAN, NAN), NAN) for _ in readings]
+        def score(self, inputs: Sequence[TextInput]) -> list[Prediction]:
+            return [Prediction((NAN, NAN, NAN), NAN) for _ in inputs]
 
     result = SentimentAnalyzer(select_models([Blind()], {}, DEFAULT_WEIGHTS)).analyze_sentiment("Great profit")
     assert (result.score, result.confidence, result.members) == (0.0, 0.0, ())
@@ -267,9 +267,9 @@ def test_personal_data_reaches_no_member() -> None:
     seen: list[str] = []
 
     class Curious(Scripted):
-        def score(self, readings: Sequence[TextInput]) -> list[Prediction]:
-            seen.extend(reading.text for reading in readings)
-            return super().score(readings)
+        def score(self, inputs: Sequence[TextInput]) -> list[Prediction]:
+            seen.extend(each.text for each in inputs)
+            return super().score(inputs)
 
     result = with_members(Curious("finbert", {"*": GLAD})).analyze_sentiment("mail bob@mail.example.com")
     assert seen == ["mail [email]"]

@@ -71,10 +71,10 @@ def test_each_distinct_text_is_run_once_and_an_empty_one_never() -> None:
 
 
 def test_an_entity_is_read_by_those_who_can_and_its_clause_by_the_others() -> None:
-    reading = TextInput("a; b", "b", "b")
+    text_input = TextInput("a; b", "b", "b")
     knowing, other = Model(), Model()
-    member(knowing, reads_entities=True).score([reading])
-    member(other).score([reading])
+    member(knowing, reads_entities=True).score([text_input])
+    member(other).score([text_input])
     assert knowing.seen == [(*map(ord, "a; b"), 0)]
     assert other.seen == [(ord("b"),)]
 

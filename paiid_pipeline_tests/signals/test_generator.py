@@ -119,7 +119,7 @@ def test_news_against_technicals_is_a_hold_that_says_so() -> None:
     assert signal(indicators(**OVERSOLD), news(-0.7, 0.05))["signal"] != "HOLD"
 
 
-def test_missing_news_lowers_confidence_and_is_said() -> None:
+def test_missing_news_lowers_confidence_and_is_reported() -> None:
     without, empty_row, with_news = (
         signal(indicators(**OVERSOLD), sentiment) for sentiment in (NO_NEWS, news(None, None, count=0), news(0.6))
     )

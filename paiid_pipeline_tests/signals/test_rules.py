@@ -32,7 +32,7 @@ def changed(tmp_path: Path) -> Callable[[str, str], Path]:
 
 
 def scores(rule: Rule, values: list[float | None]) -> list[float | None]:
-    """What a level rule makes of values of its reading."""
+    """The scores of a level rule for values of its input."""
     read = pl.DataFrame({"x": values}, schema={"x": pl.Float64})
     plain = Rule(**{**vars(rule), "reads": "rsi_14"})
     return read.rename({"x": "rsi_14"}).select(plain.score.alias("score"))["score"].to_list()
@@ -81,7 +81,7 @@ def test_the_version_follows_the_content_and_not_the_comments(changed: Callable[
         (
             'reads = "rsi_14"',
             'reads = "rsi_41"',
-            r"\[rules.rsi\] reads = 'rsi_41': unknown reading: did you mean 'rsi_14'",
+            r"\[rules.rsi\] reads = 'rsi_41': unknown input: did you mean 'rsi_14'",
         ),
         (
             'reads = "macd_cross"',

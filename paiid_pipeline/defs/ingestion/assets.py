@@ -54,7 +54,7 @@ def _report(got: IngestionResult) -> dict[str, dg.MetadataValue | int | str]:
         "unchanged": got.written.unchanged,
         "quarantined": got.quarantined,
         "refused": counted(got.refusals),
-        "symbols without data": ", ".join(got.silent) or "none",
+        "symbols without data": ", ".join(got.symbols_without_data) or "none",
         "errors": bullets(got.errors),
         "requests": got.requests,
         "retries": got.retries,

@@ -75,7 +75,7 @@ def test_nothing_unprepared_is_kept(folder: Path) -> None:
     assert "[phone]" in str(_row(rows, "t1")["text"])
 
 
-def test_any_part_of_the_sources_will_do_and_none_is_said(folder: Path, tmp_path: Path) -> None:
+def test_any_part_of_the_sources_will_do_and_none_is_an_error(folder: Path, tmp_path: Path) -> None:
     (folder / "financial_phrasebank.csv").unlink()
     assert "phrasebank" not in build_dataset(folder, str.strip).sources
     with pytest.raises(LookupError, match=r"no labelled texts in .*financial_phrasebank\.csv"):

@@ -183,8 +183,8 @@ def test_the_gate_turns_back_what_makes_no_prediction_for_some_text(
 ) -> None:
     nothing = float("nan")
 
-    def silent(_self: Transformer, readings: Sequence[TextInput]) -> list[Prediction]:
-        shares = [(nothing,) * 3 if "beats" in reading.text else (0.1, 0.2, 0.7) for reading in readings]
+    def silent(_self: Transformer, inputs: Sequence[TextInput]) -> list[Prediction]:
+        shares = [(nothing,) * 3 if "beats" in each.text else (0.1, 0.2, 0.7) for each in inputs]
         return [Prediction((a, b, c), 0.7) for a, b, c in shares]
 
     first, _ = import_model("custom_bert", str(learnt), store)
@@ -237,7 +237,7 @@ def test_the_hubs_own_code_fetches_it_and_no_pickle_is_asked_for(published: Path
     assert [member["model"] for member in json.loads(scored.stdout)["members"]] == ["finbert", "vader"]
 
 
-def test_without_a_network_the_remedy_is_said(home: Path) -> None:
+def test_without_a_network_the_remedy_is_named(home: Path) -> None:
     made = paiid(home, "http://127.0.0.1:9", "models", "import", "finbert", "yiyanghkust/finbert-tone", offline="1")
     assert made.returncode == 2
     assert "hf download yiyanghkust/finbert-tone --local-dir FOLDER" in made.stderr

@@ -130,7 +130,7 @@ def test_another_models_vocabulary_is_refused(base: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["finbert", "custom_bert"])
-def test_what_is_not_signed_by_us_is_left_out_and_said(models_dir: Path, tmp_path: Path, name: str) -> None:
+def test_what_is_not_signed_by_us_is_left_out_and_reported(models_dir: Path, tmp_path: Path, name: str) -> None:
     copy(models_dir / name, tmp_path / name)
     assert open_analyzer(tmp_path, key=KEY).route.unavailable.keys() == {"custom_bert", "finbert"} - {name}
     heard = open_analyzer(tmp_path, key=partial(SigningKey, b"\x18" * 32)).route
@@ -150,7 +150,7 @@ def test_what_is_not_signed_by_us_is_left_out_and_said(models_dir: Path, tmp_pat
         load_member(name, tmp_path, KEY)
 
 
-def test_signed_rubbish_is_left_out_and_said(base: Path, tmp_path: Path) -> None:
+def test_signed_rubbish_is_left_out_and_reported(base: Path, tmp_path: Path) -> None:
     """Files that are no model, though signed: the analyzer goes without them."""
     config, tokenizer = ((base / name).read_text() for name in ("config.json", "tokenizer.json"))
     for name, files in {

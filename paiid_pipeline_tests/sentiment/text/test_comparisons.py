@@ -12,7 +12,7 @@ WORDS = ("higher", "lower", "larger", "smaller", "unchanged")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("EPS stood at EUR 0.07 versus EUR 0.11 .", "EPS stood at EUR 0.07 lower versus EUR 0.11 ."),
         ("EPS stood at EUR0 .12 vs. EUR0 .11 .", "EPS stood at EUR0 .12 higher vs. EUR0 .11 ."),
@@ -45,8 +45,8 @@ WORDS = ("higher", "lower", "larger", "smaller", "unchanged")
         ("from RM4bn to RM3.5bn", "from RM4bn lower to RM3.5bn"),
     ],
 )  # fmt: skip
-def test_what_is_compared_is_said(text: str, said: str) -> None:
-    assert compare_figures(text) == said
+def test_compared_figures_are_put_in_words(text: str, expected: str) -> None:
+    assert compare_figures(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -88,9 +88,9 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=25).map(" ".join) | st.text(max_size=80))
 def test_only_words_of_comparison_are_ever_added(text: str) -> None:
     """Take the added words out again, and the text is what it was, whatever it was."""
-    said = compare_figures(text)
+    compared = compare_figures(text)
     rest, place = [], 0
-    for word in said.split(" "):
+    for word in compared.split(" "):
         if word in WORDS and not text[place:].startswith(word):
             continue
         rest.append(word)
@@ -100,5 +100,5 @@ def test_only_words_of_comparison_are_ever_added(text: str) -> None:
 
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
 def test_the_word_is_the_order_of_the_figures(now: int, then: int) -> None:
-    said = compare_figures(f"a margin of {now / 100} % vs. {then / 100} %")
-    assert said.split()[5] == ("unchanged" if now == then else "higher" if now > then else "lower")
+    compared = compare_figures(f"a margin of {now / 100} % vs. {then / 100} %")
+    assert compared.split()[5] == ("unchanged" if now == then else "higher" if now > then else "lower")

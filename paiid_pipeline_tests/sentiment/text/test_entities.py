@@ -126,11 +126,11 @@ def test_names_however_they_are_spelt(text: str, symbol: str, entity: str | None
 @given(st.text(alphabet="aN okiA.,;:-&$ but while\n", max_size=80), st.sampled_from(["Nokia", "NOK", "$NOK"]))
 def test_a_clause_is_a_part_of_the_text_that_holds_the_name(filler: str, name: str) -> None:
     text = f"{filler} {name} {filler}"
-    reading = read_for(text, "NOK", NAMES)
-    assert reading.entity is not None
-    assert reading.clause is not None
-    assert reading.clause in text
-    assert reading.entity in reading.clause
+    text_input = read_for(text, "NOK", NAMES)
+    assert text_input.entity is not None
+    assert text_input.clause is not None
+    assert text_input.clause in text
+    assert text_input.entity in text_input.clause
 
 
 def test_clauses_are_better_than_headlines_for_a_member_that_knows_no_entities(data_dir: Path) -> None:
@@ -142,8 +142,8 @@ def test_clauses_are_better_than_headlines_for_a_member_that_knows_no_entities(d
     truth = [{"negative": -1, "neutral": 0, "positive": 1}[label] for label in rows["label"]]
     conflicts = [each.lower() == "true" for each in rows["conflict"]]
 
-    def right(readings: list[TextInput]) -> tuple[float, float]:
-        scores = [prediction.score for prediction in Vader().score(readings)]
+    def right(inputs: list[TextInput]) -> tuple[float, float]:
+        scores = [prediction.score for prediction in Vader().score(inputs)]
         hits = [(s > 0) - (s < 0) == wanted for s, wanted in zip(scores, truth, strict=True)]
         among = [hit for hit, conflict in zip(hits, conflicts, strict=True) if conflict]
         return sum(hits) / len(hits), sum(among) / len(among)
