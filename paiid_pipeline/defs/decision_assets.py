@@ -1,4 +1,4 @@
-"""What the assets with one row a decision share: which decisions a run has to make, and what came of them."""
+"""Shared by the assets with one row a decision: the decisions that a run has to make, and the report of the run."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -32,7 +32,7 @@ class RefreshConfig(dg.Config):
 def pending_decisions(
     context: dg.AssetExecutionContext, config: RefreshConfig, pipeline: PipelineResource, table: DecisionTable
 ) -> Iterator[pl.DataFrame]:
-    """The decisions to make, one frame a session and horizon, none of them empty."""
+    """DECISIONS: the decisions to make, one frame a session and horizon, none of them empty."""
     part = selected_slice(context)
     if config.through:
         settled = datetime.fromisoformat(config.through) + pipeline.settings.decision_lag
@@ -56,7 +56,7 @@ def pending_decisions(
 
 
 def without_news(pipeline: PipelineResource, decisions: pl.DataFrame) -> pl.DataFrame:
-    """WITHHELD: the decisions whose look-back the source of news was not asked about; none where it has no news."""
+    """WITHHELD: the decisions whose news look-back was not requested; none where the source has no news."""
     settings = pipeline.settings
     if "news" not in provided(settings):
         return empty(WITHHELD)
@@ -70,13 +70,13 @@ def without_news(pipeline: PipelineResource, decisions: pl.DataFrame) -> pl.Data
 
 
 def no_news_source(pipeline: PipelineResource) -> dict[str, str]:
-    """What the metadata says where the source has no news; nothing where it has."""
+    """The metadata of a source without news; empty for one with news."""
     source = pipeline.settings.source
     return {} if "news" in provided(pipeline.settings) else {"news": f"{source} has none: decided without"}
 
 
 class DecisionReport:
-    """Rows made and withheld over the sessions of a run, and what the warehouse said to them."""
+    """Rows made and withheld over the sessions of a run, with the write result, for the asset's metadata."""
 
     def __init__(self, table: DecisionTable, schema: Mapping[str, Any]) -> None:
         self._table = table
@@ -86,14 +86,14 @@ class DecisionReport:
         self._written = WriteResult(0, 0, 0)
 
     def add(self, decisions: pl.DataFrame, rows: pl.DataFrame, written: WriteResult, withheld: pl.DataFrame) -> None:
-        """Count what one session's decisions came to: each has a row in ``rows`` or in ``withheld``."""
+        """Add one session's decisions: each has a row in ``rows`` or in ``withheld``."""
         self._due += decisions.height
         self._rows = pl.concat([self._rows, rows])
         self._written += written
         self._withheld = pl.concat([self._withheld, withheld])
 
     def report(self, context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dict[str, Any]:
-        """What the asset reports, of each partition and of the run."""
+        """Adds the metadata of each partition, and returns that of the run."""
         partition_metadata(context, pipeline, self._table, self._rows, "as_of")
         return {
             "due": self._due,
@@ -105,16 +105,16 @@ class DecisionReport:
         }
 
     def count(self, condition: pl.Expr) -> int:
-        """Of how many rows a condition is true."""
+        """The number of rows made that satisfy a condition."""
         return self._rows.filter(condition).height
 
     def counts(self, column: str) -> dg.TableMetadataValue:
-        """How often each value of a column was made."""
+        """How often each value of a column occurs in the rows made."""
         return counted(self._rows, column)
 
 
 def alike(withheld: pl.DataFrame) -> pl.DataFrame:
-    """``withheld`` with one reason for those that differ in their numbers only: the newest's, and how many others."""
+    """``withheld`` with one reason for those that differ only in numbers: the newest's, and the number of others."""
     kind = pl.col("reason").str.replace_all(r"\d+", "n")
     newest = pl.col("reason").sort_by("as_of", "symbol").last().over(kind)
     others = pl.col("reason").n_unique().over(kind) - 1

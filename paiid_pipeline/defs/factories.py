@@ -1,4 +1,4 @@
-"""What every asset of the pipeline declares, in one place: partitions, owners, kinds, tags, freshness."""
+"""What every partitioned asset declares: partitions, owners, kinds, tags, freshness, metadata by partition."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -24,7 +24,7 @@ def partitioned(
     cadence: CacheKind,
     pool: str | None = None,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """The decorator of an asset of the path: any range of its partitions is one run, refreshed at a cadence."""
+    """The decorator of a partitioned asset: any range of its partitions is one run, refreshed at a cadence."""
     return dg.asset(
         group_name=group,
         partitions_def=partitions,
@@ -39,7 +39,7 @@ def partitioned(
 
 
 def freshness(cadence: timedelta) -> dg.FreshnessPolicy:
-    """Late after four missed refreshes; on an exchange that closes, judged inside its usual hours only."""
+    """Stale after four missed refreshes; on an exchange that closes, evaluated in its usual hours only."""
     window = max(cadence * 4, timedelta(minutes=5))
     calendar = UNIVERSE.calendar
     if calendar.name == "24/7":
@@ -55,7 +55,7 @@ def freshness(cadence: timedelta) -> dg.FreshnessPolicy:
 def partition_metadata(
     context: dg.AssetExecutionContext, pipeline: PipelineResource, table: str, rows: pl.DataFrame, moment: str
 ) -> None:
-    """Report the columns of what was made, and of each partition what it holds now and how much this run gave it.
+    """Add the column schema, and for each partition its stored rows and the number of rows of this run.
 
     ``rows`` is what the run made; ``moment`` places a row in a partition.
     """
@@ -76,7 +76,7 @@ def partition_metadata(
 
 
 def _stored(keys: Sequence[str], pipeline: PipelineResource, table: str) -> dict[str, pl.DataFrame]:
-    """What the warehouse holds of each partition: rows, first, last a symbol."""
+    """By partition key, what the warehouse holds: rows, first and last moment by symbol."""
     days = sorted({dimensions(key)[0] for key in keys})
     calendar = pipeline.calendar
     after = [calendar.sessions(day + timedelta(days=1), day + timedelta(days=14))[0].day for day in days]

@@ -1,4 +1,4 @@
-"""Which sessions have been missed: a machine that slept over a close has that session's last decisions to make."""
+"""Missed sessions: those with decisions due but not made, as when the machine was suspended over a close."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
@@ -11,9 +11,9 @@ from paiid_pipeline.sources import provided
 from paiid_pipeline.trading_calendar import HORIZONS, Horizon, TradingCalendar
 
 SINCE_TAG = "paiid/since"
-"""On a run that catches up: the first session that it makes again."""
+"""On a catch-up run: the first session that it covers."""
 MOST_SESSIONS = 5
-"""How many sessions back, the newest included, a refresh looks for what was missed; before that, a backfill does."""
+"""How many sessions back, the newest included, a refresh looks for missed ones; older ones need a backfill."""
 
 
 def missed_since(pipeline: PipelineResource) -> date | None:
@@ -45,14 +45,14 @@ def first_undecided(
 
 
 def looked_at(instance: dg.DagsterInstance, job_name: str, since: date) -> bool:
-    """Whether a run of a job has made everything since a session: what is still undecided is withheld."""
+    """Whether a catch-up run since a session has succeeded: what is still undecided is withheld."""
     statuses = [dg.DagsterRunStatus.SUCCESS]
     wanted = dg.RunsFilter(job_name=job_name, tags={SINCE_TAG: since.isoformat()}, statuses=statuses)
     return instance.get_runs_count(wanted) > 0
 
 
 def inputs_lacking(instance: dg.DagsterInstance, pipeline: PipelineResource) -> str | None:
-    """What the decisions of the session that closed last still wait for, in words; None where all is there.
+    """The input that the decisions of the last closed session still lack, as a message; None if none.
 
     A decision made before its inputs would be withheld, or made without news that a refresh is about to bring.
     """

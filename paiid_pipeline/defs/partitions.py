@@ -62,7 +62,7 @@ def _zone(sessions: Sequence[Session], calendar: TradingCalendar) -> ZoneInfo:
 
 
 def _closed(sessions: Set[date], first: date, last: date, zone: ZoneInfo) -> list[str | datetime]:
-    """What is no session: whole weekdays as cron strings, other days as local midnights."""
+    """Days without a session: whole weekdays as cron strings, other days as local midnights."""
     days = [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
     never = set(range(1, 8)) - {day.isoweekday() for day in sessions}
     single = [day for day in days if day not in sessions and day.isoweekday() not in never]
@@ -80,7 +80,7 @@ DATE_BY_SEGMENT = dg.MultiPartitionsDefinition({"date": DATE, "segment": SEGMENT
 
 @dataclass(frozen=True)
 class PartitionSlice:
-    """What one run is about: session dates, and symbols of the selected segments."""
+    """The partitions of one run: session dates, and symbols of the selected segments."""
 
     days: tuple[date, ...]
     symbols: tuple[str, ...]

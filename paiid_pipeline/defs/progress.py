@@ -1,4 +1,4 @@
-"""A logger that tells a person how a run gets on, a line an asset."""
+"""A logger that prints the progress of a run to the terminal."""
 
 import logging
 import sys
@@ -7,7 +7,7 @@ import dagster as dg
 
 
 class _Lines(logging.Handler):
-    """Prints what an asset says, what was made and what failed; checks only where they fail."""
+    """Prints the messages, start, end and failure of each asset; checks only if they fail."""
 
     def emit(self, record: logging.LogRecord) -> None:
         meta = getattr(record, "dagster_meta", None) or {}

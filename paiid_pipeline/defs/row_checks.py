@@ -1,4 +1,4 @@
-"""From the rules of a table to the check of the asset that writes it."""
+"""The check of an asset by the rules of its table's rows."""
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
@@ -27,8 +27,8 @@ def rules_check(
 ) -> dg.AssetChecksDefinition:
     """A check of the rows of the partitions just made; ``moment`` places a row in one.
 
-    A row that breaks a rule is a warning: whoever decides has withheld what rests on it, and the rest goes on. What
-    is wrong with the table blocks: a column that is missing and, where ``nothing`` is true, a run without any row.
+    A row that breaks a rule is a warning: decisions on it are withheld, and all others are made. Errors of the whole
+    table block: a missing column and, where ``nothing`` is true, a run without any row.
     """
 
     @dg.asset_check(  # type: ignore[arg-type]  # it also takes what yields evaluations
@@ -55,10 +55,10 @@ def rules_check(
 def evaluated(
     context: dg.AssetCheckExecutionContext, asset: dg.AssetKey, check: str, results: Mapping[str, dg.AssetCheckResult]
 ) -> Evaluations:
-    """What a blocking check came to, of each partition.
+    """The evaluations of a blocking check, one a partition.
 
     Dagster plans a check of a run over a range once a partition, but would record what the check returns once, of
-    no partition: each planned one would read "skipped", for ever.
+    no partition: each planned one would stay "skipped".
     """
     made = _materializations(context.instance, asset, list(results))
     for key, result in results.items():

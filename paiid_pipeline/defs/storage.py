@@ -31,10 +31,10 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         return cls(pg_url_from_config(config_value), inst_data)
 
 
-def forget_checks(instance: dg.DagsterInstance, before: datetime) -> int:
-    """Delete the results of checks from before a moment, but for the newest of each partition; how many.
+def delete_check_results(instance: dg.DagsterInstance, before: datetime) -> int:
+    """Delete check results from before a moment, except the newest of each partition; returns their number.
 
-    Dagster keeps them when it deletes their run, at 2 KB each.
+    Dagster keeps them, at 2 KB each, when it deletes their run.
     """
     storage = instance.event_log_storage
     if not isinstance(storage, SqlEventLogStorage):

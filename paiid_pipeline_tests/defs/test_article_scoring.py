@@ -138,7 +138,7 @@ def test_a_member_that_fails_while_scoring_is_counted_with_its_reason(
     scored = world.rows("article_sentiment", where="model = 'ensemble'")
     why = "finbert failed on a batch: RuntimeError: out of memory: 3 of 2 GB"
     assert json_of(reported["failed members"]) == {"finbert": {"reason": why, "texts": len(scored)}}
-    assert f"finbert was not heard of {len(scored)} texts: {why}" in capfd.readouterr().out
+    assert f"finbert failed on {len(scored)} texts: {why}" in capfd.readouterr().out
     assert flags(reported)["missing:finbert"] == len(scored)
 
 

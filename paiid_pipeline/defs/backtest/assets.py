@@ -1,4 +1,4 @@
-"""What trading the stored signals would have earned."""
+"""The weekly backtest of the stored daily signals."""
 
 from datetime import datetime, timedelta
 
@@ -19,18 +19,18 @@ from paiid_pipeline.technicals.adjustment import owned
 from paiid_pipeline.trading_calendar import TIMEFRAME
 
 ROUNDING = 1e-9
-"""How far the equity may be from the sum of what the symbols earned."""
+"""The tolerance of the difference between equity and the sum of the symbols' profits and losses."""
 
 
 class BacktestConfig(dg.Config):
     """Which signals to trade, and what trading costs."""
 
     engine: str = "rules"
-    commission_bp: list[float] = Field(default=[0.0, 5.0, 10.0], description="A side; one set of accounts each.")
-    slippage_bp: float = Field(default=1.0, description="A side, on top of every commission.")
-    borrow_rate: float = Field(default=0.01, description="A year, on the value of short positions.")
+    commission_bp: list[float] = Field(default=[0.0, 5.0, 10.0], description="Per side; one set of accounts each.")
+    slippage_bp: float = Field(default=1.0, description="Per side, on top of every commission.")
+    borrow_rate: float = Field(default=0.01, description="Per year, on the value of short positions.")
     trials_elsewhere: int = Field(
-        default=0, description="Variants tried that left no signals here, for the deflated Sharpe ratio."
+        default=0, description="Variants tried without stored signals, for the deflated Sharpe ratio."
     )
 
 
@@ -47,16 +47,16 @@ class BacktestConfig(dg.Config):
             "accounts_add_up",
             asset="backtest",
             blocking=True,
-            description="Equity is finite, and is the sum of what each symbol earned.",
+            description="Equity is finite, and equals the sum of the symbols' profits and losses.",
         )
     ],
 )
 def backtest_asset(config: BacktestConfig, pipeline: PipelineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """The daily signals traded at the next open, against buy and hold, momentum and random signals.
 
-    Costs a side, slippage and borrow are paid; prices are adjusted for splits and dividends. The universe is
-    what was decided on then, whether or not it is followed today: a symbol counts from its first decision
-    on, and leaves at its last close. Every model version that has stored signals counts as a trial.
+    Net of commission, slippage and borrow; prices are adjusted for splits and dividends. The universe is that of
+    the decisions, without survivorship bias: a symbol enters at its first decision and leaves at its last
+    close. Every model version that has stored signals counts as a trial.
     """
     warehouse, now = pipeline.warehouse, pipeline.clock.now()
     stored = warehouse.signals.read(None, "daily", EPOCH, now)
@@ -101,12 +101,12 @@ backtest_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets(backtest_asset),
     executor_def=dg.in_process_executor,
     tags={"dagster/max_runtime": "900"},
-    description="Trades the stored daily signals anew.",
+    description="Backtests the stored daily signals.",
 )
 backtest_schedule = dg.ScheduleDefinition(
     job=backtest_job,
     cron_schedule="0 6 * * 6",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every Saturday: how the signals have done.",
+    description="Every Saturday: backtests the stored daily signals.",
 )

@@ -14,7 +14,7 @@ def market_bars(context: dg.AssetExecutionContext, pipeline: PipelineResource) -
 
     A partition holds the bars of its session, and fetches whatever the warehouse still lacks of the
     history that the session's decisions may use. Bitemporal: a restated bar is a new row with its own
-    `known_at`. What the vendor sent and we refused is in `quarantine`.
+    `known_at`. Rejected records are in `quarantine`.
     """
     part = selected_slice(context)
     ingestion = pipeline.ingestion
@@ -40,7 +40,7 @@ def news_articles(context: dg.AssetExecutionContext, pipeline: PipelineResource)
 
 
 def _fail_if_nothing_came(got: IngestionResult) -> None:
-    """A source that answered nothing at all is a failed run, not an empty one."""
+    """Raises dg.Failure where no request was answered: that is a failed run, not an empty one."""
     if got.failed:
         raise dg.Failure(
             "the source answered nothing: " + "; ".join(sorted(set(got.errors))[:5]), metadata=_report(got)

@@ -1,4 +1,4 @@
-"""Signal models: what they learn from, their training and its gate, and whether the champion still fits."""
+"""The signal models: training data, training and gate, drift of the champion, and the sensor that retrains."""
 
 import json
 from datetime import datetime, timedelta
@@ -29,35 +29,35 @@ from paiid_pipeline.quality import rows as quality
 from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 
 COOLDOWN = timedelta(days=7)
-"""After a retraining was asked for, none is for so long, whatever drifts."""
+"""The least time between two requests for a retraining."""
 _TAGS = {"layer": "model", "cadence": "on_drift"}
 _LONGEST = "14400"
 _NONE = "no signal model of this horizon is installed"
 
 
-class Labelled(dg.Config):
-    """Which decisions, and what counts as their outcome."""
+class LabelConfig(dg.Config):
+    """Which decisions are labelled, and the barriers of the label."""
 
     horizon: str = Field(default="daily", description="daily or intraday.")
-    bars: int = Field(default=5, ge=1, description="For so many bars the barriers stand, and the forward return runs.")
-    upper: float = Field(default=2.0, gt=0, description="Upper barrier, in volatilities of the decision.")
-    lower: float = Field(default=2.0, gt=0, description="Lower barrier, likewise.")
+    bars: int = Field(default=5, ge=1, description="Bars to the vertical barrier, and of the forward return.")
+    upper: float = Field(default=2.0, gt=0, description="Upper barrier, in units of the volatility at the decision.")
+    lower: float = Field(default=2.0, gt=0, description="Lower barrier, in the same units.")
 
 
-class Learning(dg.Config):
+class SignalTrainingConfig(dg.Config):
     """How models are trained and compared."""
 
-    folds: int = Field(default=4, ge=1, description="Spans of time that are tested one after the other.")
-    embargo_days: float = Field(default=1.0, ge=0, description="Between the last outcome learnt from and a test.")
+    folds: int = Field(default=4, ge=1, description="Test folds of the walk-forward, in time order.")
+    embargo_days: float = Field(default=1.0, ge=0, description="Between the last training label and a test fold.")
     seed: int = 0
     threads: int = Field(default=1, ge=1)
-    commission_bp: list[float] = Field(default=[0.0, 5.0, 10.0], description="A side; the middle one decides.")
-    slippage_bp: float = Field(default=1.0, description="A side, on top of every commission.")
-    audited: int = Field(default=6, ge=1, description="At so many decision times every feature is made again.")
+    commission_bp: list[float] = Field(default=[0.0, 5.0, 10.0], description="Per side; the gate uses the middle one.")
+    slippage_bp: float = Field(default=1.0, description="Per side, on top of every commission.")
+    audited: int = Field(default=6, ge=1, description="Decision times at which all features are recomputed.")
 
 
-class Watching(dg.Config):
-    """Which decisions are recent, and from where on the champion is trained again."""
+class DriftConfig(dg.Config):
+    """The window of recent decisions, and the limits beyond which models are retrained."""
 
     horizon: str = Field(default="daily", description="Of the champion: daily or intraday.")
     days: float = Field(default=30.0, gt=0)
@@ -75,11 +75,11 @@ class Watching(dg.Config):
     kinds={"polars", "parquet"},
     tags=_TAGS,
 )
-def signal_dataset(config: Labelled, pipeline: PipelineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """Features as they were known at each stored decision, and what came of it: hashed, as Parquet.
+def signal_dataset(config: LabelConfig, pipeline: PipelineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Features as known at each stored decision, with triple-barrier labels and forward returns: hashed, as Parquet.
 
-    An outcome is which barrier the price met first after the next open, and the return from that open; only
-    decisions whose outcome is known by now are in it.
+    The label is the barrier that the price meets first after the next open, and the return runs from that open;
+    only decisions whose outcome is known by now are included.
     """
     horizon = _horizon(config.horizon)
     barriers = Barriers(config.bars, config.upper, config.lower)
@@ -141,19 +141,19 @@ def signal_dataset_is_point_in_time(pipeline: PipelineResource) -> dg.AssetCheck
             "promotion",
             asset="signal_model",
             blocking=True,
-            description="Better than the rules, the champion and whatever knows nothing, beyond noise and after all "
-            "trials, and no feature looks ahead. What passes is in use at once; what does not is kept, and nothing "
-            "changes: that is no failure of the run.",
+            description="Significantly better than the rules, the champion and uninformed baselines, corrected for the "
+            "number of trials, and no feature looks ahead. A version that passes is deployed at once; one that fails "
+            "stays registered, and the run succeeds.",
         )
     ],
 )
 def signal_model(
-    context: dg.AssetExecutionContext, config: Learning, pipeline: PipelineResource
+    context: dg.AssetExecutionContext, config: SignalTrainingConfig, pipeline: PipelineResource
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Random forest, boosted trees and a neural network, tuned inside walk-forward; the best, signed and registered.
 
-    Settings are chosen on training rows alone, with purge and embargo. What is measured is what was said of
-    decisions that nothing had been learnt from, and what trading it would have earned net of costs.
+    Hyperparameters are chosen on training rows alone, with purge and embargo. Forecasts are evaluated out of sample,
+    and backtested net of costs.
     """
     now, say = pipeline.clock.now(), context.log.info
     plan = TrainingConfig(
@@ -221,13 +221,13 @@ def _reported(trained: TrainedSignalModel) -> dict[str, Any]:
             "within_limits",
             asset="signal_drift",
             blocking=True,
-            description="Few features have drifted from what the champion learnt, and it is as sure as it is right. "
-            "Beyond the limits a sensor asks for a new training.",
+            description="Feature drift from the champion's training data and its calibration error are within limits. "
+            "Beyond them a sensor requests a retraining.",
         )
     ],
 )
-def signal_drift(config: Watching, pipeline: PipelineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """Recent decisions against those that the champion among the signal models learnt from: PSI, KS, calibration."""
+def signal_drift(config: DriftConfig, pipeline: PipelineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """Drift of recent decisions from the champion's training data: PSI and KS by feature, and calibration error."""
     limits = DriftLimits(config.psi, config.ks, config.share, config.ece, config.decisions)
     installed, now = open_installed(pipeline.settings), pipeline.clock.now()
     horizon, recent = _horizon(config.horizon), timedelta(days=config.days)
@@ -268,21 +268,21 @@ signal_training_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets(signal_dataset, signal_model),
     executor_def=dg.in_process_executor,
     tags={CADENCE_TAG: "signal_training", "dagster/max_runtime": _LONGEST},
-    description="The dataset of all decisions so far, signal models trained on it, and whether the best is used.",
+    description="The dataset of all decisions so far, signal models trained on it, and their gate.",
 )
 signal_drift_job = dg.define_asset_job(
     "signal_drift_job",
     selection=dg.AssetSelection.assets(signal_drift),
     executor_def=dg.in_process_executor,
     tags={CADENCE_TAG: "signal_drift", "dagster/max_runtime": "900"},
-    description="Whether the champion among the signal models still fits.",
+    description="Drift of the champion among the signal models.",
 )
 signal_drift_schedule = dg.ScheduleDefinition(
     job=signal_drift_job,
     cron_schedule="30 5 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every day: whether the champion among the signal models still fits.",
+    description="Every day: drift of the champion among the signal models.",
 )
 
 
@@ -290,7 +290,7 @@ signal_drift_schedule = dg.ScheduleDefinition(
     job=signal_training_job,
     minimum_interval_seconds=300,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description=f"Trains anew when signal_drift is beyond its limits, at most every {COOLDOWN.days} days.",
+    description=f"Requests a retraining when signal_drift is beyond its limits, at most every {COOLDOWN.days} days.",
 )
 def signal_retraining(
     context: dg.SensorEvaluationContext, pipeline: PipelineResource

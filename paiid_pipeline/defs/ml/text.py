@@ -1,4 +1,4 @@
-"""Our own model of sentiment and the ensemble, trained by hand: nothing here runs by itself."""
+"""The sentiment models: labelled texts, fine-tuned encoder, ensemble weights, and their gates; started manually."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,26 +22,25 @@ from paiid_pipeline.quality import rows as quality
 
 _TAGS = {"layer": "model", "cadence": "manual"}
 _LONGEST = "43200"
-"""Seconds: the whole recipe takes hours on two cores, and goes on where it was when it is started again."""
+"""Seconds: a training takes hours on two cores; when it is started again, it resumes from its checkpoint."""
 
 
-class Training(dg.Config):
-    """What to train from, and how long."""
+class TextTrainingConfig(dg.Config):
+    """Base encoder, seed and epochs."""
 
     base: str | None = Field(
         default=None, description="A folder or hub name of an encoder; by default the installed MiniLM-L6."
     )
     seed: int = 0
-    epochs: int | None = Field(default=None, ge=1, description="Of each training; by default the recipe's.")
+    epochs: int | None = Field(default=None, ge=1, description="Of each training stage; by default the recipe's.")
 
 
 @dg.asset(group_name="models", owners=OWNERS, kinds={"polars", "parquet"}, tags=_TAGS)
 def sentiment_dataset(pipeline: PipelineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """Labelled texts of all sources in the data folder: prepared, without doubles, grouped before any split, hashed.
+    """Labelled texts of all sources in the data folder: normalised, deduplicated, grouped before any split, hashed.
 
-    Texts are normalised and personal data is masked before anything is kept. Near-duplicates share a group,
-    and a group a fold; fold 0 is held out of every training. News without labels is kept beside them, for
-    the training to learn from as well.
+    Personal data is masked before anything is stored. Near-duplicates share a group, and a group a fold; fold 0
+    is held out of every training. Unlabelled news is stored beside them, for pseudo-labels.
     """
     try:
         texts = make_texts(pipeline.settings.data_dir)
@@ -67,11 +66,11 @@ def sentiment_dataset(pipeline: PipelineResource) -> dg.MaterializeResult:  # ty
 
 @dg.asset(group_name="models", deps=[sentiment_dataset], owners=OWNERS, kinds={"pytorch", "onnx", "mlflow"}, tags=_TAGS)
 def custom_bert(
-    context: dg.AssetExecutionContext, config: Training, pipeline: PipelineResource
+    context: dg.AssetExecutionContext, config: TextTrainingConfig, pipeline: PipelineResource
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """Our own model: an encoder fine-tuned on all but the held-out fold, in int8, signed and registered.
+    """An encoder fine-tuned on all but the held-out fold, quantised to int8, signed and registered.
 
-    Killed and started again with the same configuration and dataset, it goes on from its checkpoint.
+    An interrupted training resumes from its checkpoint when started with the same configuration and dataset.
     """
     choice = Choice(config.base, config.seed, config.epochs)
     try:
@@ -84,9 +83,9 @@ def custom_bert(
 
 @dg.asset(group_name="models", deps=[custom_bert], owners=OWNERS, kinds={"mlflow"}, tags=_TAGS)
 def sentiment_ensemble(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    """Weights and temperature of the installed members, fitted on validation rows and compared with the seed's.
+    """Weights and temperature of the installed members, fitted on validation rows and compared with the default's.
 
-    The members are the champions: a custom BERT that its gate turned back is not blended.
+    The members are the champions: a custom BERT that failed its gate has no weight.
     """
     try:
         made = fit_ensemble(load_texts(pipeline.store.texts).labelled, pipeline.store, context.log.info)
@@ -106,14 +105,14 @@ def sentiment_dataset_is_sound(pipeline: PipelineResource) -> dg.AssetCheckResul
 
 
 def promotion(asset: dg.AssetsDefinition, model: str) -> dg.AssetChecksDefinition:
-    """The gate of the newest version: passed, it is the champion and is installed; failed, nothing changes."""
+    """The gate of the newest version: passed, it becomes the champion and is installed; failed, nothing changes."""
 
     @dg.asset_check(
         asset=asset,
         name="promotion",
         blocking=True,
-        description="Better on held-out rows, beyond noise, than the champion, VADER and the commonest label. "
-        "A version that passes is in use at once; one that does not is kept, and the champion stays.",
+        description="Significantly better on held-out rows than the champion, VADER and the majority class. "
+        "A version that passes is deployed at once; one that fails stays registered, and the champion in use.",
     )
     def gate(context: dg.AssetCheckExecutionContext, pipeline: PipelineResource) -> dg.AssetCheckResult:
         store = pipeline.store
@@ -141,7 +140,7 @@ sentiment_training_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets(sentiment_dataset, custom_bert, sentiment_ensemble),
     executor_def=dg.in_process_executor,
     tags={CADENCE_TAG: "sentiment_training", "dagster/max_runtime": _LONGEST},
-    description="By hand: the dataset, our own model, the ensemble, and whether they are used.",
+    description="Manual: labelled texts, fine-tuned encoder, ensemble weights, and the gates of both models.",
 )
 
 

@@ -10,13 +10,13 @@ from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.defs.cadence import ACTIVE
 from paiid_pipeline.defs.factories import OWNERS
 from paiid_pipeline.defs.resources import PipelineResource
-from paiid_pipeline.defs.storage import forget_checks
+from paiid_pipeline.defs.storage import delete_check_results
 
 KEPT = timedelta(days=3)
 KEPT_FAILED = timedelta(days=30)
-"""How long Dagster remembers runs: an event log has no retention of its own, and grows by about 30 KB a run."""
+"""How long Dagster keeps runs: an event log has no retention of its own, and grows by about 30 KB a run."""
 BATCH = 1000
-"""Most runs looked at each time, at about 20 ms each; an hour brings about a hundred."""
+"""Runs examined at most each time, at about 20 ms each; an hour adds about a hundred."""
 PAGE = 500
 
 KEPT_TAG = "paiid/kept"
@@ -27,10 +27,10 @@ _FAILED = [dg.DagsterRunStatus.FAILURE]
 
 @dg.asset(group_name="operations", owners=OWNERS, kinds={"dagster"}, tags={"layer": "operations"})
 def retention(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
-    """Forgets Dagster runs after 3 days, failed ones after 30; the warehouse keeps all it knows.
+    """Deletes Dagster runs after 3 days, failed ones after 30; the warehouse is not touched.
 
-    The newest run of each partition of each asset stays, with its report: what was made is never shown as
-    missing. Results of checks are forgotten after 3 days too, but for the newest of each partition.
+    The newest run of each partition of each asset is kept, so that no materialized partition is shown as
+    missing. Check results are deleted after 3 days too, except the newest of each partition.
     """
     instance, now = context.instance, SystemClock().now()
     newest = _newest_materializations(instance)
@@ -48,13 +48,13 @@ def retention(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
             "runs deleted": deleted,
             "runs kept as the newest of a partition": kept,
             "perhaps more to delete": len(old) == BATCH,
-            "results of checks deleted": forget_checks(instance, now - KEPT),
+            "results of checks deleted": delete_check_results(instance, now - KEPT),
         }
     )
 
 
 def _old_runs(instance: dg.DagsterInstance, now: datetime) -> Iterator[dg.DagsterRun]:
-    """Ended runs whose time is over, oldest first; what is kept longer never hides what comes after it."""
+    """Ended runs past their retention, oldest first; runs tagged as kept are skipped."""
     ended = [status for status in _ENDED if status not in _FAILED]
     for statuses, age in ((ended, KEPT), (_FAILED, KEPT_FAILED)):
         wanted = dg.RunsFilter(statuses=statuses, created_before=now - age)
@@ -87,7 +87,7 @@ def _made(instance: dg.DagsterInstance, run_id: str, materializations: set[int])
 
 @dg.asset(group_name="operations", owners=OWNERS, kinds={"postgres"}, tags={"layer": "operations"})
 def months_ahead(pipeline: PipelineResource) -> dg.MaterializeResult[None]:
-    """The tables' partitions of this month and the next, made before the first row that needs them."""
+    """The tables' partitions of this month and the next, created before the first row that needs them."""
     now = pipeline.clock.now()
     pipeline.warehouse.ensure_partitions(now)
     return dg.MaterializeResult(metadata={"made for": f"the month of {now:%Y-%m-%d} and the next"})
@@ -98,12 +98,12 @@ retention_job = dg.define_asset_job(
     selection=[retention, months_ahead],
     executor_def=dg.in_process_executor,
     tags={"dagster/max_runtime": "900"},
-    description="Every hour: forgets old runs, and makes next month's partitions of the tables.",
+    description="Every hour: deletes old runs, and creates next month's partitions of the tables.",
 )
 retention_schedule = dg.ScheduleDefinition(
     job=retention_job,
     cron_schedule="10 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every hour: forgets old runs, and makes next month's partitions of the tables.",
+    description="Every hour: deletes old runs, and creates next month's partitions of the tables.",
 )

@@ -29,11 +29,11 @@ from paiid_pipeline.sentiment.base import Failure
 def article_sentiment(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult[None]:
     """One score per article, symbol and model: probabilities of negative, neutral and positive.
 
-    Models are the members that are installed, and the ensemble of them; a member that is missing is named in
-    the ensemble's flags, and why one failed while it scored stands in the metadata and the log. Scores every
-    version of an article that this version of the ensemble has not scored, published within the partition or the
-    look-back before it, and ends the score for a symbol that a newer version has dropped. A score becomes
-    known when its article does, or when it was made if a decision has been taken without it.
+    Models are the installed members and their ensemble. The ensemble's flags name missing members; metadata and log
+    give the errors of members that failed. Scores every version of an article that this version of the ensemble has
+    not scored, published within the partition or the look-back before it, and ends the score for a symbol that a
+    newer version has dropped. A score is known as of its article, or as of its computation if a decision was
+    made without it.
     """
     days = selected_slice(context).days
     start, end = pipeline.news_window(days[0])[0], pipeline.news_window(days[-1])[1]
@@ -43,7 +43,7 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: PipelineResou
     failed: dict[str, Failure] = {}
     scores = analyzer.score_articles(news, failed, followed=followed)
     for member, failure in failed.items():
-        context.log.warning(f"{member} was not heard of {failure.texts} texts: {failure.reason}")
+        context.log.warning(f"{member} failed on {failure.texts} texts: {failure.reason}")
     now, live, lookback = pipeline.clock.now(), pipeline.clock.real_time, pipeline.settings.news_lookback
     written = pipeline.warehouse.article_sentiment.write(scores, now, live=live, lookback=lookback)
     dropped = pipeline.warehouse.article_sentiment.end_dropped(start, end, now, live=live, lookback=lookback)
@@ -64,7 +64,7 @@ def article_sentiment(context: dg.AssetExecutionContext, pipeline: PipelineResou
 
 
 def _write_standings(pipeline: PipelineResource, symbols: list[str], start: datetime, end: datetime) -> None:
-    """Say of the articles on some symbols published in [start, end) whether they count now."""
+    """Store whether the articles on some symbols, published in [start, end), count in the aggregate now."""
     lookback, now = pipeline.settings.news_lookback, pipeline.clock.now()
     scores = pipeline.warehouse.article_sentiment.read(symbols, SentimentAnalyzer.model, start - lookback, end, now)
     standings = standings_now(scores, SentimentAnalyzer.model, now, lookback)
@@ -80,8 +80,8 @@ def symbol_sentiment(
     """The decayed mean of the scores known at each decision time, per symbol.
 
     Weights halve with the age of the article and grow with confidence. A symbol without articles has a
-    row with `article_count` 0 and no score. A decision whose look-back the source has not been asked about, up to
-    35 minutes before it, is withheld and counted; with a source that has no news, every decision goes on without.
+    row with `article_count` 0 and no score. A decision whose news look-back was not requested from the source, up to 35
+    minutes before it, is withheld and counted; with a source that has no news, every decision is made without.
     """
     warehouse, settings = pipeline.warehouse, pipeline.settings
     made = DecisionReport("symbol_sentiment", SYMBOL_SENTIMENT)

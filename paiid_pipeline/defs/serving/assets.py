@@ -17,8 +17,8 @@ from paiid_pipeline.serving.hot_results import KINDS, envelopes
 Kind = StrEnum(f"one of {', '.join(KINDS)}", [(kind, kind) for kind in KINDS])  # type: ignore[misc]
 
 
-class Publish(dg.Config):
-    """What to publish."""
+class PublishConfig(dg.Config):
+    """Which kinds of hot results to publish."""
 
     kinds: list[Kind] = Field(default=list[Any](KINDS), min_length=1, description="Which hot results; by default all.")
 
@@ -35,14 +35,14 @@ class Publish(dg.Config):
     cadence="market",
 )
 def hot_results(
-    context: dg.AssetExecutionContext, config: Publish, pipeline: PipelineResource
+    context: dg.AssetExecutionContext, config: PublishConfig, pipeline: PipelineResource
 ) -> dg.MaterializeResult[None]:
     """The newest price, signals, sentiment and articles of each symbol, as bytes in Redis.
 
-    Keys are `{market|signals|sentiment|news}:v1:{SYMBOL}`; each value says until when it is fresh: for its TTL, and no
-    longer than what it rests on holds (a signal until the next one is due and made, all else until the source was
-    asked). Always publishes what is newest now, whichever partition is being made, so that a backfill of the past
-    cannot overwrite the present.
+    Keys are `{market|signals|sentiment|news}:v1:{SYMBOL}`; each value carries the end of its freshness: its TTL, and no
+    longer than its source data is valid (a signal until the next one is due and made, all else from the time of the
+    last request to the source). Always publishes the newest data, whichever partition is materialized, so that a
+    backfill of the past cannot overwrite the present.
     """
     symbols, now = selected_slice(context).symbols, pipeline.clock.now()
     counts: dict[str, int] = {}

@@ -13,13 +13,13 @@ from paiid_pipeline.defs.serving.assets import hot_results
 from paiid_pipeline.settings import TTL, CacheKind
 
 LATE = 4
-"""TTLs after which what a key rests on is late."""
+"""The age of a key's source data, in TTLs, beyond which the check warns."""
 
 
 @dg.asset_check(asset=hot_results, name="readable_keys", blocking=True, partitions_def=DATE_BY_SEGMENT)  # type: ignore[arg-type]
 def hot_results_are_readable(context: dg.AssetCheckExecutionContext, pipeline: PipelineResource) -> Evaluations:
-    """Every key reads back as an envelope of its own symbol, dated no later than now; a warning where what it rests on
-    is older than four TTLs in session: the source, or what comes after it, has stopped."""
+    """Every key reads back as an envelope of its own symbol, dated no later than now; a warning in session where its
+    source data is older than four TTLs: the source, or a step after it, has stopped."""
     now = pipeline.clock.now()
     segments = {key: dimensions(key)[1] or "" for key in partition_keys(context)}
     found = {segment: _readable(pipeline, UNIVERSE.members([segment]), now) for segment in set(segments.values())}
@@ -53,6 +53,6 @@ def _readable(pipeline: PipelineResource, symbols: Sequence[str], now: datetime)
 
 
 def _late(kind: CacheKind, envelopes: Sequence[Envelope], now: datetime) -> list[str]:
-    """In words, how many keys of a kind rest on what is older than four TTLs, and since when; nothing where none do."""
+    """A message with the number of keys of a kind on source data older than four TTLs; empty if there are none."""
     ends = [envelope.fresh_until for envelope in envelopes if now - envelope.fresh_until > (LATE - 1) * TTL[kind]]
     return [f"{len(ends)} keys of {kind} are stale, the oldest since {min(ends):%Y-%m-%d %H:%M:%S}Z"] if ends else []

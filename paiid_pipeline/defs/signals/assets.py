@@ -38,8 +38,8 @@ def trading_signals(
     The rule engine weighs the indicators and the sentiment of the same decision time, the risk manager
     sets the position size, and the validator checks the outcome. Beside it, where a signal model is
     installed, the ML engine does the same on the predictions of that model. Append-only: a signal is never changed,
-    and the same inputs never make a second one. What cannot be decided is withheld and counted, never
-    published as HOLD; nor is what has no indicators, or no sentiment since its news were not asked for.
+    and the same inputs never make a second one. A decision on unsound inputs, without indicators, or without
+    sentiment as its news was never requested, is withheld and counted, never published as HOLD.
     """
     warehouse, generator, ml = pipeline.warehouse, pipeline.rule_engine(), pipeline.ml_engine()
     limits = generator.rulebook.limits

@@ -22,10 +22,10 @@ def technical_indicators(
 
     All on prices adjusted as of that moment.
 
-    Intraday decisions read minute bars, daily decisions daily bars, and the minutes of one that is out of
-    line; only bars known 15 s after the decision time count, and none that ended after it. A decision on
-    fewer than 250 bars, on a stale newest bar, or across what looks like a split of which the source does
-    not tell, is withheld and counted.
+    Intraday decisions read minute bars, daily decisions daily bars, and the minute bars of a suspect one; only
+    bars known 15 s after the decision time count, and none that ended after it. A decision on fewer than 250
+    bars, on a stale newest bar, or across an apparent split that the source does not report, is withheld and
+    counted.
     """
     made = DecisionReport("technical_indicators", INDICATORS)
     for decisions in pending_decisions(context, config, pipeline, "technical_indicators"):
