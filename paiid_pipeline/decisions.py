@@ -55,7 +55,7 @@ def news_window(day: date, calendar: TradingCalendar, lookback: timedelta) -> tu
     return start - lookback, calendar.day_start(after)
 
 
-def unasked(
+def with_coverage_gap(
     what: str, decisions: pl.DataFrame, gaps: pl.DataFrame, back: timedelta, patience: timedelta
 ) -> pl.DataFrame:
     """WITHHELD: the decisions for T with a gap in a source's coverage between T - back and T - patience, and why.

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paiid_pipeline.decisions import decision_grid, news_window, pending, read_range, unasked
+from paiid_pipeline.decisions import decision_grid, news_window, pending, read_range, with_coverage_gap
 from paiid_pipeline.ml.signals.engines import rule_engine
 from paiid_pipeline.schemas import DECISIONS, STORED_BARS, STORED_CORPORATE_ACTIONS, empty
 from paiid_pipeline.settings import load_settings
@@ -122,7 +122,7 @@ def test_a_decision_goes_on_only_where_every_minute_of_its_look_back_was_asked_f
         schema={"symbol": pl.String, "gap_start": rows.schema["as_of"], "gap_end": rows.schema["as_of"]},
         orient="row",
     )
-    withheld = unasked("news", rows, frame, BACK, PATIENCE)["as_of"].to_list()
+    withheld = with_coverage_gap("news", rows, frame, BACK, PATIENCE)["as_of"].to_list()
     expected = [t for t in rows["as_of"] if not _asked_minute_by_minute(covered, int((t - zero) / MINUTE))]
     assert withheld == expected
 
@@ -136,10 +136,10 @@ def test_the_reason_names_the_first_moment_that_was_not_asked_for() -> None:
         schema={"symbol": pl.String, "gap_start": moment, "gap_end": moment},
         orient="row",
     )
-    withheld = unasked("news", rows, gaps, BACK, PATIENCE)
+    withheld = with_coverage_gap("news", rows, gaps, BACK, PATIENCE)
     assert set(withheld["symbol"]) == {"TWX"}
     assert set(withheld["reason"]) == {"news not asked for since 2014-06-09 13:30:00 UTC"}
-    assert unasked("news", rows, gaps.clear(), BACK, PATIENCE).is_empty()
+    assert with_coverage_gap("news", rows, gaps.clear(), BACK, PATIENCE).is_empty()
     assert first is not None
 
 

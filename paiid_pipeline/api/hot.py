@@ -34,7 +34,7 @@ class HotRoutes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a hot request, or hand it on."""
-        asked = _asked(scope)
+        asked = _parsed(scope)
         if asked is None:
             await self._app(scope, receive, send)
             return
@@ -86,7 +86,7 @@ class HotRoutes:
         return headers | {"cache-control": f"private, max-age={max(0, lifetime)}"}
 
 
-def _asked(scope: Scope) -> tuple[CacheKind, str | None, list[str]] | None:
+def _parsed(scope: Scope) -> tuple[CacheKind, str | None, list[str]] | None:
     """The kind, and the symbol or the symbols, of a hot request; None for any other."""
     if scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
         return None

@@ -27,7 +27,7 @@ class Stored:
         document = orjson.loads(value)
         try:
             if (document["kind"], document["symbol"]) != (kind, symbol):
-                raise ValueError(f"under {kind} of {symbol} lies {document['kind']} of {document['symbol']}")
+                raise ValueError(f"the value of {kind} of {symbol} is {document['kind']} of {document['symbol']}")
             moments = (_seconds(document[name]) for name in ("published_at", "fresh_until", "expires_at"))
             return cls(value, *moments)
         except (KeyError, TypeError, AttributeError) as error:

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from paiid_pipeline.decisions import NEWS_PATIENCE, decision_grid, pending, read_range, unasked
+from paiid_pipeline.decisions import NEWS_PATIENCE, decision_grid, pending, read_range, with_coverage_gap
 from paiid_pipeline.defs.factories import partition_metadata
 from paiid_pipeline.defs.metadata import counted
 from paiid_pipeline.defs.partitions import selected_slice
@@ -66,7 +66,7 @@ def without_news(pipeline: PipelineResource, decisions: pl.DataFrame) -> pl.Data
     found = [(symbol, gap.start, gap.end) for gap in spans for symbol in gap.symbols]
     moment = DECISIONS["as_of"]
     gaps = pl.DataFrame(found, {"symbol": pl.String, "gap_start": moment, "gap_end": moment}, orient="row")
-    return unasked("news", decisions, gaps, settings.news_lookback, NEWS_PATIENCE)
+    return with_coverage_gap("news", decisions, gaps, settings.news_lookback, NEWS_PATIENCE)
 
 
 def no_news_source(pipeline: PipelineResource) -> dict[str, str]:

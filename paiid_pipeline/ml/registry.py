@@ -341,8 +341,8 @@ def _unusable(url: str, error: Exception) -> str:
         return f"{message}): check PAIID_MLFLOW_URL, and that its server runs"
     reason = str(getattr(error, "orig", None) or error).splitlines()[0]
     return (
-        f"{message}: {reason}): if its making was cut short, move {url.removeprefix(_SQLITE)} away and import or train "
-        "anew (what is installed stays in use); else give its folder room and the right owner"
+        f"{message}: {reason}): if its creation was interrupted, move {url.removeprefix(_SQLITE)} away and import or "
+        "train anew (what is installed stays in use); else give its folder room and the right owner"
     )
 
 

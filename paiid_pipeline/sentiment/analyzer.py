@@ -116,7 +116,7 @@ class SentimentAnalyzer:
         earlier article. Models are the members with a prediction and the ensemble. Articles without symbols have no
         rows, duplicate versions one set. ``failed`` as in :meth:`analyze_batch`; ``followed``: the only symbols scored.
         """
-        asked = _asked(news)
+        asked = _article_inputs(news)
         if followed is not None:
             asked = asked.filter(pl.col("symbol").is_in(list(followed)))
         results = self.analyze_batch(asked["text"].to_list(), asked["symbol"].to_list(), failed)
@@ -182,7 +182,7 @@ def _version(blend: EnsembleWeights, members: Sequence[SentimentModel]) -> str:
     return f"{blend.version}({', '.join(f'{member.name} {member.version}' for member in members)})"
 
 
-def _asked(news: pl.DataFrame) -> pl.DataFrame:
+def _article_inputs(news: pl.DataFrame) -> pl.DataFrame:
     """A row an article version and symbol: its keys, headline, text and marks."""
     versions = news.unique(["article_id", "content_hash"], keep="first", maintain_order=True)
     leads = [lead_of(h or "", s or "") for h, s in zip(versions["headline"], versions["summary"], strict=True)]

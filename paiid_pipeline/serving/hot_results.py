@@ -21,7 +21,7 @@ NEWS_SHOWN = 20
 """How far back the newest articles of a symbol reach, and how many of them are shown."""
 _MINUTE = timedelta(minutes=1)
 """The length of a minute bar: before its end there is no newer one."""
-MAKING = timedelta(seconds=30)
+PUBLICATION_DELAY = timedelta(seconds=30)
 """Longest time from the end of the decision lag to publication: a busy worker's start and run."""
 
 Row = Mapping[str, Any]
@@ -44,10 +44,10 @@ def replaced_after(feed_delay: timedelta) -> timedelta:
 
     ``valid_until`` is the next decision's time, put off by the whole minutes of the feed's delay. That decision is
     requested by the first tick of its cadence after its bars are there, waits for the decision lag, and is published
-    within ``MAKING``.
+    within ``PUBLICATION_DELAY``.
     """
     minutes, steps = (span * math.ceil(feed_delay / span) for span in (_MINUTE, INTRADAY_STEP))
-    return steps - minutes + DECISION_LAG + MAKING
+    return steps - minutes + DECISION_LAG + PUBLICATION_DELAY
 
 
 def _market(symbols: Sequence[str], warehouse: Warehouse, now: datetime, feed_delay: timedelta) -> list[Envelope]:

@@ -12,7 +12,7 @@ import pytest
 from paiid_pipeline.cache import Envelope
 from paiid_pipeline.defs.decision_assets import alike
 from paiid_pipeline.schemas import WITHHELD
-from paiid_pipeline.serving.hot_results import KINDS, MAKING, envelopes, replaced_after
+from paiid_pipeline.serving.hot_results import KINDS, PUBLICATION_DELAY, envelopes, replaced_after
 from paiid_pipeline.settings import TTL, CacheKind, load_settings
 from paiid_pipeline.trading_calendar import INTRADAY_STEP
 from paiid_pipeline.universe import DECISION_LAG
@@ -85,10 +85,10 @@ def test_a_signal_holds_until_a_pipeline_that_is_well_has_published_the_next(del
     late, decision_lag = timedelta(seconds=delay), load_settings({"PAIID_FEED_DELAY_SECONDS": str(delay)}).decision_lag
     ticks = [START + INTRADAY_STEP * step for step in range(9)]
     asked = next(tick for tick in ticks if tick - late >= START)
-    published = max(asked, START + decision_lag) + MAKING
+    published = max(asked, START + decision_lag) + PUBLICATION_DELAY
     valid_until = START + decision_lag - DECISION_LAG
     assert valid_until + replaced_after(late) >= published
-    assert replaced_after(late) <= INTRADAY_STEP + DECISION_LAG + MAKING
+    assert replaced_after(late) <= INTRADAY_STEP + DECISION_LAG + PUBLICATION_DELAY
     if late % INTRADAY_STEP == timedelta(0):
         assert valid_until + replaced_after(late) == published
 

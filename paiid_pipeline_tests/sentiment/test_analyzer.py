@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from paiid_pipeline.quality.rows import ARTICLE_SENTIMENT as RULES
@@ -16,6 +16,7 @@ from paiid_pipeline.schemas import ARTICLE_SENTIMENT, NEWS, empty
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.base import Failure, ModelError, Prediction, TextInput
 from paiid_pipeline.sentiment.ensemble import DEFAULT_WEIGHTS, select_models
+from paiid_pipeline.sentiment.text.wire_corrections import lead_of
 from paiid_pipeline.sentiment.vader import UNINFORMED, Vader, model_version
 
 AT = datetime(2014, 6, 9, 14, tzinfo=UTC)
@@ -259,6 +260,8 @@ def test_a_text_is_read_for_a_symbol_as_an_article_with_it_is(text: str, symbols
     numbers = rows.select("score", "p_negative", "p_neutral", "p_positive", "confidence").rows()
     assert numbers == [(r.score, r.p_negative, r.p_neutral, r.p_positive, r.confidence) for r in alone]
     headline, _, summary = text.strip().partition("\n")
+    # A summary that repeats its headline is the whole text.
+    assume(not summary.strip() or not summary.strip().startswith(lead_of(headline, summary).headline))
     parted = ensemble_rows(analyzer.score_articles(article("a", headline, summary, symbols)))
     assert parted["score"].to_list() == rows["score"].to_list()
 

@@ -22,7 +22,7 @@ def judge_signals(evaluation: SignalEvaluation, caught: Mapping[str, str]) -> Ga
     answers = [(False, f"refused: {name} looks ahead: {how}") for name, how in caught.items()]
     answers += [_ranks(evaluation.model), _forecasts(evaluation.model)]
     answers += [_beats(each, evaluation.trials) for each in evaluation.comparisons]
-    answers.append(_not_luck(evaluation.random_share))
+    answers.append(_beats_random(evaluation.random_share))
     answers.sort(key=lambda answer: answer[0])
     return GateResult(all(passed for passed, _ in answers), tuple(text for _, text in answers))
 
@@ -57,7 +57,7 @@ def _beats(each: Comparison, trials: int) -> tuple[bool, str]:
     )
 
 
-def _not_luck(share: float) -> tuple[bool, str]:
+def _beats_random(share: float) -> tuple[bool, str]:
     passed = share <= 1 - MIN_PROBABILITY
     if math.isnan(share):
         return False, "not better than random: it took no position"

@@ -45,8 +45,8 @@ _NEEDED: Final = {
 
 _SENTIMENT: Final = ("sentiment", "sentiment_disagreement", "heard")
 PRICES: Final = (*(name for name in FEATURES if name not in _SENTIMENT), *(f"move_{back}" for back in range(5)), "gap")
-MOOD: Final = ("mood", "mood_last", "mood_change", "posts", "posts_last")
-VARIANTS: Final = {"prices and posts": PRICES + MOOD, "prices": PRICES, "posts": MOOD}
+POST_FEATURES: Final = ("post_sentiment", "post_sentiment_last", "post_sentiment_change", "posts", "posts_last")
+VARIANTS: Final = {"prices and posts": PRICES + POST_FEATURES, "prices": PRICES, "posts": POST_FEATURES}
 
 RIDGES: Final = (10.0, 100.0, 1000.0, 5000.0)
 _FOLDS: Final = 5
@@ -80,7 +80,7 @@ def examples(bars: pl.DataFrame, posts: pl.DataFrame, score: Score) -> pl.DataFr
     texts = posts["text"].unique(maintain_order=True)
     scored = pl.DataFrame({"text": texts, "score": pl.Series(score(texts.to_list()), dtype=pl.Float64)})
     scored_posts = posts.join(scored, on="text").select("symbol", "score", posted=pl.col("created_at").dt.date())
-    return _relative(_with_mood(rows, scored_posts))
+    return _relative(_with_posts(rows, scored_posts))
 
 
 def _movements(bars: pl.DataFrame) -> pl.DataFrame:
@@ -120,21 +120,21 @@ def _movements(bars: pl.DataFrame) -> pl.DataFrame:
     return rows.filter((pl.col("coming") >= UP) | (pl.col("coming") <= DOWN)).with_columns(up=pl.col("coming") >= UP)
 
 
-def _with_mood(rows: pl.DataFrame, posts: pl.DataFrame) -> pl.DataFrame:
+def _with_posts(rows: pl.DataFrame, posts: pl.DataFrame) -> pl.DataFrame:
     """``rows`` with sentiment and number of the posts in the ``LAG`` days before, and since the last session."""
     keys = ["symbol", "day"]
     near = rows.select(*keys, "last").join(posts, on="symbol")
     near = near.filter((pl.col("posted") >= pl.col("day") - LAG) & (pl.col("posted") < pl.col("day")))
     latest = pl.col("posted") >= pl.col("last")
     aggregated = near.group_by(keys).agg(
-        mood=pl.col("score").mean(),
-        mood_last=pl.col("score").filter(latest).mean(),
+        post_sentiment=pl.col("score").mean(),
+        post_sentiment_last=pl.col("score").filter(latest).mean(),
         posts=pl.len(),
         posts_last=latest.sum(),
     )
     counts = [pl.col(name).fill_null(0).cast(pl.Float64).log1p() for name in ("posts", "posts_last")]
-    mooded = rows.join(aggregated, on=keys, how="left", maintain_order="left").with_columns(*counts)
-    return mooded.with_columns(mood_change=pl.col("mood_last") - pl.col("mood"))
+    joined = rows.join(aggregated, on=keys, how="left", maintain_order="left").with_columns(*counts)
+    return joined.with_columns(post_sentiment_change=pl.col("post_sentiment_last") - pl.col("post_sentiment"))
 
 
 def _relative(rows: pl.DataFrame) -> pl.DataFrame:

@@ -129,9 +129,7 @@ def train(
     """
     times = data.rows["as_of"].n_unique()
     if times < MIN_TRAINING_MOMENTS:
-        raise _too_few(
-            f"only {times} decision times have a known outcome, at least {MIN_TRAINING_MOMENTS} are asked for"
-        )
+        raise _too_few(f"only {times} decision times have a known outcome, at least {MIN_TRAINING_MOMENTS} are needed")
     values, labels = matrix(data.rows, data.features), (data.rows["barrier"].to_numpy() + 1).astype(np.int64)
     run = _WalkForward(data, values, labels, plan, known_from, log)
     folds = walk_forward(data.rows, plan.folds, plan.embargo, plan.least_train)
@@ -223,7 +221,7 @@ class _WalkForward:
         counts = np.bincount(self._labels[rows], minlength=len(CLASSES))
         if np.count_nonzero(counts) < 2:
             raise ValueError(
-                f"{len(rows)} rows to learn from know {np.count_nonzero(counts)} class: give more history, "
+                f"{len(rows)} training rows have {np.count_nonzero(counts)} class: give more history, "
                 "or barriers that are nearer"
             )
         # Laplace smoothing: a class absent from training is unlikely, not impossible.

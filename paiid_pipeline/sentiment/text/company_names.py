@@ -54,7 +54,7 @@ class Directory:
             found = pattern.search(text)
             if found:
                 return found.span("name")
-        bare = _bare(symbol).search(text) if _told_apart(symbol, text) else None
+        bare = _bare(symbol).search(text) if _is_distinct(symbol, text) else None
         return bare.span("name") if bare else None
 
     def knows_others(self, symbol: str) -> bool:
@@ -75,7 +75,7 @@ class Directory:
                 if not _is_listing(text, found.start(), own)
             )
             or any(
-                found[0] in self._names and _told_apart(found[0], text) and self._is_another(found[0], symbol)
+                found[0] in self._names and _is_distinct(found[0], text) and self._is_another(found[0], symbol)
                 for found in _BARE.finditer(text)
             )
             or any(all(end <= low or high <= start for low, high in own) for start, end in self._named(text))
@@ -135,7 +135,7 @@ def _key(begin: str) -> str:
     return "".join(filter(str.isalnum, begin))[:2].lower()
 
 
-def _told_apart(symbol: str, text: str) -> bool:
+def _is_distinct(symbol: str, text: str) -> bool:
     """Whether capitals alone distinguish the symbol from a word."""
     if len(symbol) == 1:
         return False

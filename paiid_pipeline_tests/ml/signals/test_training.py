@@ -123,7 +123,7 @@ def test_no_row_learns_from_an_outcome_that_was_not_known_before_the_test() -> N
 
 def test_too_little_history_is_refused_with_the_remedy() -> None:
     with pytest.raises(
-        ValueError, match="only 14 decision times have a known outcome, at least 30 are asked for: backfill"
+        ValueError, match="only 14 decision times have a known outcome, at least 30 are needed: backfill"
     ):
         train(planted(0.2, 5, 20).data(), PLAN, LATER)
     with pytest.raises(ValueError, match=r"of \d+ times are too few to learn from some of them: backfill"):
