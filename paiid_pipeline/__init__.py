@@ -1,6 +1,6 @@
 """News and market bars in; sentiment, indicators and trading signals out.
 
-What applications use is imported from here, and only when it is asked for: `import paiid_pipeline` costs nothing.
+What applications use is imported from here, and only on first use: `import paiid_pipeline` costs nothing.
 """
 
 from importlib import import_module

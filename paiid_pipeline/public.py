@@ -114,8 +114,8 @@ class SignalGenerator(generator.SignalGenerator):
 
     def _moments(self, symbol: str, horizon: Horizon, sentiment: SentimentResult | pl.DataFrame) -> list[datetime]:
         if isinstance(sentiment, pl.DataFrame):
-            asked = sentiment.filter((pl.col("symbol") == symbol) & (pl.col("horizon") == horizon))
-            return asked["as_of"].unique().sort().to_list()
+            rows = sentiment.filter((pl.col("symbol") == symbol) & (pl.col("horizon") == horizon))
+            return rows["as_of"].unique().sort().to_list()
         now = self._clock.now()
         stored = self._warehouse.indicators.read([symbol], horizon, now - _RECENT, now)["as_of"]
         newest = cast("datetime | None", stored.max())

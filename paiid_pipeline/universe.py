@@ -46,8 +46,8 @@ class Universe:
 
     def peers(self, symbols: Collection[str]) -> list[str]:
         """All symbols of the segments of some, in the order of the file: their positions share a budget."""
-        asked = set(symbols)
-        return [symbol for members in self.segments.values() if asked & set(members) for symbol in members]
+        wanted = set(symbols)
+        return [symbol for members in self.segments.values() if wanted & set(members) for symbol in members]
 
 
 def load_universe(path: Path, default_calendar: str, cache: Path | None = None) -> Universe:

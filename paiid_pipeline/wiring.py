@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Components:
-    """The parts of the pipeline, each opened when it is first asked for and kept.
+    """The parts of the pipeline, each opened at first use and kept.
 
     What its settings lack is a LookupError with the remedy. The analyzer and the engines are made anew at each call,
     since the models that are installed may change.

@@ -34,11 +34,11 @@ class HotRoutes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a hot request, or hand it on."""
-        asked = _parsed(scope)
-        if asked is None:
+        parsed = _parsed(scope)
+        if parsed is None:
             await self._app(scope, receive, send)
             return
-        kind, one, several = asked
+        kind, one, several = parsed
         try:
             response = await self._one(scope, kind, one) if one is not None else await self._many(kind, several)
         except ApiError as error:

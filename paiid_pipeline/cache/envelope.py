@@ -12,7 +12,7 @@ from paiid_pipeline.settings import TTL, CacheKind
 
 SCHEMA_VERSION = 1
 KEPT = 4
-"""A value is kept for this many TTLs: fresh for the first, then stale and served only if asked for."""
+"""A value is kept for this many TTLs: fresh for the first, then stale and served only on request."""
 
 
 def cache_key(kind: CacheKind, symbol: str) -> str:

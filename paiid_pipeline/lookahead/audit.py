@@ -207,8 +207,8 @@ def _filled(report: AuditReport, table: str, kept: pl.DataFrame, recomputed: pl.
 def _rows(frame: pl.DataFrame, decisions: pl.DataFrame) -> dict[Key, list[dict[str, Any]]]:
     """The rows of each decision that has any, in their order."""
     found: dict[Key, list[dict[str, Any]]] = {}
-    asked = frame.join(decisions.select(DECISION_KEY), on=DECISION_KEY, how="semi", maintain_order="left")
-    for row in asked.iter_rows(named=True):
+    chosen = frame.join(decisions.select(DECISION_KEY), on=DECISION_KEY, how="semi", maintain_order="left")
+    for row in chosen.iter_rows(named=True):
         found.setdefault(tuple(row[name] for name in DECISION_KEY), []).append(row)
     return found
 

@@ -34,14 +34,14 @@ _PROBES = 3
 _BEGINNING = datetime(1990, 1, 1, tzinfo=UTC)
 
 
-def chosen_symbols(settings: Settings, asked: Sequence[str], seed: int) -> list[str] | str:
-    """The symbols to audit: those asked for, or about ``SYMBOLS`` in random segments; or a message on a wrong one."""
+def chosen_symbols(settings: Settings, requested: Sequence[str], seed: int) -> list[str] | str:
+    """The symbols to audit: those requested, or about ``SYMBOLS`` in random segments; or a message on a wrong one."""
     universe = settings.universe
-    spelled = [read_symbol(symbol) for symbol in asked]
+    spelled = [read_symbol(symbol) for symbol in requested]
     for symbol in spelled:
         if symbol not in universe.symbols:
             return unknown_symbol(symbol, universe.symbols)
-    if asked:
+    if requested:
         return list(dict.fromkeys(spelled))
     chosen: list[str] = []
     for segment in Random(seed).sample(list(universe.segments), len(universe.segments)):  # noqa: S311
@@ -79,8 +79,8 @@ def audited(
         drawn = sorted(rng.sample(days, min(len(days), SESSIONS)))
         for day, share in zip(drawn, _shares(wanted, len(drawn)), strict=True):
             decisions = _decided(warehouse, settings, settings.universe.peers(symbols), day, horizon, now)
-            asked = decisions.filter(pl.col("symbol").is_in(list(symbols)))
-            picked = _drawn(asked, share, rng)
+            requested = decisions.filter(pl.col("symbol").is_in(list(symbols)))
+            picked = _drawn(requested, share, rng)
             if picked.height:
                 history = history_of(warehouse, settings, decisions, now)
                 report.merge(audit(rules, history, picked, stored_outputs(warehouse, picked)))

@@ -116,17 +116,17 @@ class SentimentAnalyzer:
         earlier article. Models are the members with a prediction and the ensemble. Articles without symbols have no
         rows, duplicate versions one set. ``failed`` as in :meth:`analyze_batch`; ``followed``: the only symbols scored.
         """
-        asked = _article_inputs(news)
+        inputs = _article_inputs(news)
         if followed is not None:
-            asked = asked.filter(pl.col("symbol").is_in(list(followed)))
-        results = self.analyze_batch(asked["text"].to_list(), asked["symbol"].to_list(), failed)
-        texts = [(headline, result.text) for headline, result in zip(asked["headline"], results, strict=True)]
+            inputs = inputs.filter(pl.col("symbol").is_in(list(followed)))
+        results = self.analyze_batch(inputs["text"].to_list(), inputs["symbol"].to_list(), failed)
+        texts = [(headline, result.text) for headline, result in zip(inputs["headline"], results, strict=True)]
         signed = {each: signature(normalise(each[0]).text, each[1]) for each in dict.fromkeys(texts)}
         rows = [
             (*key, each.model, each.model_version, published, each.score, each.p_negative, each.p_neutral,
              each.p_positive, each.confidence, [*each.flags, *marks], signed[text])
             for *key, published, marks, text, result in zip(
-                asked["article_id"], asked["content_hash"], asked["symbol"], asked["published_at"], asked["marks"],
+                inputs["article_id"], inputs["content_hash"], inputs["symbol"], inputs["published_at"], inputs["marks"],
                 texts, results, strict=True,
             )
             for each in (*result.members, result)

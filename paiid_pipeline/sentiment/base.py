@@ -33,7 +33,7 @@ class TextInput:
 
     text: str
     entity: str | None = None
-    """The name, as written in the text, whose sentiment is asked for; None: the text as a whole."""
+    """The name, as written in the text, whose sentiment is wanted; None: the text as a whole."""
     clause: str | None = None
     """The part of the text about the entity, for members without entity input; None: all of it."""
 

@@ -68,6 +68,6 @@ def _missing(
     decisions = decisions_at(settings.universe.peers(span.symbols), horizon, newest, settings)
     history = history_of(warehouse, settings, decisions, span.known_by)
     reasons = decision_path(settings, rule_engine(settings))(history)["withheld"]
-    told = missing.select(_KEY).join(reasons, on=_KEY, how="left", maintain_order="left")
-    told = told.with_columns(pl.col("reason").fill_null("it was not made; see the run of trading_signals"))
-    return with_refusals(told, warehouse.quarantine.bars(span.symbols, opened, now)).select(WITHHELD.keys())
+    explained = missing.select(_KEY).join(reasons, on=_KEY, how="left", maintain_order="left")
+    explained = explained.with_columns(pl.col("reason").fill_null("it was not made; see the run of trading_signals"))
+    return with_refusals(explained, warehouse.quarantine.bars(span.symbols, opened, now)).select(WITHHELD.keys())

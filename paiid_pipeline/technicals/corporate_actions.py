@@ -30,7 +30,7 @@ _GRAIN = 0.1
 def judged(actions: pl.DataFrame, bars: pl.DataFrame, keys: Sequence[str] = ("symbol",)) -> pl.DataFrame:
     """The actions that move prices, with ``_before`` (the last close before), ``_price`` (what earlier prices are
     multiplied by; null without a price before), ``_misfit`` (how far, as a logarithm, the night is from what the action
-    would do; null where it cannot be told) and ``reason`` (why one cannot be, or null).
+    would do; null where unknown) and ``reason`` (why one cannot be, or null).
 
     ``actions``: `schemas.CORPORATE_ACTIONS` with ``keys``; ``bars``: with ``keys``, ``bar_end`` and raw ``close``.
     """

@@ -65,8 +65,8 @@ def _reason(max_bar_age: timedelta) -> pl.Expr:
     age = pl.col("as_of") - pl.col("bar_end")
     seconds = age.dt.total_seconds().cast(pl.String)
     limit = int(max_bar_age.total_seconds())
-    asked = f"at most {limit} s is allowed" if limit else "the bar that ends with it is missing"
-    stale = pl.format(f"newest bar ended {{}}, {{}} s before the decision; {asked}", minute("bar_end"), seconds)
+    limited = f"at most {limit} s is allowed" if limit else "the bar that ends with it is missing"
+    stale = pl.format(f"newest bar ended {{}}, {{}} s before the decision; {limited}", minute("bar_end"), seconds)
     few = pl.format("only {} of {} bars since {}", pl.col("bars"), pl.lit(MINIMUM_BARS), minute("anchor"))
     flat = pl.format("the price has not moved in {} bars since {}", pl.col("bars"), minute("anchor"))
     return (

@@ -18,10 +18,10 @@ yes     other values: a restatement                                             
 ``nominal`` is false exactly where known_at is R. Two versions of an article with different ``updated_at`` have
 different keys: the reader takes the one updated last.
 
-A bar that ended before its company took the ticker, by the changes of name until the day asked for, is known under
+A bar that ended before its company took the ticker, by the changes of name until the requested day, is known under
 this ticker from the change on at the earliest. A new change of name voids the coverage of the ticker's bars: they are
-asked for again, as of the company that it means now; a bar that then comes as it was stored before the change is
-stored again, since only now is it known to be of this company. The same holds, whatever day was asked for, of bars
+requested again, as of the company that it means now; a bar that then comes as it was stored before the change is
+stored again, since only now is it known to be of this company. The same holds, whatever day was requested, of bars
 that ended before their source readjusted its history (kind ``rebased``).
 
 A large batch of bars that no stored row affects takes a short cut to the same rows.

@@ -229,8 +229,8 @@ def _out_of_fold_signals(training: Training, inputs: EvaluationInputs) -> pl.Dat
 def _decided(
     generator: SignalGenerator, inputs: EvaluationInputs, decisions: pl.DataFrame, risk_inputs: RiskInputs
 ) -> pl.DataFrame:
-    asked = inputs.indicators.join(decisions, on=DECISION_KEY, how="semi", maintain_order="left")
-    return generator.decide(asked, inputs.sentiment, risk_inputs)[0]
+    tested = inputs.indicators.join(decisions, on=DECISION_KEY, how="semi", maintain_order="left")
+    return generator.decide(tested, inputs.sentiment, risk_inputs)[0]
 
 
 def _traded(signals: pl.DataFrame, inputs: EvaluationInputs, options: Options) -> pl.DataFrame:

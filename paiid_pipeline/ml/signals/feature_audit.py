@@ -67,17 +67,17 @@ def leaking_in(
 ) -> dict[str, str]:
     """As `leaking_features`, for some rows (`DECISION_KEY` and features) whose decisions are in ``history``."""
     found = {name: "it cannot be made from what was known then" for name in names if name not in columns}
-    asked = [name for name in names if name in columns]
+    remaining = [name for name in names if name in columns]
     sample = history.decisions.join(rows, on=DECISION_KEY, how="semi", maintain_order="left")
     # The audit reports the first difference of a row: repeat without that feature until there is none.
-    while asked:
-        again = _features(pipeline, {name: columns[name] for name in asked})
-        report = audit(again, history, sample, {"features": rows.select(*DECISION_KEY, *asked)})
+    while remaining:
+        again = _features(pipeline, {name: columns[name] for name in remaining})
+        report = audit(again, history, sample, {"features": rows.select(*DECISION_KEY, *remaining)})
         caught = {each.column: f"{each}{_HINT}" for each in reversed(report.differences) if each.table == "features"}
         if not caught:
             return found
         found |= caught
-        asked = [name for name in asked if name not in caught] if caught.keys() & set(asked) else []
+        remaining = [name for name in remaining if name not in caught] if caught.keys() & set(remaining) else []
     return found
 
 

@@ -216,11 +216,11 @@ def _best_ridge(values: Floats, up: Mask, day: npt.NDArray[np.datetime64], train
     return RIDGES[int(np.argmin(losses))]
 
 
-def _forecast(values: Floats, up: Mask, fitted: Mask, asked: Mask, ridge: float) -> Mask:
+def _forecast(values: Floats, up: Mask, fitted: Mask, predicted: Mask, ridge: float) -> Mask:
     """Up where P(up) exceeds the training quantile that makes as many training rows up as there are."""
     shares = _shares(values, up, fitted, ridge)
     level = np.quantile(shares[fitted], 1.0 - up[fitted].mean())
-    found: Mask = shares[asked] > level
+    found: Mask = shares[predicted] > level
     return found
 
 

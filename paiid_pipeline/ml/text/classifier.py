@@ -36,7 +36,7 @@ _OURS = "paiid_pooling"
 _IDS = dict(enumerate(LABELS))
 
 Text = tuple[str, str | None]
-"""A text, and the entity whose sentiment is asked for; None: the text as a whole."""
+"""A text, and the entity whose sentiment is wanted; None: the text as a whole."""
 
 
 def bundled_base() -> Path:

@@ -28,7 +28,7 @@ _SYMBOL_FIELDS = ("symbol", "source_symbol", "old_symbol", "acquiree_symbol", "n
 _DATE_FIELDS = ("ex_date", "effective_date", "process_date", "payable_date")
 
 
-def check_actions(actions: Mapping[str, object], asked: RequestScope) -> ValidatedPage:
+def check_actions(actions: Mapping[str, object], scope: RequestScope) -> ValidatedPage:
     """One page of corporate actions in Alpaca's shape: lists by kind.
 
     Splits and stock dividends carry a ratio (new shares per old one), cash dividends an amount (per old share); all
@@ -46,40 +46,40 @@ def check_actions(actions: Mapping[str, object], asked: RequestScope) -> Validat
             continue
         for action in listed:
             try:
-                rows = _action(kind, action, asked)
-                good += [row for row in rows if row["ex_date"] <= _last_day(asked)]
-                ahead += any(row["ex_date"] > _last_day(asked) for row in rows)
+                rows = _action(kind, action, scope)
+                good += [row for row in rows if row["ex_date"] <= _last_day(scope)]
+                ahead += any(row["ex_date"] > _last_day(scope) for row in rows)
             except RefusedError as why:
                 refused.append((why.reason, {"kind": kind, "row": action}))
     return ValidatedPage(
-        pl.DataFrame(good, schema=CORPORATE_ACTIONS, orient="row"), refusals(asked.source, refused), ahead
+        pl.DataFrame(good, schema=CORPORATE_ACTIONS, orient="row"), refusals(scope.source, refused), ahead
     )
 
 
-def _action(kind: str, action: object, asked: RequestScope) -> list[Row]:
-    """The action once for each symbol asked for that it concerns; its first symbol keeps the vendor's id as it is."""
+def _action(kind: str, action: object, scope: RequestScope) -> list[Row]:
+    """The action once for each requested symbol that it concerns; its first symbol keeps the vendor's id as it is."""
     if not isinstance(action, dict):
         raise RefusedError("bad_type")
     concerned = _concerned(action)
     days = _days(action)
     ex_date = days[0]
     ours, ratio, amount = _effect(kind, action)
-    if not any(_asked_day(day, asked) for day in days):
+    if not any(_in_scope(day, scope) for day in days):
         raise RefusedError("outside_request")
-    wanted = [symbol for symbol in concerned if symbol in asked.symbols]
+    wanted = [symbol for symbol in concerned if symbol in scope.symbols]
     if not wanted:
         raise RefusedError("unrequested_symbol")
-    action_id = identifier(action.get("id"), asked.source, [as_json(action)])
+    action_id = identifier(action.get("id"), scope.source, [as_json(action)])
     return [
         {
             "action_id": action_id if symbol == concerned[0] else f"{action_id}:{symbol}",
             "symbol": symbol,
             "kind": ours,
             "ex_date": ex_date,
-            "effective_at": asked.calendar.day_start(ex_date),
+            "effective_at": scope.calendar.day_start(ex_date),
             "ratio": ratio,
             "amount": amount,
-            "source": asked.source,
+            "source": scope.source,
         }
         for symbol in wanted
     ]
@@ -107,13 +107,13 @@ def _days(action: Row) -> list[date]:
         raise RefusedError("bad_timestamp") from None
 
 
-def _asked_day(day: date, asked: RequestScope) -> bool:
-    first = asked.start.astimezone(asked.calendar.timezone).date()
-    return first - BEFORE_EX <= day <= _last_day(asked) + AFTER_EX
+def _in_scope(day: date, scope: RequestScope) -> bool:
+    first = scope.start.astimezone(scope.calendar.timezone).date()
+    return first - BEFORE_EX <= day <= _last_day(scope) + AFTER_EX
 
 
-def _last_day(asked: RequestScope) -> date:
-    return (asked.end - timedelta(microseconds=1)).astimezone(asked.calendar.timezone).date()
+def _last_day(scope: RequestScope) -> date:
+    return (scope.end - timedelta(microseconds=1)).astimezone(scope.calendar.timezone).date()
 
 
 def _effect(kind: str, action: Row) -> tuple[str, float | None, float | None]:

@@ -53,29 +53,29 @@ class BarShape:
 
 
 def check_bars(
-    delivered: Mapping[str, object], shape: BarShape, asked: RequestScope, sessions: pl.DataFrame
+    delivered: Mapping[str, object], shape: BarShape, scope: RequestScope, sessions: pl.DataFrame
 ) -> ValidatedPage:
-    """One page of bars, by symbol. ``sessions`` is ``asked.sessions()``."""
-    symbols, rows, refused = _flatten(delivered, asked)
+    """One page of bars, by symbol. ``sessions`` is ``scope.sessions()``."""
+    symbols, rows, refused = _flatten(delivered, scope)
     frame, faults = _bar_columns(symbols, rows, shape)
-    frame = frame.with_columns(shape.moment(pl.col("start"), asked.calendar).alias("bar_start"))
-    timed = _with_session(frame, asked, sessions)
-    judged = timed.with_columns(_bar_reason(asked).alias("reason"))
+    frame = frame.with_columns(shape.moment(pl.col("start"), scope.calendar).alias("bar_start"))
+    timed = _with_session(frame, scope, sessions)
+    judged = timed.with_columns(_bar_reason(scope).alias("reason"))
     bad = judged.filter(pl.col("reason").is_not_null())
     for index, reason in zip(bad["index"], bad["reason"], strict=True):
         refused.append((faults.get(index, reason), {"symbol": symbols[index], **rows[index]}))
     fair = judged.filter(pl.col("reason").is_null())
-    ended = fair.filter(pl.col("bar_end") <= asked.now)
+    ended = fair.filter(pl.col("bar_end") <= scope.now)
     for reason, wrong in ALSO_QUARANTINED.items():
         noted = ended.filter(wrong)["index"]
         refused += [(reason, {"symbol": symbols[index], **rows[index]}) for index in noted]
     good = ended.with_columns(
         open=pl.when(quality.in_range("open")).then("open"),
-        timeframe=pl.lit(asked.kind),
-        source=pl.lit(asked.source),
+        timeframe=pl.lit(scope.kind),
+        source=pl.lit(scope.source),
         vwap=pl.when(pl.col("vwap") > 0).then(pl.col("vwap")),
     ).select(pl.col(name).cast(dtype) for name, dtype in BARS.items())
-    return ValidatedPage(good, refusals(asked.source, refused), fair.height - ended.height)
+    return ValidatedPage(good, refusals(scope.source, refused), fair.height - ended.height)
 
 
 def rfc3339(column: pl.Expr, _: TradingCalendar) -> pl.Expr:
@@ -95,13 +95,13 @@ def local_date(column: pl.Expr, calendar: TradingCalendar) -> pl.Expr:
 
 
 def _flatten(
-    delivered: Mapping[str, object], asked: RequestScope
+    delivered: Mapping[str, object], scope: RequestScope
 ) -> tuple[list[str], list[Row], list[tuple[str, object]]]:
     symbols: list[str] = []
     rows: list[Row] = []
     refused: list[tuple[str, object]] = []
     for symbol, listed in delivered.items():
-        if symbol not in asked.symbols:
+        if symbol not in scope.symbols:
             refused.append(("unrequested_symbol", {"symbol": symbol, "rows": listed}))
         elif not isinstance(listed, list):
             refused.append(("bad_type", {"symbol": symbol, "rows": listed}))
@@ -174,10 +174,10 @@ def _plain(value: object) -> object:
     return value if isinstance(value, int) and abs(value) < 2**53 else None
 
 
-def _with_session(frame: pl.DataFrame, asked: RequestScope, sessions: pl.DataFrame) -> pl.DataFrame:
+def _with_session(frame: pl.DataFrame, scope: RequestScope, sessions: pl.DataFrame) -> pl.DataFrame:
     """The bar's end, the moment it starts at by our convention, and whether it lies in a session."""
-    if asked.kind == "1Day":
-        zone = str(asked.calendar.timezone)
+    if scope.kind == "1Day":
+        zone = str(scope.calendar.timezone)
         joined = _dated(frame, zone, sessions).join(sessions, on="session", how="left", maintain_order="left")
         midnight = pl.col("session").cast(pl.Datetime("us")).dt.replace_time_zone(zone, ambiguous="earliest")
         return joined.with_columns(
@@ -213,15 +213,15 @@ def _dated(frame: pl.DataFrame, zone: str, sessions: pl.DataFrame) -> pl.DataFra
     return dated.drop("session_open", "session_close")
 
 
-def _bar_reason(asked: RequestScope) -> pl.Expr:
+def _bar_reason(scope: RequestScope) -> pl.Expr:
     aligned = pl.col("bar_start").dt.truncate("1m") == pl.col("bar_start")
     rules = {
         "faulty": pl.col("faulty"),
         "bad_timestamp": pl.col("bar_start").is_null(),
         **quality.refusals(),
         "misaligned_timestamp": ~aligned,
-        "future_timestamp": pl.col("bar_start") >= asked.now,
-        "outside_request": (pl.col("bar_start") < asked.start) | (pl.col("bar_start") >= asked.end),
+        "future_timestamp": pl.col("bar_start") >= scope.now,
+        "outside_request": (pl.col("bar_start") < scope.start) | (pl.col("bar_start") >= scope.end),
         "outside_session": ~pl.col("in_session"),
     }
     return pl.coalesce(pl.when(broken).then(pl.lit(reason)) for reason, broken in rules.items())

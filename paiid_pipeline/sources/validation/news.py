@@ -24,7 +24,7 @@ HEADLINE_LIMIT = 64 * 1024
 SUMMARY_LIMIT = 1024 * 1024
 
 
-def check_news(articles: Sequence[object], asked: RequestScope) -> ValidatedPage:
+def check_news(articles: Sequence[object], scope: RequestScope) -> ValidatedPage:
     """One page of articles in Alpaca's shape.
 
     Reasons: ``bad_type``, ``missing_field``, ``empty_headline``, ``headline_too_long`` (over 64 KiB),
@@ -36,17 +36,17 @@ def check_news(articles: Sequence[object], asked: RequestScope) -> ValidatedPage
     refused: list[tuple[str, object]] = []
     for article in articles:
         try:
-            row = _article(article, asked)
+            row = _article(article, scope)
         except RefusedError as why:
             refused.append((why.reason, article))
             continue
         good.append(row)
         if isinstance(article, dict) and any(clean(t) != t for t in _texts(article)):
             refused.append(("characters_replaced", article))
-    return ValidatedPage(pl.DataFrame(good, schema=NEWS, orient="row"), refusals(asked.source, refused))
+    return ValidatedPage(pl.DataFrame(good, schema=NEWS, orient="row"), refusals(scope.source, refused))
 
 
-def _article(article: object, asked: RequestScope) -> Row:
+def _article(article: object, scope: RequestScope) -> Row:
     if not isinstance(article, dict):
         raise RefusedError("bad_type")
     headline = _text(article, "headline", required=True)
@@ -57,11 +57,11 @@ def _article(article: object, asked: RequestScope) -> Row:
     summary, url = _text(article, "summary"), _text(article, "url")
     if len(summary.encode()) > SUMMARY_LIMIT:
         raise RefusedError("summary_too_long")
-    created, updated = _published(article, asked)
+    created, updated = _published(article, scope)
     symbols = _symbols(article)
-    if not asked.symbols.intersection(symbols):
+    if not scope.symbols.intersection(symbols):
         raise RefusedError("unrequested_symbol")
-    publisher = _text(article, "source") or asked.source
+    publisher = _text(article, "source") or scope.source
     return {
         "article_id": identifier(article.get("id"), publisher, [created.isoformat(), headline, url]),
         "published_at": created,
@@ -75,14 +75,14 @@ def _article(article: object, asked: RequestScope) -> Row:
     }
 
 
-def _published(article: Row, asked: RequestScope) -> tuple[datetime, datetime]:
+def _published(article: Row, scope: RequestScope) -> tuple[datetime, datetime]:
     created = parse_moment(article.get("created_at"))
     updated = parse_moment(article["updated_at"]) if article.get("updated_at") is not None else created
     if updated < created:
         raise RefusedError("updated_before_created")
-    if updated > asked.now:
+    if updated > scope.now:
         raise RefusedError("future_timestamp")
-    if not asked.start <= updated < asked.end:
+    if not scope.start <= updated < scope.end:
         raise RefusedError("outside_request")
     return created, updated
 

@@ -66,22 +66,22 @@ class RefusedError(Exception):
         self.reason = reason
 
 
-def collapse(pages: Sequence[ValidatedPage], asked: RequestScope) -> ValidatedPage:
+def collapse(pages: Sequence[ValidatedPage], scope: RequestScope) -> ValidatedPage:
     """All pages of one query, in order of delivery, as one: unique keys, sorted by key."""
-    frames = [page.rows for page in pages] or [pl.DataFrame(schema=SCHEMAS[asked.kind])]
+    frames = [page.rows for page in pages] or [pl.DataFrame(schema=SCHEMAS[scope.kind])]
     refused = [page.refusals for page in pages] or [pl.DataFrame(schema=REFUSALS)]
-    rows, key = pl.concat(frames), list(KEYS[asked.kind])
+    rows, key = pl.concat(frames), list(KEYS[scope.kind])
     in_progress = sum(page.in_progress for page in pages)
     if rows.select(pl.struct(key).n_unique()).item() == rows.height:
         return ValidatedPage(rows.sort(key), pl.concat(refused), in_progress)
     once = rows.unique(maintain_order=True)
     if once.height < rows.height:
-        refused.append(_copies(rows, asked))
+        refused.append(_copies(rows, scope))
     kept = once.unique(subset=key, keep="last", maintain_order=True)
     if kept.height < once.height:
         earlier = once.filter(pl.struct(key).is_duplicated()).join(kept, on=once.columns, how="anti", nulls_equal=True)
         payloads = [json.loads(text) for text in earlier.select(_json_of(earlier)).to_series()]
-        refused.append(refusals(asked.source, [("conflicting_duplicate", payload) for payload in payloads]))
+        refused.append(refusals(scope.source, [("conflicting_duplicate", payload) for payload in payloads]))
     return ValidatedPage(kept.sort(key), pl.concat(refused), in_progress)
 
 
@@ -133,14 +133,14 @@ def _spell_out(value: object) -> object:
     return value
 
 
-def _copies(rows: pl.DataFrame, asked: RequestScope) -> pl.DataFrame:
-    what = {"news": "article", "actions": "action"}.get(asked.kind, "bar")
-    key = KEYS[asked.kind]
+def _copies(rows: pl.DataFrame, scope: RequestScope) -> pl.DataFrame:
+    what = {"news": "article", "actions": "action"}.get(scope.kind, "bar")
+    key = KEYS[scope.kind]
     counts = rows.filter(rows.is_duplicated()).group_by(key, maintain_order=True).len("copies")
-    by = pl.lit(asked.kind) if key[0] != "symbol" else pl.col("symbol")
+    by = pl.lit(scope.kind) if key[0] != "symbol" else pl.col("symbol")
     found = counts.group_by(by.alias("of"), maintain_order=True).agg(pl.struct(*key, "copies").alias("rows"))
-    texts = found.select(pl.struct(pl.lit(asked.kind).alias("kind"), "rows").struct.json_encode()).to_series()
-    return refusals(asked.source, [(f"duplicate_{what}", json.loads(text)) for text in texts])
+    texts = found.select(pl.struct(pl.lit(scope.kind).alias("kind"), "rows").struct.json_encode()).to_series()
+    return refusals(scope.source, [(f"duplicate_{what}", json.loads(text)) for text in texts])
 
 
 def _json_of(frame: pl.DataFrame) -> pl.Expr:
