@@ -1,4 +1,4 @@
-"""Sensors: news that landed, articles that were scored, hot keys near the end of their freshness, the universe file."""
+"""Sensors: landed news, scored articles, hot keys near the end of their freshness, drift, and the universe file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,7 +9,9 @@ import orjson
 
 from paiid_pipeline import universe_snapshot
 from paiid_pipeline.clock import SystemClock
+from paiid_pipeline.defs.cadence import active_run
 from paiid_pipeline.defs.ingestion.assets import news_articles
+from paiid_pipeline.defs.ml.signals import signal_drift, signal_training_job
 from paiid_pipeline.defs.operations.assets import retention_job
 from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.schedules import MARKET, NEWS, SCORING, SENTIMENT, SIGNALS, Cadence, Refresh
@@ -30,6 +32,8 @@ AGAIN = timedelta(minutes=5)
 """When a key that a refresh has not mended is asked for again."""
 NEAR = timedelta(seconds=30)
 """A schedule whose next tick is this near is left to do the work: a run now would only make it skip."""
+COOLDOWN = timedelta(days=7)
+"""The least time between two requests for a retraining."""
 
 
 Keys = Mapping[str, str | None]
@@ -162,6 +166,32 @@ articles_scored = landing(
     SENTIMENT,
     "Publishes news and sentiment as soon as articles are scored.",
 )
+
+
+@dg.sensor(
+    job=signal_training_job,
+    minimum_interval_seconds=300,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=f"Requests a retraining when signal_drift is beyond its limits, at most every {COOLDOWN.days} days.",
+)
+def signal_retraining(
+    context: dg.SensorEvaluationContext, pipeline: PipelineResource
+) -> dg.SensorResult | dg.SkipReason:
+    event = context.instance.get_latest_materialization_event(signal_drift.key)
+    made = event.asset_materialization if event else None
+    if event is None or made is None:
+        return dg.SkipReason("signal_drift has not been measured yet")
+    if not made.metadata["retrain"].value:
+        return dg.SkipReason(f"nothing beyond the limits: {made.metadata['model'].value}")
+    if run_id := active_run(context.instance, signal_training_job.name):
+        return dg.SkipReason(f"a training is still active: {run_id}")
+    now, last = pipeline.clock.now(), orjson.loads(context.cursor or "{}")
+    if last and now < (next_ := datetime.fromisoformat(last["asked_at"]) + COOLDOWN):
+        return dg.SkipReason(f"a training was asked for at {last['asked_at']}: the next at {next_.isoformat()}")
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=f"drift-{event.run_id}")],
+        cursor=orjson.dumps({"asked_at": now.isoformat(), "run": event.run_id}).decode(),
+    )
 
 
 @dg.sensor(

@@ -1,7 +1,6 @@
-"""The signal models: training data, training and gate, drift of the champion, and the sensor that retrains."""
+"""The signal models: training data, training and gate, and drift of the champion."""
 
-import json
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -10,7 +9,7 @@ from pydantic import Field
 
 from paiid_pipeline.backtest.accounts import Costs
 from paiid_pipeline.backtest.triple_barrier import Barriers
-from paiid_pipeline.defs.cadence import CADENCE_TAG, active_run
+from paiid_pipeline.defs.cadence import CADENCE_TAG
 from paiid_pipeline.defs.factories import OWNERS
 from paiid_pipeline.defs.ingestion.assets import market_bars
 from paiid_pipeline.defs.metadata import bullets, picture, table
@@ -28,8 +27,6 @@ from paiid_pipeline.ml.signals.training import TrainingConfig
 from paiid_pipeline.quality import rows as quality
 from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 
-COOLDOWN = timedelta(days=7)
-"""The least time between two requests for a retraining."""
 _TAGS = {"layer": "model", "cadence": "on_drift"}
 _LONGEST = "14400"
 _NONE = "no signal model of this horizon is installed"
@@ -284,29 +281,3 @@ signal_drift_schedule = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every day: drift of the champion among the signal models.",
 )
-
-
-@dg.sensor(
-    job=signal_training_job,
-    minimum_interval_seconds=300,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description=f"Requests a retraining when signal_drift is beyond its limits, at most every {COOLDOWN.days} days.",
-)
-def signal_retraining(
-    context: dg.SensorEvaluationContext, pipeline: PipelineResource
-) -> dg.SensorResult | dg.SkipReason:
-    event = context.instance.get_latest_materialization_event(signal_drift.key)
-    made = event.asset_materialization if event else None
-    if event is None or made is None:
-        return dg.SkipReason("signal_drift has not been measured yet")
-    if not made.metadata["retrain"].value:
-        return dg.SkipReason(f"nothing beyond the limits: {made.metadata['model'].value}")
-    if run_id := active_run(context.instance, signal_training_job.name):
-        return dg.SkipReason(f"a training is still active: {run_id}")
-    now, last = pipeline.clock.now(), json.loads(context.cursor or "{}")
-    if last and now < (next_ := datetime.fromisoformat(last["asked_at"]) + COOLDOWN):
-        return dg.SkipReason(f"a training was asked for at {last['asked_at']}: the next at {next_.isoformat()}")
-    return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=f"drift-{event.run_id}")],
-        cursor=json.dumps({"asked_at": now.isoformat(), "run": event.run_id}),
-    )

@@ -18,7 +18,7 @@ from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.cli.explain import explain
 from paiid_pipeline.cli.query import show_signals
 from paiid_pipeline.decisions import decision_grid, read_range
-from paiid_pipeline.defs.ml.signals import signal_retraining
+from paiid_pipeline.defs.sensors import signal_retraining
 from paiid_pipeline.lookahead.decision_path import History, decision_path
 from paiid_pipeline.ml.registry import ModelSignature
 from paiid_pipeline.ml.signals.engines import rule_engine
