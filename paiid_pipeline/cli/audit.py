@@ -1,4 +1,4 @@
-"""`paiid audit-lookahead`: the proof of no look-ahead, on the user's own warehouse, universe and rules."""
+"""`paiid audit-lookahead`: the look-ahead audit of the user's own warehouse, universe and rules."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StoppedError(KeyboardInterrupt):
-    """The user, or the system, asked us to stop."""
+    """A signal from the user or the system to stop."""
 
 
 class PassFailedError(RuntimeError):

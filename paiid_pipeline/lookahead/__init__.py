@@ -1,1 +1,1 @@
-"""The proof that no decision looked ahead."""
+"""The look-ahead audit of stored decisions."""
