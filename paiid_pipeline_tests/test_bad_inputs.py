@@ -21,7 +21,7 @@ from paiid_pipeline.signals.generator import SignalGenerator
 from paiid_pipeline.sources.validation import check_bars, collapse
 from paiid_pipeline.technicals.decision_indicators import decide_indicators
 from paiid_pipeline_tests.lookahead.histories import MAX_AGE
-from paiid_pipeline_tests.sources.test_validation import ALPACA, asked, bar
+from paiid_pipeline_tests.sources.validation.rows import ALPACA, asked, bar
 from paiid_pipeline_tests.technicals.test_decision_indicators import decisions_at
 
 FIRST = datetime.fromisoformat("2014-06-09T13:30:00+00:00")

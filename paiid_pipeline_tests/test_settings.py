@@ -60,7 +60,7 @@ def test_real_vendors_keep_to_the_new_york_calendar() -> None:
         ("PAIID_TRADIER_TOKEN_FIEL", "x", "did you mean PAIID_TRADIER_TOKEN_FILE"),
         ("PAIID_ZZZ_QQQ_XXX", "x", "unset it"),
         ("PAIID_CLOCK", "noon", "is not a clock: use 'system' or"),
-        ("PAIID_CLOCK", "replay:0001-01-01T00:00:00+05:00@1", "no exchange's calendar"),
+        ("PAIID_CLOCK", "replay:0001-01-01T00:00:00+05:00@1", "outside the years of the exchanges' calendars"),
         ("PAIID_CLOCK", "replay:2014-06-09T15:00:00Z@99999999999", "at most 86400"),
         ("PAIID_CLOCK_ORIGIN", "2026-01-31", "2026-01-31T12:00:00+00:00"),
         ("PAIID_NEWS_LOOKBACK_DAYS", "0", "a number of days above 0"),

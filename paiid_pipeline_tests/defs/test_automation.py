@@ -32,8 +32,8 @@ MIDWAY = datetime(2026, 3, 10, 12, 1, 10, tzinfo=UTC)
 
 def tick(name: str, pipeline: PipelineAt, instance: dg.DagsterInstance) -> dg.RunRequest | str:
     """What a schedule does: its run request, or the reason for none."""
-    context = dg.build_schedule_context(instance=instance, resources={"pipeline": pipeline})
-    data = defs.resolve_schedule_def(name).evaluate_tick(context)
+    with dg.build_schedule_context(instance=instance, resources={"pipeline": pipeline}) as context:
+        data = defs.resolve_schedule_def(name).evaluate_tick(context)
     return data.run_requests[0] if data.run_requests else str(data.skip_message)
 
 
@@ -144,10 +144,11 @@ def sense(
     world: World, at: datetime, cursor: str | None = None, wall: datetime = MIDWAY
 ) -> tuple[set[str], str, str | None]:
     """What the expiry sensor does at a moment of the wall's clock: jobs asked for, the reason for none, its cursor."""
-    context = dg.build_sensor_context(
-        instance=world.instance, resources={"pipeline": world.pipeline(at)}, cursor=cursor, definitions=defs
-    )
-    with patch.object(SystemClock, "now", lambda _self: wall):
+    resources = {"pipeline": world.pipeline(at)}
+    with (
+        dg.build_sensor_context(world.instance, cursor, resources=resources, definitions=defs) as context,
+        patch.object(SystemClock, "now", lambda _self: wall),
+    ):
         data: Any = defs.resolve_sensor_def("keys_expiring").evaluate_tick(context)
     return {str(one.job_name) for one in data.run_requests or ()}, str(data.skip_message), data.cursor
 
@@ -208,10 +209,9 @@ def landed(
     instance: dg.DagsterInstance, world: World, sensor: str, cursor: str | None = None, at: datetime = MIDWAY
 ) -> tuple[list[str | None], str | None]:
     """What a sensor of landings does: the jobs it asks for, and its cursor."""
-    context = dg.build_sensor_context(
-        instance=instance, resources={"pipeline": world.pipeline(at)}, cursor=cursor, definitions=defs
-    )
-    data: Any = defs.resolve_sensor_def(sensor).evaluate_tick(context)
+    resources = {"pipeline": world.pipeline(at)}
+    with dg.build_sensor_context(instance, cursor, resources=resources, definitions=defs) as context:
+        data: Any = defs.resolve_sensor_def(sensor).evaluate_tick(context)
     return [one.job_name for one in data.run_requests or ()], data.cursor
 
 

@@ -307,10 +307,9 @@ def test_drift_is_measured_and_asks_for_a_training_at_most_once_a_week(learnt: W
         )
 
     def tick(at: datetime, cursor: str | None = None) -> dg.SensorResult | dg.SkipReason:
-        context = dg.build_sensor_context(
-            instance=learnt.instance, cursor=cursor, resources={"pipeline": learnt.pipeline(at)}
-        )
-        found = signal_retraining(context)
+        resources = {"pipeline": learnt.pipeline(at)}
+        with dg.build_sensor_context(learnt.instance, cursor, resources=resources) as context:
+            found = signal_retraining(context)
         assert isinstance(found, dg.SensorResult | dg.SkipReason)
         return found
 

@@ -130,7 +130,7 @@ def test_too_little_history_is_refused_with_the_remedy() -> None:
         train(planted(0.2, 5, 40).data(), PLAN, LATER)
     data = planted(0.2, 5, 60).data()
     one = SignalData.of(data.rows.with_columns(barrier=pl.lit(1, pl.Int64)), data.features, data.barriers)
-    with pytest.raises(ValueError, match="know 1 class: give more history, or barriers that are nearer"):
+    with pytest.raises(ValueError, match="have 1 class: give more history, or barriers that are nearer"):
         train(one, PLAN, LATER)
 
 
