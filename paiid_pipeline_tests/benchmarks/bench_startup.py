@@ -25,9 +25,9 @@ from paiid_pipeline.definitions import defs
 from paiid_pipeline.defs.cadence import op_config
 from paiid_pipeline.first_pass import newest_partitions
 from paiid_pipeline.defs.partitions import run_tags
-from paiid_pipeline.defs.resources import Pipeline
+from paiid_pipeline.defs.resources import PipelineResource
 import dagster as dg
-_, day, _ = newest_partitions(Pipeline())
+_, day, _ = newest_partitions(PipelineResource())
 with dg.DagsterInstance.get() as instance:
     done = defs.resolve_job_def("market_refresh").execute_in_process(
         instance=instance, tags=run_tags(day, day, by_segment=True),
