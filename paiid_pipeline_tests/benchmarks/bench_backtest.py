@@ -73,7 +73,7 @@ def main() -> None:
     symbols, days = (100, 756) if os.environ.get("BENCH") == "full" else (50, 252)
     bars, signals = inputs(symbols, days)
     placed = place_all(signals, price_panel(bars, empty(STORED_CORPORATE_ACTIONS)), OPTIONS)
-    targets = placed.targets["signals"].tolist()
+    targets = placed.target_weights["signals"].tolist()
     free = Options(costs=type(OPTIONS.costs)(commission_bp=(5.0,), slippage_bp=0.0, borrow_rate=0.0), draws=1)
     same = backtest(signals, price_panel(bars, empty(STORED_CORPORATE_ACTIONS)), free).curves
     np.testing.assert_allclose(
