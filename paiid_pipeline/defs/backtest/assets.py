@@ -10,7 +10,7 @@ from paiid_pipeline.backtest.accounts import Costs
 from paiid_pipeline.backtest.prices import HISTORY, price_panel
 from paiid_pipeline.backtest.simulation import Options, backtest
 from paiid_pipeline.defs.backtest.report import report
-from paiid_pipeline.defs.factories import OWNERS
+from paiid_pipeline.defs.factories import OWNERS, background_job, scheduled
 from paiid_pipeline.defs.ingestion.assets import market_bars
 from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.signals.assets import trading_signals
@@ -96,17 +96,5 @@ def backtest_asset(config: BacktestConfig, pipeline: PipelineResource) -> dg.Mat
     )
 
 
-backtest_job = dg.define_asset_job(
-    "backtest_job",
-    selection=dg.AssetSelection.assets(backtest_asset),
-    executor_def=dg.in_process_executor,
-    tags={"dagster/max_runtime": "900"},
-    description="Backtests the stored daily signals.",
-)
-backtest_schedule = dg.ScheduleDefinition(
-    job=backtest_job,
-    cron_schedule="0 6 * * 6",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every Saturday: backtests the stored daily signals.",
-)
+backtest_job = background_job("backtest_job", backtest_asset, description="Backtests the stored daily signals.")
+backtest_schedule = scheduled(backtest_job, "0 6 * * 6", "Every Saturday: backtests the stored daily signals.")

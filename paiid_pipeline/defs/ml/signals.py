@@ -10,7 +10,7 @@ from pydantic import Field
 from paiid_pipeline.backtest.accounts import Costs
 from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.defs.cadence import CADENCE_TAG
-from paiid_pipeline.defs.factories import OWNERS
+from paiid_pipeline.defs.factories import OWNERS, background_job, scheduled
 from paiid_pipeline.defs.ingestion.assets import market_bars
 from paiid_pipeline.defs.metadata import bullets, picture, table
 from paiid_pipeline.defs.resources import PipelineResource
@@ -260,24 +260,19 @@ def _watched(found: ModelDrift) -> dict[str, Any]:
     }
 
 
-signal_training_job = dg.define_asset_job(
+signal_training_job = background_job(
     "signal_training_job",
-    selection=dg.AssetSelection.assets(signal_dataset, signal_model),
-    executor_def=dg.in_process_executor,
+    signal_dataset,
+    signal_model,
     tags={CADENCE_TAG: "signal_training", "dagster/max_runtime": _LONGEST},
     description="The dataset of all decisions so far, signal models trained on it, and their gate.",
 )
-signal_drift_job = dg.define_asset_job(
+signal_drift_job = background_job(
     "signal_drift_job",
-    selection=dg.AssetSelection.assets(signal_drift),
-    executor_def=dg.in_process_executor,
-    tags={CADENCE_TAG: "signal_drift", "dagster/max_runtime": "900"},
+    signal_drift,
+    tags={CADENCE_TAG: "signal_drift"},
     description="Drift of the champion among the signal models.",
 )
-signal_drift_schedule = dg.ScheduleDefinition(
-    job=signal_drift_job,
-    cron_schedule="30 5 * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every day: drift of the champion among the signal models.",
+signal_drift_schedule = scheduled(
+    signal_drift_job, "30 5 * * *", "Every day: drift of the champion among the signal models."
 )

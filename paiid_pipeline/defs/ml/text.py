@@ -8,7 +8,7 @@ import polars as pl
 from pydantic import Field
 
 from paiid_pipeline.defs.cadence import CADENCE_TAG
-from paiid_pipeline.defs.factories import OWNERS
+from paiid_pipeline.defs.factories import OWNERS, background_job
 from paiid_pipeline.defs.metadata import bullets, picture, table
 from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.row_checks import row_check_result
@@ -135,10 +135,11 @@ def promotion(asset: dg.AssetsDefinition, model: str) -> dg.AssetChecksDefinitio
 custom_bert_promotion = promotion(custom_bert, "custom_bert")
 sentiment_ensemble_promotion = promotion(sentiment_ensemble, "ensemble")
 
-sentiment_training_job = dg.define_asset_job(
+sentiment_training_job = background_job(
     "sentiment_training_job",
-    selection=dg.AssetSelection.assets(sentiment_dataset, custom_bert, sentiment_ensemble),
-    executor_def=dg.in_process_executor,
+    sentiment_dataset,
+    custom_bert,
+    sentiment_ensemble,
     tags={CADENCE_TAG: "sentiment_training", "dagster/max_runtime": _LONGEST},
     description="Manual: labelled texts, fine-tuned encoder, ensemble weights, and the gates of both models.",
 )

@@ -8,7 +8,7 @@ import dagster as dg
 
 from paiid_pipeline.clock import SystemClock
 from paiid_pipeline.defs.cadence import ACTIVE
-from paiid_pipeline.defs.factories import OWNERS
+from paiid_pipeline.defs.factories import OWNERS, background_job, scheduled
 from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.storage import delete_check_results
 
@@ -93,17 +93,6 @@ def months_ahead(pipeline: PipelineResource) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(metadata={"made for": f"the month of {now:%Y-%m-%d} and the next"})
 
 
-retention_job = dg.define_asset_job(
-    "retention_job",
-    selection=[retention, months_ahead],
-    executor_def=dg.in_process_executor,
-    tags={"dagster/max_runtime": "900"},
-    description="Every hour: deletes old runs, and creates next month's partitions of the tables.",
-)
-retention_schedule = dg.ScheduleDefinition(
-    job=retention_job,
-    cron_schedule="10 * * * *",
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every hour: deletes old runs, and creates next month's partitions of the tables.",
-)
+_HOURLY = "Every hour: deletes old runs, and creates next month's partitions of the tables."
+retention_job = background_job("retention_job", retention, months_ahead, description=_HOURLY)
+retention_schedule = scheduled(retention_job, "10 * * * *", _HOURLY)
