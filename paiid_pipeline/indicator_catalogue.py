@@ -181,7 +181,7 @@ COLUMNS: tuple[Column, ...] = (
         "inputs_hash", pl.String, "Digest of the bars and corporate actions used: same digest, same values."
     ),
     Column(
-        "price", pl.Float64, "Close of the newest bar on the footing of the values: restated for actions since."
+        "price", pl.Float64, "Close of the newest bar on the price basis of the values: adjusted for actions since."
     ),
     _price(
         "sma_20", "same", ("bb_middle",), "Mean of the last 20 closes.",

@@ -38,10 +38,10 @@ class Model(Protocol):
         """Which of ``FEATURES`` it reads, in this order."""
 
     def logits(self, values: Floats) -> Floats:
-        """The log-odds of DOWN, NEITHER and UP, (n, 3), from values (n, features), NaN where not known."""
+        """The logits of DOWN, NEITHER and UP, (n, 3), from values (n, features), NaN where not known."""
 
     def attributions(self, values: Floats) -> Floats:
-        """Contributions to the log-odds of UP against DOWN, (n, features + 1); the last column is the base."""
+        """Contributions to the logits of UP against DOWN, (n, features + 1); the last column is the base."""
 
 
 class ModelGenerator(SignalGenerator):

@@ -4,7 +4,7 @@
     BENCH=full python -m paiid_pipeline_tests.benchmarks.bench_attacks [MODELS]
 
 MODELS is a folder with a signed custom_bert, by default where models are installed. Where none is, nothing is shown:
-what fools a model that was not trained says nothing of one that was. The texts are opinions of Financial PhraseBank
+what fools a model that was not trained says nothing of one that was. The texts are sentences of Financial PhraseBank
 (PAIID_DATA_DIR). An attack disguises every word of four letters or more, in ways drawn anew for each seed. Undefended
 is the same served model on the text as it came; defended is the path that every text takes. The flip rate is the share
 of texts whose label is another than that way gives the untouched text.
@@ -264,7 +264,7 @@ def main() -> None:
     full = os.environ.get("BENCH") == "full"
     count, seeds = (600, (1, 2, 3)) if full else (150, (1,))
     rows = flips(models, key, count, seeds) + clean_cost(models, key, 9 if full else 5)
-    show(f"Labels turned by character attacks: {count} opinions, {len(seeds)} seeds; ours is defended", rows)
+    show(f"Labels turned by character attacks: {count} sentences, {len(seeds)} seeds; ours is defended", rows)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,6 @@ def test_a_wrong_rules_file_fails_the_run_by_name_and_writes_nothing(world: Worl
 def test_the_run_tells_its_rules_and_how_many_signals_stake_something(world: World) -> None:
     assert world.run("all_news", NOW, DAY, by_segment=False).success
     reported = metadata(world.run("all_decisions", NOW, DAY), "trading_signals")
-    staked = world.rows("signals", where="position_fraction > 0")
+    positions = world.rows("signals", where="position_fraction > 0")
     assert reported["rules"] == load_rules().version
-    assert reported["staked on"] == len(staked)
+    assert reported["with a position"] == len(positions)

@@ -46,7 +46,7 @@ class History:
     news: pl.DataFrame
     decisions: pl.DataFrame
     prior_positions: pl.DataFrame = field(default_factory=lambda: empty(PRIOR_POSITIONS))
-    """What the decisions before these staked, as it was stored."""
+    """The stored positions of the decisions before these."""
 
     def as_known_by(self, moment: datetime, signals: pl.DataFrame) -> History:
         """What had been stored by then, of ``signals`` those made before then, and the decisions of then."""

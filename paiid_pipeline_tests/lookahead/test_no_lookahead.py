@@ -24,7 +24,7 @@ def test_every_row_is_the_same_from_data_truncated_at_its_decision(seed: int) ->
 def test_one_decision_at_a_time_gives_the_rows_of_a_whole_day_at_once(seed: int) -> None:
     """Live = backfill on the pure level: only the set of decisions differs, the stored rows are the same.
 
-    Each decision finds what the ones before it staked, as stored.
+    Each decision finds the positions of those before it, as stored.
     """
     history = random_history(seed)
     whole = decide_all(history)

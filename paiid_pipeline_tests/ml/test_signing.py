@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import stat
 import zipfile
 from collections.abc import Callable
@@ -43,6 +42,9 @@ def _swap(folder: Path) -> None:
     (folder / SIGNATURE).write_text(json.dumps(files))
 
 
+PICKLE = b"\x80\x04K\x01."
+"""The number 1 in pickle's protocol 4: such a file could run code when it is read."""
+
 TAMPERING: dict[str, tuple[Callable[[Path], object], str]] = {
     "a changed file": (lambda f: (f / "config.json").write_text("{ }"), r"config\.json was changed"),
     "one flipped bit": (
@@ -55,9 +57,9 @@ TAMPERING: dict[str, tuple[Callable[[Path], object], str]] = {
     "an edited list": (_swap, "not signed with our key"),
     "a broken signature": (lambda f: (f / SIGNATURE).write_text("[]"), "cannot be read"),
     "a link": (lambda f: (f / "x.json").symlink_to("/etc/passwd"), "is a link"),
-    "a pickle": (lambda f: (f / "weights.bin").write_bytes(pickle.dumps(1)), "may run code"),
-    "a pickle named as safe": (lambda f: (f / "model.safetensors").write_bytes(pickle.dumps([1] * 9)), "may run code"),
-    "a pickle named as text": (lambda f: (f / "config.json").write_bytes(pickle.dumps(1)), "may run code"),
+    "a pickle": (lambda f: (f / "weights.bin").write_bytes(PICKLE), "may run code"),
+    "a pickle named as safe": (lambda f: (f / "model.safetensors").write_bytes(PICKLE), "may run code"),
+    "a pickle named as text": (lambda f: (f / "config.json").write_bytes(PICKLE), "may run code"),
     "code": (lambda f: (f / "modeling.py").write_text("1"), "may run code"),
 }  # fmt: skip
 
@@ -75,7 +77,7 @@ def test_tampering_is_found_and_named(
 
 def test_a_torch_archive_is_refused_under_any_name(folder: Path, key: SigningKey) -> None:
     with zipfile.ZipFile(folder / "model.onnx", "w") as archive:
-        archive.writestr("data.pkl", pickle.dumps(1))
+        archive.writestr("data.pkl", PICKLE)
     with pytest.raises(
         UntrustedModelError, match=r"may run code when it is loaded.*delete it: the safetensors beside it"
     ):

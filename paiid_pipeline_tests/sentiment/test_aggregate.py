@@ -118,7 +118,7 @@ def test_a_text_that_is_sent_out_twice_is_heard_once() -> None:
 STORY = "apple beats estimates in the third quarter as phone sales surge in china"
 
 
-def test_the_tenth_copy_of_a_story_is_not_ten_opinions() -> None:
+def test_ten_copies_of_an_article_count_once() -> None:
     """Nine agencies send one story on, each with an addition of its own; one article disagrees."""
     copies = [scored(f"a{i}", 0.9, T - HOUR + i * MINUTE, text=f"{STORY} agency {i}") for i in range(9)]
     other = scored("b", -0.5, T - HOUR, text="nokia sues apple over patents")

@@ -141,9 +141,9 @@ def test_a_price_above_its_stop_or_after_the_signal_expired_is_no_stop() -> None
 
 
 def test_of_two_writings_of_an_earlier_signal_the_last_counts() -> None:
-    [staked] = size(row())
-    bare = staked | {"position_fraction": 0.0}
-    for writings, stopped in (([staked, bare], False), ([bare, staked], True)):
+    [sized] = size(row())
+    bare = sized | {"position_fraction": 0.0}
+    for writings, stopped in (([sized, bare], False), ([bare, sized], True)):
         [now] = size(row(at=1, price=90.0), risk_inputs=RiskInputs(earlier=stored(writings)))
         assert (now["position_fraction"] == 0) == stopped
 

@@ -175,8 +175,8 @@ def test_the_quarantine_keeps_what_came_twice_once_with_its_first_receipt(
 
 def test_prior_positions_come_back_in_the_order_of_writing(warehouse: Warehouse) -> None:
     later = T0 + 5 * MINUTE
-    staked = {"stop_loss": 90.0, "take_profit": 99.0, "position_fraction": 0.05}
-    warehouse.signals.write(signals(signal(T0), signal(later, **staked), signal(later, "MSFT", engine="ml")), "first")
+    sized = {"stop_loss": 90.0, "take_profit": 99.0, "position_fraction": 0.05}
+    warehouse.signals.write(signals(signal(T0), signal(later, **sized), signal(later, "MSFT", engine="ml")), "first")
     warehouse.signals.write(signals(signal(later, inputs_hash="i", position_fraction=0.0)), "second")
     found = warehouse.signals.prior_positions(["AAPL", "MSFT"], "intraday", "rules", T0, later)
     assert found.schema == pl.Schema(schemas.PRIOR_POSITIONS)

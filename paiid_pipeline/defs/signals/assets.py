@@ -75,7 +75,7 @@ def trading_signals(
         metadata={
             **made.report(context, pipeline),
             "signals": made.counts("signal"),
-            "staked on": made.count(pl.col("position_fraction") > 0),
+            "with a position": made.count(pl.col("position_fraction") > 0),
             "engines": made.counts("engine"),
             "withheld by ml": ml_withheld,
             **no_news_source(pipeline),

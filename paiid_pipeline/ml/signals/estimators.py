@@ -36,9 +36,9 @@ _WIDEST = 5.0
 
 @dataclass(frozen=True)
 class LogitScale:
-    """Factors on a model's log-odds that calibrate its probabilities out of sample.
+    """Factors on a model's logits that calibrate its probabilities out of sample.
 
-    ``level``: on the log-odds of hitting either barrier; ``side``: on those of which one. Volatility is much easier to
+    ``level``: on the logits of hitting either barrier; ``side``: on those of which one. Volatility is much easier to
     forecast than direction, and one factor for both would be overconfident of the latter.
     """
 
@@ -68,10 +68,10 @@ class ModelCard:
 
 
 class Estimator(Protocol):
-    """A fitted estimator of log-odds relative to the prior."""
+    """A fitted estimator of logits relative to the prior."""
 
     def margins(self, values: Floats) -> Floats:
-        """Log-odds relative to the prior, (n, 3)."""
+        """Logits relative to the prior, (n, 3)."""
 
     def attributions(self, values: Floats) -> Floats:
         """Contribution of each feature to the margin of UP less that of DOWN, (n, features + 1); last the bias."""
@@ -94,12 +94,12 @@ class SignalModel:
         return self.card.features
 
     def logits(self, values: Floats) -> Floats:
-        """Calibrated log-odds of the classes, (n, 3)."""
+        """Calibrated logits of the classes, (n, 3)."""
         level, side = split_margins(self.core.margins(values))
         return np.array(self.card.prior) + self.card.shrink.level * level + self.card.shrink.side * side
 
     def attributions(self, values: Floats) -> Floats:
-        """Contribution of each feature to the log-odds of up against down, (n, features + 1); last the bias."""
+        """Contribution of each feature to the logits of up against down, (n, features + 1); last the bias."""
         found = self.card.shrink.side * self.core.attributions(values)
         found[:, -1] += self.card.prior[UP] - self.card.prior[DOWN]
         return found

@@ -46,7 +46,7 @@ class ForecastQuality:
     gain_high: float
     ece: float
     ic: float
-    """Rank correlation of the log-odds of up against down with the forward return; mean over decision times."""
+    """Rank correlation of the logits of up against down with the forward return; mean over decision times."""
     ic_low: float
     ic_high: float
 

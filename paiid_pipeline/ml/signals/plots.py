@@ -51,5 +51,5 @@ def _importance(shares: Mapping[str, float]) -> bytes:
     drawn, axes = figure()
     names = list(shares)[:_SHOWN][::-1]
     axes.barh(names, [shares[name] for name in names], color=COLOURS[0])
-    axes.set_xlabel("mean absolute attribution (log-odds)")
+    axes.set_xlabel("mean absolute attribution (logits)")
     return png(drawn)

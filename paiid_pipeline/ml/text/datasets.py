@@ -20,7 +20,7 @@ FOLDS = 5
 
 ROWS: Final = {
     "id": pl.String,
-    "source": pl.String,  # phrasebank | headlines | entities | tweets | opinions
+    "source": pl.String,  # phrasebank | headlines | entities | tweets | fiqa
     "text": pl.String,
     "entity": pl.String,  # that the label is about; null: the text as a whole
     "label": pl.String,
@@ -161,7 +161,7 @@ def _entities(path: Path) -> pl.DataFrame:
     return _rows(frame.with_columns(conflict, id=_numbered()), "entities")
 
 
-def _opinions(path: Path) -> pl.DataFrame:
+def _fiqa(path: Path) -> pl.DataFrame:
     frame = _read(path, ("id", "text", "entity", "score"))
     score = pl.col("score").cast(pl.Float64)
     # FiQA scores have no neutral class: its probability falls linearly with the distance from zero.
@@ -175,7 +175,7 @@ def _opinions(path: Path) -> pl.DataFrame:
             label=label.otherwise(pl.lit("negative")),
             id=_numbered(),
         ),
-        "opinions",
+        "fiqa",
     )
 
 
@@ -184,7 +184,7 @@ _READERS: Final[dict[str, Callable[[Path], pl.DataFrame]]] = {
     "sentfin_headlines.csv": _headlines,
     "sentfin_entities.csv": _entities,
     "twitter_financial_news.csv": _tweets,
-    "fiqa2018.csv": _opinions,
+    "fiqa2018.csv": _fiqa,
 }
 
 

@@ -30,7 +30,7 @@ SETS: Final[Mapping[str, pl.Expr]] = {
     "entities": pl.col("source") == "entities",
     "conflicts": pl.col("conflict"),
     "tweets": pl.col("source") == "tweets",
-    "opinions": pl.col("source") == "opinions",
+    "fiqa": pl.col("source") == "fiqa",
 }
 """Subsets of a dataset that are evaluated separately, by name."""
 

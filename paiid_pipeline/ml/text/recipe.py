@@ -28,7 +28,7 @@ STUDENT_SAMPLING: Final[Mapping[str, float]] = {
     "headlines": 0.4,
     "entities": 0.1,
     "conflict": 0.5,
-    "opinions": 0.4,
+    "fiqa": 0.4,
 }
 """The fraction of labelled rows that the student's epochs sample, beside the pseudo-labelled news."""
 
@@ -37,7 +37,7 @@ STAGE_2_SAMPLING: Final[Mapping[str, float]] = {
     "headlines": 0.02,
     "entities": 0.0,
     "conflict": 0.05,
-    "opinions": 0.1,
+    "fiqa": 0.1,
 }
 """The fraction of stage 1 rows that stage 2 rehearses, against forgetting."""
 

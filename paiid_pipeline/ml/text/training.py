@@ -45,7 +45,7 @@ _REPORT_STEPS: Final = 5
 SAMPLING: Final[Mapping[str, float]] = {
     "tweets/neutral": 0.6,
     "entities": 0.25,
-    "opinions": 0.6,
+    "fiqa": 0.6,
 }
 """The fraction of a source's rows that an epoch samples; 1 for sources not listed."""
 

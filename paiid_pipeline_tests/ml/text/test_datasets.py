@@ -46,7 +46,7 @@ def test_doubles_go_and_contradictions_go_with_their_count(folder: Path) -> None
     kept = set(made.rows.filter(pl.col("source") == "phrasebank")["id"])
     assert kept == {"p2", "p3"}
     assert (made.doubles, made.contradictions) == (1, 2)
-    assert made.sources == {"phrasebank": 2, "tweets": 2, "opinions": 2, "entities": 2}
+    assert made.sources == {"phrasebank": 2, "tweets": 2, "fiqa": 2, "entities": 2}
 
 
 def test_the_same_text_in_two_sources_is_one_group_and_so_cannot_leak(folder: Path) -> None:
@@ -163,7 +163,7 @@ def test_what_programs_write_is_read(tmp_path: Path, encoding: str, separator: s
 def test_the_real_sets_split_into_even_folds_without_leaks() -> None:
     made = build_dataset(Path(os.environ["PAIID_DATA_DIR"]), lambda text: " ".join(text.split()))
     rows = made.rows
-    assert set(made.sources) == {"phrasebank", "headlines", "entities", "tweets", "opinions"}
+    assert set(made.sources) == {"phrasebank", "headlines", "entities", "tweets", "fiqa"}
     assert rows.group_by("group").agg(pl.col("fold").n_unique())["fold"].max() == 1
     for _, size in rows.group_by("source", "fold").len().select("source", "len").iter_rows():
         assert size > 0
