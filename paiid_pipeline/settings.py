@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -316,6 +318,24 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+_OF_DEFINITIONS: ContextVar[Settings | None] = ContextVar("settings_of_definitions", default=None)
+
+
+def settings_of_definitions() -> Settings:
+    """The settings from which Dagster's definitions are built: those given, else the environment's."""
+    return _OF_DEFINITIONS.get() or load_settings()
+
+
+@contextmanager
+def definitions_with(settings: Settings) -> Iterator[None]:
+    """Definitions that are imported for the first time in the body are built from these settings."""
+    token = _OF_DEFINITIONS.set(settings)
+    try:
+        yield
+    finally:
+        _OF_DEFINITIONS.reset(token)
 
 
 def _fields() -> dict[str, FieldInfo]:

@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from paiid_pipeline.clock import ReplayClock
-from paiid_pipeline.settings import load_settings
+from paiid_pipeline.settings import settings_of_definitions
 from paiid_pipeline.trading_calendar import Session, TradingCalendar
 from paiid_pipeline.universe import Universe
 
-_SETTINGS = load_settings()
+_SETTINGS = settings_of_definitions()
 UNIVERSE: Universe = _SETTINGS.universe
 
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from typing import Any
-from unittest.mock import patch
 
 import dagster as dg
 import polars as pl
 import psycopg2
 
 from paiid_pipeline.clock import FixedClock
-from paiid_pipeline.settings import Settings, load_settings
+from paiid_pipeline.settings import Settings, definitions_with, load_settings
 from paiid_pipeline.warehouse import Warehouse, migrate
 
 START = datetime.fromisoformat("2026-03-10T12:00:00+00:00")
 ENVIRONMENT = {"PAIID_SOURCE": "synthetic", "PAIID_CLOCK": f"replay:{START.isoformat()}@1"}
 
-with patch.dict(os.environ, ENVIRONMENT):
-    # The partitions come from the settings of the process that loads the definitions.
+with definitions_with(load_settings(ENVIRONMENT)):
     from paiid_pipeline.definitions import defs
     from paiid_pipeline.defs.cadence import op_config
     from paiid_pipeline.defs.partitions import run_tags
