@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import polars as pl
 
-from paiid_pipeline.quality import rows as quality
+from paiid_pipeline import quality
 from paiid_pipeline.schemas import DECISION_KEY, SIGNALS, SYMBOL_SENTIMENT, WITHHELD, SignalClass, empty
 from paiid_pipeline.signals.features import joined
 from paiid_pipeline.signals.risk import RiskInputs, RiskManager

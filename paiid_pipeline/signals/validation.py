@@ -8,8 +8,8 @@ from functools import reduce
 
 import polars as pl
 
+from paiid_pipeline import quality
 from paiid_pipeline.indicator_catalogue import MINIMUM_BARS
-from paiid_pipeline.quality import rows as quality
 from paiid_pipeline.schemas import SIDES
 from paiid_pipeline.signals.risk_limits import RiskLimits
 from paiid_pipeline.signals.rules import Classes, Rulebook, load_rules

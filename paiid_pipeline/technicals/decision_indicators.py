@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from paiid_pipeline import quality
 from paiid_pipeline.arrays import Indices
 from paiid_pipeline.indicator_catalogue import MINIMUM_BARS
-from paiid_pipeline.quality import rows as quality
 from paiid_pipeline.schemas import DECISIONS, INDICATORS, WITHHELD, empty
 from paiid_pipeline.technicals.derived import Prices, in_words
 from paiid_pipeline.technicals.indicators import VALUES, VERSION, series_values, with_row_functions

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from paiid_pipeline.quality import rows as quality
+from paiid_pipeline import quality
 from paiid_pipeline.quality.bars import BARS
 
 T = datetime(2014, 6, 9, 19, tzinfo=UTC)

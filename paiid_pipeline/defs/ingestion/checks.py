@@ -1,10 +1,10 @@
 import polars as pl
 
+from paiid_pipeline import quality
 from paiid_pipeline.defs.ingestion.assets import market_bars, news_articles
 from paiid_pipeline.defs.partitions import PartitionSlice
 from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.row_checks import moments, rules_check
-from paiid_pipeline.quality import bars, rows
 
 
 def _bars(pipeline: PipelineResource, part: PartitionSlice) -> pl.DataFrame:
@@ -27,5 +27,5 @@ def _news(pipeline: PipelineResource, part: PartitionSlice) -> pl.DataFrame:
     return pipeline.warehouse.news.read(part.symbols, start, end, pipeline.clock.now())
 
 
-market_bars_are_sound = rules_check(market_bars, bars.BARS, _bars, "bar_end", _no_bar)
-news_articles_are_sound = rules_check(news_articles, rows.NEWS, _news, "published_at")
+market_bars_are_sound = rules_check(market_bars, quality.BARS, _bars, "bar_end", _no_bar)
+news_articles_are_sound = rules_check(news_articles, quality.NEWS, _news, "published_at")

@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from paiid_pipeline import quality
 from paiid_pipeline.backtest.accounts import Costs
 from paiid_pipeline.backtest.triple_barrier import Barriers
 from paiid_pipeline.defs.cadence import CADENCE_TAG
@@ -24,7 +25,6 @@ from paiid_pipeline.ml.signals.drift_report import ModelDrift, measure_drift
 from paiid_pipeline.ml.signals.engines import open_installed
 from paiid_pipeline.ml.signals.train import TradingCosts, TrainedSignalModel, make_signal_data, train_signal_model
 from paiid_pipeline.ml.signals.training import TrainingConfig
-from paiid_pipeline.quality import rows as quality
 from paiid_pipeline.trading_calendar import HORIZONS, Horizon
 
 _TAGS = {"layer": "model", "cadence": "on_drift"}

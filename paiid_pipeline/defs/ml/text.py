@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from paiid_pipeline import quality
 from paiid_pipeline.defs.cadence import CADENCE_TAG
 from paiid_pipeline.defs.factories import OWNERS, background_job
 from paiid_pipeline.defs.metadata import bullets, picture, table
@@ -18,7 +19,6 @@ from paiid_pipeline.ml.text.dataset_store import load_texts, make_texts, save_te
 from paiid_pipeline.ml.text.ensemble import fit_ensemble
 from paiid_pipeline.ml.text.evaluation import summary
 from paiid_pipeline.ml.text.gate import promote
-from paiid_pipeline.quality import rows as quality
 
 _TAGS = {"layer": "model", "cadence": "manual"}
 _LONGEST = "43200"

@@ -1,10 +1,10 @@
 import polars as pl
 
+from paiid_pipeline import quality
 from paiid_pipeline.defs.partitions import PartitionSlice
 from paiid_pipeline.defs.resources import PipelineResource
 from paiid_pipeline.defs.row_checks import moments, rules_check
 from paiid_pipeline.defs.sentiment.assets import article_sentiment, symbol_sentiment
-from paiid_pipeline.quality import rows
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.trading_calendar import HORIZONS
 
@@ -23,5 +23,5 @@ def _symbols(pipeline: PipelineResource, part: PartitionSlice) -> pl.DataFrame:
     )
 
 
-article_sentiment_is_sound = rules_check(article_sentiment, rows.ARTICLE_SENTIMENT, _articles, "published_at")
-symbol_sentiment_is_sound = rules_check(symbol_sentiment, rows.SYMBOL_SENTIMENT, _symbols, "as_of")
+article_sentiment_is_sound = rules_check(article_sentiment, quality.ARTICLE_SENTIMENT, _articles, "published_at")
+symbol_sentiment_is_sound = rules_check(symbol_sentiment, quality.SYMBOL_SENTIMENT, _symbols, "as_of")

@@ -10,11 +10,12 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
 from paiid_pipeline.ml.registry import installed
-from paiid_pipeline.ml.signing import KeySource, UntrustedModelError, verify_folder
+from paiid_pipeline.ml.signing import KeySource, SigningKey, UntrustedModelError, new_key, verify_folder
 from paiid_pipeline.ml.text.onnx_runtime import ABOUT, arithmetic, encoder_of, load_served
 from paiid_pipeline.sentiment.analyzer import SentimentAnalyzer
 from paiid_pipeline.sentiment.base import ModelError, SentimentModel, TextInput, predict_texts
@@ -40,6 +41,12 @@ _MS_A_MEGABYTE = 0.1
 """Nominal milliseconds for 32 tokens on one core, a megabyte of weights."""
 
 
+def _key_in(path: Path | None) -> SigningKey:
+    if path is None:
+        raise LookupError("no key to verify models with was given: give the file of the one that signed them")
+    return new_key(path)
+
+
 def open_analyzer(
     models: Path,
     names: Names | None = None,
@@ -47,14 +54,17 @@ def open_analyzer(
     blend: EnsembleWeights | None = None,
     budget_ms: float | None = None,
     device: Device = "cpu",
-    key: KeySource,
+    key: KeySource | None = None,
+    own_key: Path | None = None,
 ) -> SentimentAnalyzer:
     """The analyzer over VADER and the models installed in the folder ``models``, within ``budget_ms`` a text.
 
-    A model that is absent, not signed with ``key``, or that this machine cannot run is left out, with the reason in
+    A model that is absent, not signed with the key (``key`` opens it, ``own_key`` is its file), or that
+    this machine cannot run is left out, with the reason in
     ``route.unavailable``; never raises for it. Without a ``blend`` the fitted one in ``models/ensemble`` is used,
     and without that the default weights.
     """
+    key = key or partial(_key_in, own_key)
     loaded: list[SentimentModel] = [Vader()]
     absent: dict[str, str] = {}
     for name in TRANSFORMERS:
